@@ -1,0 +1,81 @@
+"""Hashes that bind updates, rounds and tasks to each other, as in the contract.
+
+Each is `keccak(abi.encode(domain, ...))`. A commitment names its chain, contract, task, round, base
+model and sender, so it opens nowhere else.
+"""
+
+from collections.abc import Iterable
+
+from eth_abi.abi import encode
+from eth_hash.auto import keccak
+
+from protocol.task import TaskParams
+
+COMMITMENT_DOMAIN = keccak(b"volquorum.commitment.1")
+UPDATES_DOMAIN = keccak(b"volquorum.updates.1")
+TASK_DOMAIN = keccak(b"volquorum.task.1")
+
+
+def update_commitment(
+    *,
+    chain_id: int,
+    contract: str,
+    task_id: bytes,
+    round_number: int,
+    base_model_root: bytes,
+    participant: str,
+    update_root: bytes,
+    squared_norm: int,
+    salt: bytes,
+) -> bytes:
+    """What a participant commits to; equal to the contract's `commitmentOf`."""
+    return keccak(
+        encode(
+            [
+                *["bytes32", "uint256", "address", "bytes32", "uint32"],
+                *["bytes32", "address", "bytes32", "uint64", "bytes32"],
+            ],
+            [
+                *[COMMITMENT_DOMAIN, chain_id, contract, task_id, round_number],
+                *[base_model_root, participant, update_root, squared_norm, salt],
+            ],
+        )
+    )
+
+
+def stored_commitment(commitment: bytes) -> bytes:
+    """The low 224 bits, which a seat keeps beside the round's number."""
+    return commitment[4:]
+
+
+def updates_hash_start(task_id: bytes, round_number: int) -> bytes:
+    """A round's `updatesHash` before the first reveal."""
+    types = ["bytes32", "bytes32", "uint32"]
+    return keccak(encode(types, [UPDATES_DOMAIN, task_id, round_number]))
+
+
+def updates_hash_step(
+    previous: bytes, participant: str, update_root: bytes, squared_norm: int
+) -> bytes:
+    """A round's `updatesHash` after one more reveal."""
+    types = ["bytes32", "address", "bytes32", "uint64"]
+    return keccak(encode(types, [previous, participant, update_root, squared_norm]))
+
+
+def updates_hash(
+    task_id: bytes, round_number: int, revealed: Iterable[tuple[str, bytes, int]]
+) -> bytes:
+    """A round's `updatesHash` after all of `revealed`, in order of reveal.
+
+    An entry is (participant, update root, squared norm).
+    """
+    running = updates_hash_start(task_id, round_number)
+    for participant, update_root, squared_norm in revealed:
+        running = updates_hash_step(running, participant, update_root, squared_norm)
+    return running
+
+
+def task_id(chain_id: int, contract: str, sponsor: str, params: TaskParams) -> bytes:
+    """A task's identity; equal to the contract's `taskIdOf`."""
+    types = ["bytes32", "uint256", "address", "address", TaskParams.ABI_TYPE]
+    return keccak(encode(types, [TASK_DOMAIN, chain_id, contract, sponsor, params.abi_tuple()]))

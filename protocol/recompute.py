@@ -1,0 +1,110 @@
+"""What a round's result must be, from its revealed updates alone.
+
+Aggregator, participant and outsider all run this, so all find the same bits or the same fault.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from protocol.blobs import BlobStore
+from protocol.encoding import Kind
+from protocol.errors import VerificationFailed
+from protocol.numbers import Int16Array, Int32Array, add_update
+from protocol.rules import aggregate
+from protocol.sumtree import SumTree
+from protocol.task import RoundState, TaskParams
+
+
+class RevealedUpdate(NamedTuple):
+    """What a reveal put on chain."""
+
+    participant: str
+    update_root: bytes
+    squared_norm: int
+
+
+@dataclass(frozen=True, eq=False)
+class Combined:
+    """A round's result and the roots under which it is published."""
+
+    aggregate: Int16Array
+    aggregate_root: bytes
+    model: Int32Array
+    model_root: bytes
+
+
+def combine(params: TaskParams, base_model: Int32Array, updates: Int16Array) -> Combined:
+    """The task's rule over `updates`, added to `base_model`. Shape: base_model [d], updates [n, d].
+
+    Raises: RuleError, or RangeError if the model leaves int32.
+    """
+    combined = aggregate(
+        params.rule, updates, tolerance=params.tolerance, clip_norm=params.clip_norm
+    )
+    model = add_update(base_model, combined)
+    return Combined(
+        aggregate=combined,
+        aggregate_root=SumTree.of(combined, params.chunk_length).root,
+        model=model,
+        model_root=SumTree.of(model, params.chunk_length).root,
+    )
+
+
+def recompute_round(
+    params: TaskParams,
+    base_model: Int32Array,
+    revealed: Sequence[RevealedUpdate],
+    blobs: BlobStore,
+) -> Combined:
+    """The result of the updates `revealed`, fetched in order and checked against their reveals.
+
+    Raises: VerificationFailed naming the participant whose update is not what was revealed;
+    BlobError if an update cannot be had; RuleError and RangeError as `combine`.
+    """
+    if base_model.shape != (params.dimension,):
+        raise VerificationFailed(
+            f"the base model must have {params.dimension} coordinates; found {base_model.shape}"
+        )
+    updates = np.empty((len(revealed), params.dimension), dtype=np.int16)
+    for row, reveal in zip(updates, revealed, strict=True):
+        row[:] = _checked_update(params, reveal, blobs)
+    return combine(params, base_model, updates)
+
+
+def check_published(combined: Combined, round_state: RoundState) -> None:
+    """Holds a recomputed result against the published one.
+
+    Raises: VerificationFailed naming the first root that differs.
+    """
+    if not round_state.published_at:
+        raise VerificationFailed("nothing is published in this round yet")
+    for what, expected, found in (
+        ("aggregate root", combined.aggregate_root, round_state.aggregate_root),
+        ("model root", combined.model_root, round_state.model_root),
+    ):
+        if expected != found:
+            raise VerificationFailed(
+                f"{what}: the revealed updates give 0x{expected.hex()}, "
+                f"{round_state.publisher} published 0x{found.hex()}"
+            )
+
+
+def _checked_update(params: TaskParams, reveal: RevealedUpdate, blobs: BlobStore) -> Int16Array:
+    blob = blobs.get(reveal.update_root, chunk_length=params.chunk_length, shift=params.shift)
+    tree = SumTree.of(blob.values, params.chunk_length)
+    # Invariant: only what the chain names enters a result, whatever a store claims to have checked.
+    for what, wanted, found in (
+        ("kind", Kind.UPDATE.name, blob.kind.name),
+        ("dimension", params.dimension, blob.values.size),
+        ("shift", params.shift, blob.shift),
+        ("root", reveal.update_root.hex(), tree.root.hex()),
+        ("squared norm", reveal.squared_norm, tree.squared_norm),
+    ):
+        if wanted != found:
+            raise VerificationFailed(
+                f"update of {reveal.participant}: {what} must be {wanted}; found {found}"
+            )
+    return blob.values.astype(np.int16, copy=False)

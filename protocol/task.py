@@ -1,0 +1,280 @@
+"""The facts that the contract keeps, as frozen values in the order of the Solidity structs.
+
+Addresses are hex strings, hashes are 32 bytes, times are seconds since 1970, money is wei.
+"""
+
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, fields, replace
+from enum import IntEnum
+from typing import ClassVar
+
+from protocol.errors import ConfigError
+
+ZERO_ADDRESS = "0x" + "00" * 20
+ZERO_HASH = bytes(32)
+
+# The ranges of a task's parameters; their reasons stand in contracts/src/libraries/ParamsLib.sol.
+MAX_COHORT = 64
+MAX_SHIFT = 31
+CHUNK_LENGTH_STEP = 16
+MAX_CHUNK_LENGTH = 1024
+MAX_PHASE_SECONDS = 365 * 86_400
+MAX_TASK_SECONDS = 10 * MAX_PHASE_SECONDS
+
+
+class Phase(IntEnum):
+    """The states of a round, in the order in which time walks through them."""
+
+    NONE = 0
+    SELECTION = 1
+    COMMIT = 2
+    REVEAL = 3
+    AVAILABILITY = 4
+    AGGREGATE = 5
+    CHALLENGE = 6
+    FINAL = 7
+    VOID = 8
+
+
+class Rule(IntEnum):
+    """How revealed updates are combined; defined in `protocol.rules`."""
+
+    MEAN = 0
+    CLIPPED_MEAN = 1
+    MEDIAN = 2
+    TRIMMED_MEAN = 3
+
+    def most_liars(self, count: int) -> int:
+        """How many of `count` updates may lie: none for a mean, a minority for every other rule."""
+        return 0 if self is Rule.MEAN else (count - 1) // 2
+
+
+class Privacy(IntEnum):
+    """What participants hide from each other."""
+
+    PLAIN = 0
+
+
+@dataclass(frozen=True)
+class TaskParams:
+    """Everything that defines a task; hashed to its id."""
+
+    model_spec_hash: bytes
+    genesis_model_root: bytes
+    dimension: int
+    chunk_length: int
+    """Coordinates per leaf of a tree; a multiple of 16."""
+    shift: int
+    """One unit of a coordinate is `2^-shift`."""
+    rule: Rule
+    tolerance: int
+    """Liars that the rule is asked to tolerate."""
+    privacy: Privacy
+    quorum: int
+    """Least number of revealed updates for a result."""
+    cohort: int
+    """Most seats."""
+    clip_norm: int
+    """In units; for the clipped mean only, zero for other rules."""
+    max_squared_norm: int
+    """Largest squared norm of an update, in squared units."""
+    aggregator: str
+    """May publish alone during `aggregator_seconds`; zero address: anybody may from the start."""
+    selection_seconds: int
+    commit_seconds: int
+    reveal_seconds: int
+    availability_seconds: int
+    aggregator_seconds: int
+    """The aggregator's head start inside `aggregate_seconds`."""
+    aggregate_seconds: int
+    challenge_seconds: int
+    rounds: int
+    """Most rounds, void ones included."""
+    closes_at: int
+    """No round opens at or after this time."""
+    stake_wei: int
+    bond_wei: int
+    reward_wei: int
+    """Per final round, split equally among its revealed updates."""
+    salt: bytes
+
+    ABI_TYPE: ClassVar[str] = (
+        "(bytes32,bytes32,uint32,uint16,uint8,uint8,uint8,uint8,uint8,uint8,uint64,uint64,address,"
+        "uint32,uint32,uint32,uint32,uint32,uint32,uint32,uint32,uint64,uint96,uint96,uint96,bytes32)"
+    )
+
+    @classmethod
+    def default(
+        cls, *, model_spec_hash: bytes, genesis_model_root: bytes, dimension: int, closes_at: int
+    ) -> "TaskParams":
+        """Ten rounds of a minute for five desks, of whom one may lie.
+
+        Change any of it with `dataclasses.replace`.
+        """
+        return cls(
+            model_spec_hash=model_spec_hash,
+            genesis_model_root=genesis_model_root,
+            dimension=dimension,
+            chunk_length=256,
+            shift=16,
+            rule=Rule.TRIMMED_MEAN,
+            tolerance=1,
+            privacy=Privacy.PLAIN,
+            quorum=3,
+            cohort=5,
+            clip_norm=0,
+            max_squared_norm=2**48,  # a norm of 256 at this shift
+            aggregator=ZERO_ADDRESS,
+            selection_seconds=5,
+            commit_seconds=20,
+            reveal_seconds=10,
+            availability_seconds=5,
+            aggregator_seconds=10,
+            aggregate_seconds=20,
+            challenge_seconds=5,
+            rounds=10,
+            closes_at=closes_at,
+            stake_wei=10**16,
+            bond_wei=10**16,
+            reward_wei=10**15,
+            salt=ZERO_HASH,
+        )
+
+    @classmethod
+    def from_abi(cls, values: Sequence[object]) -> "TaskParams":
+        """The parameters that `abi_tuple` gives, as an ABI decoder returns them."""
+        params = cls(*values)  # type: ignore[arg-type]  # the decoder checked every type
+        return replace(params, rule=Rule(params.rule), privacy=Privacy(params.privacy))
+
+    def abi_tuple(self) -> tuple[object, ...]:
+        """The values for `ABI_TYPE`."""
+        return astuple(self)
+
+    def check(self, now: int | None = None) -> None:
+        """Refuses what the contract would refuse, at time `now` if it is given.
+
+        Raises: ConfigError naming the field, its range and its value.
+        """
+        types = self.ABI_TYPE.strip("()").split(",")
+        for field, solidity_type in zip(fields(self), types, strict=True):
+            _check_type(field.name, solidity_type, getattr(self, field.name))
+        for name in ("model_spec_hash", "genesis_model_root"):
+            if getattr(self, name) == ZERO_HASH:
+                raise ConfigError(f"{name} must not be zero")
+        for name, least, most in self._ranges(now):
+            if not least <= getattr(self, name) <= most:
+                raise ConfigError(
+                    f"{name} must be from {least} to {most}; found {getattr(self, name)}"
+                )
+        if self.chunk_length % CHUNK_LENGTH_STEP:
+            raise ConfigError(
+                f"chunk_length must be a multiple of {CHUNK_LENGTH_STEP}; found {self.chunk_length}"
+            )
+
+    def _ranges(self, now: int | None) -> tuple[tuple[str, int, int], ...]:
+        clipped = self.rule == Rule.CLIPPED_MEAN
+        return (
+            ("dimension", 1, 2**32 - 1),
+            ("chunk_length", CHUNK_LENGTH_STEP, MAX_CHUNK_LENGTH),
+            ("shift", 0, MAX_SHIFT),
+            ("cohort", 1, MAX_COHORT),
+            ("quorum", 1, self.cohort),
+            ("tolerance", 0, self.rule.most_liars(self.quorum)),
+            ("clip_norm", int(clipped), (2**64 - 1) * clipped),
+            ("max_squared_norm", 1, 2**64 - 1),
+            ("selection_seconds", 0, MAX_PHASE_SECONDS),
+            ("commit_seconds", 1, MAX_PHASE_SECONDS),
+            ("reveal_seconds", 1, MAX_PHASE_SECONDS),
+            ("availability_seconds", 0, MAX_PHASE_SECONDS),
+            ("aggregate_seconds", 1, MAX_PHASE_SECONDS),
+            ("aggregator_seconds", 0, self.aggregate_seconds),
+            ("challenge_seconds", 0, MAX_PHASE_SECONDS),
+            *(() if now is None else (("closes_at", now + 1, now + MAX_TASK_SECONDS),)),
+            ("rounds", 1, 2**32 - 1),
+            ("reward_wei", 0, (2**96 - 1) // max(self.rounds, 1)),
+        )
+
+
+@dataclass(frozen=True)
+class TaskState:
+    """A task's changing facts; no sponsor: no such task."""
+
+    sponsor: str = ZERO_ADDRESS
+    round: int = 0
+    """Number of the latest round, counted from 1; zero before the first."""
+    seats: int = 0
+    closed: bool = False
+    funds_wei: int = 0
+    """The sponsor's money that no round has spent."""
+    model_root: bytes = ZERO_HASH
+    """Root of the latest final model."""
+
+
+@dataclass(frozen=True)
+class RoundState:
+    """A round's facts; phase and deadlines follow from them (`protocol.rounds`)."""
+
+    opened_at: int = 0
+    """Zero: no such round."""
+    published_at: int = 0
+    """Zero: nothing published."""
+    revealed: int = 0
+    """Number of revealed updates."""
+    settled: bool = False
+    share_wei: int = 0
+    """Each revealed update's part of the reward, once settled as final."""
+    updates_hash: bytes = ZERO_HASH
+    aggregate_root: bytes = ZERO_HASH
+    model_root: bytes = ZERO_HASH
+    publisher: str = ZERO_ADDRESS
+    bond_wei: int = 0
+    """Locked by the publisher until settled."""
+
+
+@dataclass(frozen=True)
+class Seat:
+    """One participant's place in a task."""
+
+    stake_wei: int = 0
+    reward_wei: int = 0
+    """Earned in settled rounds and not claimed."""
+    active_from: int = 0
+    """First round this seat may commit in; zero: no seat."""
+    revealed_round: int = 0
+    """Latest round revealed in whose reward is not yet in `reward_wei`; zero: none."""
+    committed_round: int = 0
+    """Latest round committed in; zero: none."""
+    commitment: bytes = bytes(28)
+    """Low 224 bits of that commitment."""
+
+
+@dataclass(frozen=True)
+class Deadlines:
+    """When each phase of a round ends (exclusive), as far as the facts known now determine it."""
+
+    selection: int = 0
+    commit: int = 0
+    reveal: int = 0
+    availability: int = 0
+    aggregator: int = 0
+    """End of the aggregator's head start."""
+    aggregate: int = 0
+    challenge: int = 0
+    """Zero until something is published."""
+
+
+def _check_type(name: str, solidity_type: str, value: object) -> None:
+    if solidity_type == "bytes32":
+        fits = isinstance(value, bytes) and len(value) == 32
+    elif solidity_type == "address":
+        fits = isinstance(value, str) and _is_address(value)
+    else:
+        bits = int(solidity_type.removeprefix("uint"))
+        fits = isinstance(value, int) and 0 <= value < 2**bits
+    if not fits:
+        raise ConfigError(f"{name} must be a {solidity_type}; found {value!r}")
+
+
+def _is_address(value: str) -> bool:
+    digits = value.removeprefix("0x")
+    return len(digits) == 40 and set(digits.lower()) <= set("0123456789abcdef")

@@ -1,0 +1,210 @@
+"""The round machine's mirror: which phase when, and that time only ever moves a round forward."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from protocol.rounds import can_open, deadlines, next_deadline, phase
+from protocol.task import Deadlines, Phase, RoundState, TaskParams, TaskState
+
+pytestmark = pytest.mark.unit
+
+exact = settings(deadline=None)
+
+# Windows of 10, 20, 30, 40, 60 seconds from 1000: they end at 1010, 1030, 1060, 1100, 1160.
+PARAMS = replace(
+    TaskParams.default(
+        model_spec_hash=bytes([1]) * 32,
+        genesis_model_root=bytes([2]) * 32,
+        dimension=1,
+        closes_at=5_000,
+    ),
+    selection_seconds=10,
+    commit_seconds=20,
+    reveal_seconds=30,
+    availability_seconds=40,
+    aggregator_seconds=50,
+    aggregate_seconds=60,
+    challenge_seconds=70,
+    quorum=3,
+)
+OPEN = RoundState(opened_at=1_000)
+QUORATE = replace(OPEN, revealed=3)
+PUBLISHED = replace(QUORATE, published_at=1_120)
+LATEST = 10**10
+
+windows = st.integers(0, 50)
+
+
+@st.composite
+def rounds(draw, published=None):
+    """A task's windows, zero lengths included, and a round that the contract could hold."""
+    params = replace(
+        PARAMS,
+        selection_seconds=draw(windows),
+        commit_seconds=draw(windows) + 1,
+        reveal_seconds=draw(windows) + 1,
+        availability_seconds=draw(windows),
+        aggregate_seconds=draw(windows) + 1,
+        challenge_seconds=draw(windows),
+    )
+    least = params.quorum if published else 0
+    facts = RoundState(opened_at=draw(st.integers(1, 1000)), revealed=draw(st.integers(least, 6)))
+    ends = deadlines(params, facts)
+    if published or (facts.revealed >= params.quorum and draw(st.booleans())):
+        moment = draw(st.integers(ends.availability, ends.aggregate - 1))
+        facts = replace(facts, published_at=moment)
+    return params, facts
+
+
+@pytest.mark.parametrize(
+    ("facts", "now", "expected"),
+    [
+        (RoundState(), 1_000, Phase.NONE),
+        (OPEN, 1_000, Phase.SELECTION),
+        (OPEN, 1_009, Phase.SELECTION),
+        (OPEN, 1_010, Phase.COMMIT),
+        (OPEN, 1_029, Phase.COMMIT),
+        (OPEN, 1_030, Phase.REVEAL),
+        (OPEN, 1_059, Phase.REVEAL),
+        (OPEN, 1_060, Phase.VOID),
+        (replace(OPEN, revealed=2), 1_060, Phase.VOID),
+        (QUORATE, 1_030, Phase.REVEAL),
+        (QUORATE, 1_060, Phase.AVAILABILITY),
+        (QUORATE, 1_099, Phase.AVAILABILITY),
+        (QUORATE, 1_100, Phase.AGGREGATE),
+        (QUORATE, 1_159, Phase.AGGREGATE),
+        (QUORATE, 1_160, Phase.VOID),
+        (PUBLISHED, 1_120, Phase.CHALLENGE),
+        (PUBLISHED, 1_160, Phase.CHALLENGE),
+        (PUBLISHED, 1_189, Phase.CHALLENGE),
+        (PUBLISHED, 1_190, Phase.FINAL),
+        (PUBLISHED, LATEST, Phase.FINAL),
+        (OPEN, LATEST, Phase.VOID),
+    ],
+)
+def test_phase_follows_from_facts_and_clock(facts, now, expected):
+    assert phase(PARAMS, facts, now) == expected
+
+
+def test_deadlines_are_ends_of_windows():
+    assert deadlines(PARAMS, PUBLISHED) == Deadlines(
+        selection=1_010,
+        commit=1_030,
+        reveal=1_060,
+        availability=1_100,
+        aggregator=1_150,
+        aggregate=1_160,
+        challenge=1_190,
+    )
+
+
+def test_nothing_is_contested_before_it_is_published():
+    assert deadlines(PARAMS, QUORATE).challenge == 0
+
+
+def test_round_that_does_not_exist_has_no_deadlines():
+    assert deadlines(PARAMS, RoundState()) == Deadlines()
+    assert next_deadline(PARAMS, RoundState(), 5) is None
+
+
+def test_windows_of_no_length_are_skipped():
+    params = replace(PARAMS, selection_seconds=0, availability_seconds=0, challenge_seconds=0)
+    assert phase(params, OPEN, 1_000) == Phase.COMMIT
+    assert phase(params, QUORATE, deadlines(params, QUORATE).reveal) == Phase.AGGREGATE
+    published = replace(QUORATE, published_at=deadlines(params, QUORATE).reveal)
+    assert phase(params, published, published.published_at) == Phase.FINAL
+
+
+@exact
+@given(rounds(), st.integers(0, 1500), st.integers(0, 300))
+def test_time_never_moves_a_round_back(facts_of_round, now, later):
+    params, facts = facts_of_round
+    assert phase(params, facts, now) <= phase(params, facts, now + later)
+
+
+@exact
+@given(rounds(), st.integers(0, 1500))
+def test_next_deadline_is_when_the_phase_changes(facts_of_round, now):
+    params, facts = facts_of_round
+    current, change = phase(params, facts, now), next_deadline(params, facts, now)
+    if change is None:
+        assert phase(params, facts, LATEST) == current
+        return
+    assert change > now
+    assert phase(params, facts, change - 1) == current
+    assert phase(params, facts, change) > current
+
+
+@exact
+@given(rounds())
+def test_time_alone_ends_every_round(facts_of_round):
+    params, facts = facts_of_round
+    now, steps = facts.opened_at, 0
+    while (change := next_deadline(params, facts, now)) is not None:
+        now, steps = change, steps + 1
+    assert steps <= len(Phase) - 2
+    assert phase(params, facts, now) == (Phase.FINAL if facts.published_at else Phase.VOID)
+
+
+@exact
+@given(rounds())
+def test_phase_ends_at_the_deadline_of_its_name(facts_of_round):
+    params, facts = facts_of_round
+    now = facts.opened_at
+    while (change := next_deadline(params, facts, now)) is not None:
+        named = phase(params, facts, now).name.lower()
+        assert change == getattr(deadlines(params, facts), named)
+        now = change
+
+
+@exact
+@given(rounds(), st.integers(0, 1500))
+def test_one_more_reveal_changes_only_what_follows_the_reveal_phase(facts_of_round, now):
+    params, facts = facts_of_round
+    more = replace(facts, revealed=facts.revealed + 1)
+    if phase(params, facts, now) <= Phase.REVEAL:
+        assert phase(params, more, now) == phase(params, facts, now)
+
+
+@exact
+@given(rounds(published=True))
+def test_publishing_starts_the_challenge_at_once_or_ends_the_round(facts_of_round):
+    params, facts = facts_of_round
+    moment = facts.published_at
+    assert phase(params, replace(facts, published_at=0), moment) == Phase.AGGREGATE
+    wanted = Phase.CHALLENGE if params.challenge_seconds else Phase.FINAL
+    assert phase(params, facts, moment) == wanted
+
+
+RUNNING = TaskState(sponsor="0x" + "11" * 20, round=1, seats=5)
+FIRST = replace(RUNNING, round=0)
+
+
+@pytest.mark.parametrize(
+    ("state", "latest", "now", "expected"),
+    [
+        (FIRST, RoundState(), 1_000, True),
+        (FIRST, RoundState(), 4_999, True),
+        (FIRST, RoundState(), 5_000, False),
+        (replace(FIRST, seats=3), RoundState(), 1_000, True),
+        (replace(FIRST, seats=2), RoundState(), 1_000, False),
+        (replace(FIRST, closed=True), RoundState(), 1_000, False),
+        (RUNNING, OPEN, 1_059, False),
+        (RUNNING, OPEN, 1_060, True),
+        (RUNNING, QUORATE, 1_159, False),
+        (RUNNING, QUORATE, 1_160, True),
+        (RUNNING, PUBLISHED, 1_189, False),
+        (RUNNING, PUBLISHED, 1_190, True),
+        (replace(RUNNING, round=9), PUBLISHED, 1_190, True),
+        (replace(RUNNING, round=10), PUBLISHED, 1_190, False),
+    ],
+)
+def test_next_round_opens_only_after_the_latest_ended(state, latest, now, expected):
+    assert can_open(PARAMS, state, latest, now) is expected
+
+
+def test_no_round_opens_for_a_task_that_does_not_exist():
+    assert not can_open(PARAMS, TaskState(), RoundState(), 1_000)

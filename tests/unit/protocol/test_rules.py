@@ -1,0 +1,260 @@
+"""Every rule of the table: the definition, coordinate by coordinate, and what all rules promise."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from protocol import rules
+from protocol.errors import RuleError
+from protocol.task import Rule
+from tests.vectors import reference
+
+pytestmark = pytest.mark.unit
+
+exact = settings(deadline=None)
+LOWEST, HIGHEST = -(2**15), 2**15 - 1
+EVERY_RULE = pytest.mark.parametrize("rule", list(Rule), ids=lambda rule: rule.name.lower())
+
+# Few distinct values make ties, the ends make overflows.
+int16s = st.integers(LOWEST, HIGHEST)
+elements = st.one_of(int16s, st.sampled_from([LOWEST, -1, 0, 1, HIGHEST]))
+
+
+@st.composite
+def problems(draw):
+    """Updates, a tolerance that every rule but the mean allows, and a clipping norm."""
+    shape = draw(st.tuples(st.integers(1, 13), st.integers(1, 9)))
+    updates = draw(arrays(np.int16, shape, elements=draw(st.sampled_from([elements, int16s]))))
+    tolerance = draw(st.integers(0, (shape[0] - 1) // 2))
+    clip_norm = draw(st.one_of(st.integers(1, 10), st.integers(1, 200_000)))
+    return updates, tolerance, clip_norm
+
+
+def applied(rule, updates, tolerance=0, clip_norm=1000):
+    """`rule` with the parameters that the task of such a rule has."""
+    return rules.aggregate(
+        rule,
+        np.asarray(updates, dtype=np.int16),
+        tolerance=tolerance * (rule is not Rule.MEAN),
+        clip_norm=clip_norm * (rule is Rule.CLIPPED_MEAN),
+    )
+
+
+def test_table_has_every_rule():
+    assert set(rules.RULES) == set(Rule)
+
+
+@EVERY_RULE
+@exact
+@given(problem=problems())
+def test_rule_is_its_definition(rule, problem):
+    updates, tolerance, clip_norm = problem
+    found = applied(rule, *problem)
+    assert found.dtype == np.int16
+    assert found.tolist() == reference.aggregate(rule, updates.tolist(), tolerance, clip_norm)
+
+
+@EVERY_RULE
+@exact
+@given(problem=problems(), data=st.data())
+def test_order_of_updates_does_not_matter(rule, problem, data):
+    updates, tolerance, clip_norm = problem
+    order = data.draw(st.permutations(range(len(updates))))
+    np.testing.assert_array_equal(
+        applied(rule, updates[order], tolerance, clip_norm), applied(rule, *problem)
+    )
+
+
+@EVERY_RULE
+@exact
+@given(problem=problems())
+def test_updates_are_not_changed(rule, problem):
+    updates, tolerance, clip_norm = problem
+    before = updates.copy()
+    updates.flags.writeable = False
+    found = applied(rule, updates, tolerance, clip_norm)
+    assert not np.shares_memory(found, updates)
+    np.testing.assert_array_equal(updates, before)
+
+
+@pytest.mark.parametrize("rule", [Rule.MEAN, Rule.MEDIAN, Rule.TRIMMED_MEAN])
+@exact
+@given(problem=problems())
+def test_result_lies_between_the_extremes_of_each_coordinate(rule, problem):
+    updates, tolerance, clip_norm = problem
+    found = applied(rule, updates, tolerance, clip_norm)
+    assert np.all(found >= updates.min(axis=0))
+    assert np.all(found <= updates.max(axis=0))
+
+
+@pytest.mark.parametrize("rule", [Rule.MEDIAN, Rule.TRIMMED_MEAN])
+@exact
+@given(problem=problems(), lie=elements)
+def test_tolerated_liars_cannot_leave_the_range_of_the_honest(rule, problem, lie):
+    updates, tolerance, clip_norm = problem
+    updates = updates.copy()
+    updates[:tolerance] = lie
+    honest = updates[tolerance:]
+    found = applied(rule, updates, tolerance, clip_norm)
+    assert np.all(found >= honest.min(axis=0))
+    assert np.all(found <= honest.max(axis=0))
+
+
+@EVERY_RULE
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 8, 64])
+def test_equal_updates_give_that_update(rule, count):
+    update = [LOWEST, -3, 0, 3, HIGHEST]
+    found = applied(rule, [update] * count, (count - 1) // 2, clip_norm=10**6)
+    assert found.tolist() == update
+
+
+@EVERY_RULE
+@pytest.mark.parametrize("count", [1, 2, 7, 64, 100])
+@pytest.mark.parametrize("value", [LOWEST, HIGHEST])
+def test_extremes_do_not_wrap(rule, count, value):
+    found = applied(rule, np.full((count, 3), value), (count - 1) // 3, clip_norm=2**40)
+    assert found.tolist() == [value] * 3
+
+
+@EVERY_RULE
+def test_division_rounds_down(rule):
+    assert applied(rule, [[-1, 1], [0, 2]]).tolist() == [-1, 1]
+
+
+@EVERY_RULE
+@pytest.mark.parametrize("layout", ["C", "F", "strided"])
+def test_memory_layout_does_not_matter(rule, layout):
+    updates = np.random.default_rng(3).integers(LOWEST, HIGHEST, (7, 50)).astype(np.int16)
+    spread = np.repeat(np.repeat(updates, 2, axis=0), 3, axis=1)[::2, ::3]
+    laid_out = spread if layout == "strided" else np.array(updates, order=layout)
+    np.testing.assert_array_equal(applied(rule, laid_out, 3), applied(rule, updates, 3))
+
+
+@EVERY_RULE
+@pytest.mark.parametrize("extra", [-1, 0, 1])
+def test_blocks_join_without_a_seam(rule, extra):
+    updates = (
+        np.random.default_rng(4)
+        .integers(LOWEST, HIGHEST, (5, 2 * rules._BLOCK + extra))
+        .astype(np.int16)
+    )
+    whole = applied(rule, updates, 2, clip_norm=10**6)
+    middle = slice(rules._BLOCK - 40, rules._BLOCK + 40)
+    expected = reference.aggregate(rule, updates.tolist(), 2, 10**6)
+    assert whole[middle].tolist() == expected[middle]
+    assert whole.tolist() == expected
+
+
+@EVERY_RULE
+def test_extra_memory_does_not_grow_with_the_dimension(rule):
+    updates = np.ones((16, 10**6), dtype=np.int16)
+    tracemalloc.start()
+    try:
+        found = applied(rule, updates, 7)
+        peak_bytes = tracemalloc.get_traced_memory()[1] - found.nbytes
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 4 * 2**20  # the updates themselves are 32 MB
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        # Coordinate means 22, -3.2, 199.6 and a trimmed mean of 1/3 in the last coordinate.
+        (Rule.MEAN, [22, -4, 199]),
+        (Rule.MEDIAN, [3, 8, 0]),
+        (Rule.TRIMMED_MEAN, [3, 8, 0]),
+        # Only the last update is longer than 100, and is scaled to [9.937, -4.969, 99.380].
+        (Rule.CLIPPED_MEAN, [3, 5, 19]),
+    ],
+)
+def test_one_outlier_among_five(rule, expected):
+    updates = [[1, 10, -3], [2, 9, -1], [3, 7, 0], [4, 8, 2], [100, -50, 1000]]
+    assert applied(rule, updates, 1, clip_norm=100).tolist() == expected
+
+
+@pytest.mark.parametrize("rule", [Rule.MEDIAN, Rule.TRIMMED_MEAN])
+def test_nobody_can_tell_which_of_two_minorities_lies(rule):
+    # n - 2f zeros, f ones that may be honest and f that may lie: an error of f/(n - 2f) is certain.
+    updates = np.array([[0]] * 6 + [[900]] * 4)
+    found = int(applied(rule, updates, 2)[0])
+    assert found == {Rule.MEDIAN: 0, Rule.TRIMMED_MEAN: 300}[rule]
+
+
+@pytest.mark.parametrize("count", range(1, 17))
+def test_sorting_network_sorts_every_sequence_of_zeros_and_ones(count):
+    # A network that sorts all of these sorts everything (the 0-1 principle).
+    patterns = (np.arange(2**count)[:, None] >> np.arange(count)) & 1
+    columns = patterns.T.astype(np.int16)
+    ordered = np.sort(columns, axis=0)
+    for rank in range(count):
+        found = rules._mean_of_ranks(columns, range(rank, rank + 1))
+        np.testing.assert_array_equal(found, ordered[rank])
+
+
+def test_network_for_one_rank_is_smaller_than_for_all():
+    assert len(rules._network(64, range(31, 33))) < len(rules._network(64, range(64))) == 543
+
+
+@pytest.mark.parametrize("clip_norm", [1, 4, 5, 6, 7071, 46340, 46341, 2**31, 2**64 - 1])
+def test_clipped_mean_divides_by_the_least_integer_not_below_the_norm(clip_norm):
+    updates = [[3, 4], [-3, -5], [LOWEST, LOWEST], [HIGHEST, LOWEST]]
+    found = rules.clipped_mean(np.array(updates, dtype=np.int16), clip_norm)
+    assert found.tolist() == reference.aggregate(1, updates, 0, clip_norm)
+
+
+def test_clipping_norm_itself_is_not_clipped():
+    update = np.array([[3, -4]], dtype=np.int16)
+    assert rules.clipped_mean(update, 5).tolist() == [3, -4]
+    assert rules.clipped_mean(update, 4).tolist() == [2, -4]  # floor(2.4), floor(-3.2)
+
+
+@pytest.mark.parametrize(
+    ("rule", "count", "most"),
+    [
+        *[(Rule.MEAN, n, 0) for n in (1, 2, 9)],
+        *[
+            (rule, n, (n - 1) // 2)
+            for rule in (Rule.CLIPPED_MEAN, Rule.MEDIAN, Rule.TRIMMED_MEAN)
+            for n in (1, 2, 3, 4, 9)
+        ],
+    ],
+)
+def test_rule_tolerates_so_many_liars_and_no_more(rule, count, most):
+    updates = np.ones((count, 2), dtype=np.int16)
+    rules.aggregate(rule, updates, tolerance=most, clip_norm=1)
+    wanted = f"{rule.name} of {count} updates tolerates at most {most} liars; got {most + 1}"
+    with pytest.raises(RuleError, match=wanted):
+        rules.aggregate(rule, updates, tolerance=most + 1, clip_norm=1)
+
+
+def test_trimming_everything_is_refused():
+    updates = np.ones((4, 2), dtype=np.int16)
+    with pytest.raises(RuleError, match="tolerating 2 liars needs at least 5 updates; got 4"):
+        rules.trimmed_mean(updates, 2)
+    with pytest.raises(RuleError):
+        rules.trimmed_mean(updates, -1)
+
+
+@pytest.mark.parametrize("clip_norm", [0, -1])
+def test_clipped_mean_needs_a_norm(clip_norm):
+    with pytest.raises(RuleError, match="clipping norm"):
+        rules.clipped_mean(np.ones((3, 2), dtype=np.int16), clip_norm)
+
+
+@EVERY_RULE
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (3,)])
+def test_rule_needs_updates(rule, shape):
+    with pytest.raises(RuleError, match="shape"):
+        applied(rule, np.zeros(shape))
+
+
+@EVERY_RULE
+@pytest.mark.parametrize("dtype", [np.int32, np.int64, np.float64, np.uint16])
+def test_other_number_types_are_a_programming_error(rule, dtype):
+    with pytest.raises(TypeError, match="int16"):
+        rules.aggregate(rule, np.zeros((3, 2), dtype=dtype), tolerance=0, clip_norm=1)

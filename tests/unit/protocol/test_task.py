@@ -1,0 +1,160 @@
+"""The mirror of the contract's structs: the same names, order and types, and the same ranges."""
+
+import re
+from dataclasses import FrozenInstanceError, astuple, fields, replace
+from pathlib import Path
+
+import pytest
+from eth_abi.abi import decode, encode
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from protocol import task
+from protocol.errors import ConfigError
+from protocol.task import Deadlines, Phase, Privacy, RoundState, Rule, Seat, TaskParams, TaskState
+
+pytestmark = pytest.mark.unit
+
+INTERFACE = Path(task.__file__).parents[1] / "contracts" / "src" / "interfaces" / "IVolquorum.sol"
+STRUCTS = [TaskParams, TaskState, RoundState, Seat, Deadlines]
+NOW = 1_000
+
+
+def block(kind, name):
+    """The lines of an enum or struct in the interface, without comments."""
+    found = re.search(rf"{kind} {name} \{{(.*?)\n    \}}", INTERFACE.read_text(), re.DOTALL)
+    assert found, name
+    lines = (line.split("//")[0].strip().rstrip(",;") for line in found[1].splitlines())
+    return [line for line in lines if line]
+
+
+def snake(name):
+    return re.sub(r"([A-Z])", r"_\1", name).lower().lstrip("_")
+
+
+def valid(**changes):
+    params = TaskParams.default(
+        model_spec_hash=bytes([1]) * 32,
+        genesis_model_root=bytes([2]) * 32,
+        dimension=5_000,
+        closes_at=2_000,
+    )
+    return replace(params, **changes)
+
+
+@pytest.mark.parametrize("enum", [Phase, Rule, Privacy], ids=lambda enum: enum.__name__)
+def test_enum_has_the_contracts_members_in_order(enum):
+    wanted = [snake(member).upper() for member in block("enum", enum.__name__)]
+    assert [member.name for member in enum] == wanted
+    assert [member.value for member in enum] == list(range(len(wanted)))
+
+
+@pytest.mark.parametrize("struct", STRUCTS, ids=lambda struct: struct.__name__)
+def test_struct_has_the_contracts_fields_in_order(struct):
+    wanted = [snake(line.split()[1]) for line in block("struct", struct.__name__)]
+    assert [field.name for field in fields(struct)] == wanted
+
+
+def test_abi_type_has_the_contracts_types_in_order():
+    types = [line.split()[0] for line in block("struct", "TaskParams")]
+    wanted = ["uint8" if name in {"Rule", "Privacy"} else name for name in types]
+    assert f"({','.join(wanted)})" == TaskParams.ABI_TYPE
+
+
+@pytest.mark.parametrize("struct", [TaskState, RoundState, Seat, Deadlines])
+def test_empty_facts_are_what_the_contract_says_of_unknown_things(struct):
+    values = astuple(struct())
+    assert not any(
+        int(value, 16) if isinstance(value, str) else any(value)
+        for value in values
+        if isinstance(value, str | bytes)
+    )
+    assert not any(value for value in values if isinstance(value, int))
+
+
+def test_parameters_survive_the_abi():
+    params = valid(rule=Rule.CLIPPED_MEAN, clip_norm=9, aggregator="0x" + "ab" * 20)
+    (values,) = decode([TaskParams.ABI_TYPE], encode([TaskParams.ABI_TYPE], [params.abi_tuple()]))
+    found = TaskParams.from_abi(values)
+    assert found == params
+    assert isinstance(found.rule, Rule)
+    assert isinstance(found.privacy, Privacy)
+
+
+def test_facts_cannot_be_changed():
+    with pytest.raises(FrozenInstanceError):
+        valid().quorum = 1  # type: ignore[misc]  # what the test is about
+
+
+def test_default_is_a_task_that_the_contract_accepts():
+    valid().check(NOW)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"shift": 0},
+        {"shift": 31},
+        {"chunk_length": 16},
+        {"chunk_length": 1024},
+        {"cohort": 64, "quorum": 64, "tolerance": 31},
+        {"cohort": 1, "quorum": 1, "tolerance": 0},
+        {"rule": Rule.CLIPPED_MEAN, "clip_norm": 1},
+        {"selection_seconds": 0, "availability_seconds": 0, "challenge_seconds": 0},
+        {"aggregator_seconds": 0},
+        {"aggregator_seconds": 20},
+        {"closes_at": NOW + 1},
+        {"closes_at": NOW + 3650 * 86_400},
+        {"rounds": 2**32 - 1, "reward_wei": 2**64},
+        {"rounds": 1, "reward_wei": 2**96 - 1},
+        {"stake_wei": 0, "bond_wei": 0, "reward_wei": 0},
+    ],
+)
+def test_edges_of_the_ranges_are_accepted(changes):
+    valid(**changes).check(NOW)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "solidity_type"),
+    [
+        ("dimension", 2**32, "uint32"),
+        ("dimension", -1, "uint32"),
+        ("dimension", 5.0, "uint32"),
+        ("chunk_length", 2**16, "uint16"),
+        ("shift", 2**8, "uint8"),
+        ("max_squared_norm", 2**64, "uint64"),
+        ("stake_wei", 2**96, "uint96"),
+        ("salt", bytes(31), "bytes32"),
+        ("salt", "0x" + "00" * 32, "bytes32"),
+        ("aggregator", "0x12", "address"),
+        ("aggregator", "0x" + "zz" * 20, "address"),
+        ("aggregator", bytes(20), "address"),
+    ],
+)
+def test_value_that_does_not_fit_its_type_is_refused(field, value, solidity_type):
+    with pytest.raises(ConfigError, match=rf"^{field} must be a {solidity_type}; found "):
+        valid(**{field: value}).check()
+
+
+def test_refusal_says_range_and_value():
+    with pytest.raises(ConfigError, match=r"^tolerance must be from 0 to 1; found 2$"):
+        valid(tolerance=2).check()
+    with pytest.raises(ConfigError, match=r"^chunk_length must be a multiple of 16; found 24$"):
+        valid(chunk_length=24).check()
+    with pytest.raises(ConfigError, match=r"^genesis_model_root must not be zero$"):
+        valid(genesis_model_root=bytes(32)).check()
+
+
+def test_closing_time_is_judged_only_when_the_time_is_known():
+    late = valid(closes_at=NOW)
+    late.check()
+    with pytest.raises(ConfigError, match=r"^closes_at"):
+        late.check(NOW)
+
+
+@settings(deadline=None)
+@given(st.sampled_from(Rule), st.integers(1, 64))
+def test_a_tolerated_minority_leaves_an_honest_majority(rule, count):
+    most = rule.most_liars(count)
+    assert 2 * most < count
+    assert (most == 0) == (rule is Rule.MEAN or count < 3)

@@ -1,0 +1,243 @@
+"""`protocol` computes what the committed vectors say, and refuses what they refuse."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from eth_abi.abi import decode as abi_decode
+
+from protocol import commitment, encoding, errors, numbers, rules, sumtree
+from protocol.task import Rule, TaskParams
+from tests.vectors import generate
+
+pytestmark = pytest.mark.unit
+
+FOLDER = Path(generate.__file__).parent
+
+
+AS_TEXT = {"name", "field", "error", "contract", "sponsor", "participant"}
+
+
+def rows(path: str) -> list[dict[str, Any]]:
+    """A table's rows, with bytes for the hex strings that are no addresses."""
+    columns = json.loads((FOLDER / path).read_text())
+    for name in columns.keys() - AS_TEXT:
+        columns[name] = [
+            bytes.fromhex(cell[2:]) if isinstance(cell, str) else cell for cell in columns[name]
+        ]
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def cases(path: str) -> list[Any]:
+    return [
+        pytest.param(row, id=f"{position}-{row.get('name', row.get('field', ''))}")
+        for position, row in enumerate(rows(path))
+    ]
+
+
+def integers(raw: bytes, width_bytes: int) -> Any:
+    return np.frombuffer(raw, f">i{width_bytes}").astype(f"=i{width_bytes}")
+
+
+def updates_of(case: dict[str, Any]) -> Any:
+    return integers(case["updates"], 2).reshape(case["count"], case["dimension"])
+
+
+def opening_of(case: dict[str, Any]) -> sumtree.Opening:
+    hashes, sums = case["siblingHashes"], case["siblingSums"]
+    siblings = tuple(
+        sumtree.Node(hashes[32 * i : 32 * i + 32], int.from_bytes(sums[8 * i : 8 * i + 8], "big"))
+        for i in range(len(sums) // 8)
+    )
+    return sumtree.Opening(case["index"], case["widthBytes"], case["chunk"], siblings)
+
+
+def verify(case: dict[str, Any]) -> Any:
+    return sumtree.verify_opening(
+        opening_of(case),
+        root=case["root"],
+        dimension=case["dimension"],
+        chunk_length=case["chunkLength"],
+        width_bytes=case["widthBytes"],
+    )
+
+
+def task_params(raw: bytes) -> TaskParams:
+    (values,) = abi_decode([TaskParams.ABI_TYPE], raw)
+    return TaskParams.from_abi(values)
+
+
+def test_every_file_is_what_the_script_writes() -> None:
+    written = generate.files()
+    found = {
+        str(path.relative_to(FOLDER)): path.read_text(encoding="ascii")
+        for path in FOLDER.rglob("*.json")
+    }
+    assert set(found) == set(written)
+    for name, text in written.items():
+        assert found[name] == text, f"{name} is stale; run python -m tests.vectors.generate"
+
+
+def test_every_file_is_explained() -> None:
+    readme = (FOLDER / "README.md").read_text()
+    assert all(f"`{name}`" in readme for name in generate.files())
+
+
+@pytest.mark.parametrize("name", generate.files())
+def test_integers_survive_readers_that_use_doubles(name: str) -> None:
+    for column in json.loads((FOLDER / name).read_text()).values():
+        assert all(isinstance(cell, str) or abs(cell) < 2**53 for cell in column)
+
+
+@pytest.mark.parametrize("case", cases("encoding.json"))
+def test_blob_is_encoded_and_decoded(case: dict[str, Any]) -> None:
+    kind = encoding.Kind(case["kind"])
+    values = integers(case["values"], kind.width_bytes)
+    encode = encoding.encode_update if kind is encoding.Kind.UPDATE else encoding.encode_model
+    assert encode(values, case["shift"]) == case["blob"]
+    decoded = encoding.decode(case["blob"])
+    assert (decoded.kind, decoded.shift, decoded.values.dtype) == (
+        kind,
+        case["shift"],
+        values.dtype,
+    )
+    np.testing.assert_array_equal(decoded.values, values)
+
+
+@pytest.mark.parametrize("case", cases("invalid/encoding.json"))
+def test_bytes_that_are_not_canonical_are_refused(case: dict[str, Any]) -> None:
+    with pytest.raises(getattr(errors, case["error"])):
+        encoding.decode(case["blob"])
+
+
+@pytest.mark.parametrize("case", cases("sumtree.json"))
+def test_tree_is_built(case: dict[str, Any]) -> None:
+    tree = sumtree.SumTree.of(integers(case["values"], case["widthBytes"]), case["chunkLength"])
+    assert b"".join(leaf.hash for leaf in tree.levels[0]) == case["leafHashes"]
+    assert b"".join(leaf.sum.to_bytes(8, "big") for leaf in tree.levels[0]) == case["leafSums"]
+    assert (tree.depth, tree.top, tree.squared_norm, tree.root) == (
+        case["depth"],
+        case["top"],
+        case["squaredNorm"],
+        case["root"],
+    )
+    assert sumtree.depth_of(case["dimension"], case["chunkLength"]) == case["depth"]
+
+
+@pytest.mark.parametrize("case", cases("openings.json"))
+def test_opening_proves_its_chunk(case: dict[str, Any]) -> None:
+    step = case["chunkLength"] * case["widthBytes"]
+    used = min(case["chunkLength"], case["dimension"] - case["index"] * case["chunkLength"])
+    assert len(case["chunk"]) == step
+    np.testing.assert_array_equal(verify(case), integers(case["chunk"], case["widthBytes"])[:used])
+
+
+@pytest.mark.parametrize("case", cases("invalid/openings.json"))
+def test_opening_that_does_not_prove_is_refused(case: dict[str, Any]) -> None:
+    with pytest.raises(getattr(errors, case["error"])):
+        verify(case)
+
+
+@pytest.mark.parametrize("case", cases("commitment.json"))
+def test_commitment_is_hashed(case: dict[str, Any]) -> None:
+    found = commitment.update_commitment(
+        chain_id=case["chainId"],
+        contract=case["contract"],
+        task_id=case["taskId"],
+        round_number=case["round"],
+        base_model_root=case["baseModelRoot"],
+        participant=case["participant"],
+        update_root=case["updateRoot"],
+        squared_norm=int.from_bytes(case["squaredNorm"], "big"),
+        salt=case["salt"],
+    )
+    assert found == case["commitment"]
+    assert commitment.stored_commitment(found) == case["stored"]
+
+
+def test_updates_hash_runs_over_every_reveal() -> None:
+    by_round: dict[tuple[bytes, int], list[dict[str, Any]]] = {}
+    for row in rows("updates_hash.json"):
+        by_round.setdefault((row["taskId"], row["round"]), []).append(row)
+    for (task_id, round_number), steps in by_round.items():
+        running = commitment.updates_hash_start(task_id, round_number)
+        assert running == steps[0]["start"]
+        revealed = [(row["participant"], row["updateRoot"], row["squaredNorm"]) for row in steps]
+        for row, reveal in zip(steps, revealed, strict=True):
+            assert running == row["previous"]
+            running = commitment.updates_hash_step(running, *reveal)
+            assert running == row["updatesHash"]
+        assert commitment.updates_hash(task_id, round_number, revealed) == running
+
+
+@pytest.mark.parametrize("case", cases("task_id.json"))
+def test_task_id_is_hashed(case: dict[str, Any]) -> None:
+    params = task_params(case["params"])
+    found = commitment.task_id(case["chainId"], case["contract"], case["sponsor"], params)
+    assert found == case["taskId"]
+    params.check(generate.NOW)
+
+
+@pytest.mark.parametrize("case", cases("invalid/task.json"))
+def test_parameters_out_of_range_are_refused_by_name(case: dict[str, Any]) -> None:
+    snake = "".join("_" + c.lower() if c.isupper() else c for c in case["field"])
+    with pytest.raises(errors.ConfigError, match=rf"^{snake} "):
+        task_params(case["params"]).check(case["now"])
+
+
+def test_every_invalid_task_differs_from_a_valid_one() -> None:
+    valid = task_params(rows("task_id.json")[0]["params"])
+    valid.check(generate.NOW)
+    assert valid == replace(valid)
+    assert all(task_params(row["params"]) != valid for row in rows("invalid/task.json"))
+
+
+@pytest.mark.parametrize("case", cases("rules.json"))
+def test_rule_gives_the_aggregate(case: dict[str, Any]) -> None:
+    found = rules.aggregate(
+        Rule(case["rule"]),
+        updates_of(case),
+        tolerance=case["tolerance"],
+        clip_norm=case["clipNorm"],
+    )
+    assert found.dtype == np.int16
+    np.testing.assert_array_equal(found, integers(case["aggregate"], 2))
+
+
+@pytest.mark.parametrize("case", cases("invalid/rules.json"))
+def test_rule_that_cannot_be_applied_is_refused(case: dict[str, Any]) -> None:
+    with pytest.raises(getattr(errors, case["error"])):
+        rules.aggregate(
+            Rule(case["rule"]),
+            updates_of(case),
+            tolerance=case["tolerance"],
+            clip_norm=case["clipNorm"],
+        )
+
+
+@pytest.mark.parametrize("case", cases("numbers.json"))
+def test_floats_become_units(case: dict[str, Any]) -> None:
+    values = np.frombuffer(case["values"], ">f8").astype(np.float64)
+    units = numbers.quantise(values, case["shift"])
+    np.testing.assert_array_equal(units, integers(case["units"], 2))
+
+
+@pytest.mark.parametrize("case", cases("invalid/numbers.json"))
+def test_floats_that_do_not_fit_are_refused(case: dict[str, Any]) -> None:
+    with pytest.raises(getattr(errors, case["error"])):
+        numbers.quantise(np.frombuffer(case["values"], ">f8").astype(np.float64), case["shift"])
+
+
+@pytest.mark.parametrize("case", cases("add_update.json"))
+def test_aggregate_is_added_to_the_model(case: dict[str, Any]) -> None:
+    found = numbers.add_update(integers(case["model"], 4), integers(case["aggregate"], 2))
+    np.testing.assert_array_equal(found, integers(case["next"], 4))
+
+
+@pytest.mark.parametrize("case", cases("invalid/add_update.json"))
+def test_model_beyond_int32_is_refused(case: dict[str, Any]) -> None:
+    with pytest.raises(getattr(errors, case["error"])):
+        numbers.add_update(integers(case["model"], 4), integers(case["aggregate"], 2))

@@ -1,0 +1,484 @@
+"""Writes the vectors beside this file: `python -m tests.vectors.generate`.
+
+Each file is a table: equally long columns of integers below 2^53 and of hex strings.
+"""
+
+import json
+import struct
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from eth_hash.auto import keccak
+
+from tests.vectors import reference
+
+Cell = str | int
+Row = dict[str, Cell]
+
+FOLDER = Path(__file__).parent
+
+CHAIN_ID = 31337
+CONTRACT = "0x5fbdb2315678afecb367f032d93f642f64180aa3"
+SPONSOR = "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266"
+DESKS = tuple("0x" + keccak(f"desk {i}".encode())[12:].hex() for i in range(4))
+
+LOWEST, HIGHEST = -(2**15), 2**15 - 1
+DIMENSIONS = (1, 15, 16, 17, 256, 257, 1000, 4097)
+
+# Solidity's names, in the order of the struct.
+PARAMS: dict[str, reference.Word] = {
+    "modelSpecHash": keccak(b"spec"),
+    "genesisModelRoot": keccak(b"genesis"),
+    "dimension": 4097,
+    "chunkLength": 256,
+    "shift": 16,
+    "rule": 3,
+    "tolerance": 1,
+    "privacy": 0,
+    "quorum": 3,
+    "cohort": 5,
+    "clipNorm": 0,
+    "maxSquaredNorm": 2**48,
+    "aggregator": DESKS[3],
+    "selectionSeconds": 5,
+    "commitSeconds": 20,
+    "revealSeconds": 10,
+    "availabilitySeconds": 6,
+    "aggregatorSeconds": 7,
+    "aggregateSeconds": 21,
+    "challengeSeconds": 8,
+    "rounds": 10,
+    "closesAt": 1_800_000_000,
+    "stakeWei": 10**16,
+    "bondWei": 2 * 10**16,
+    "rewardWei": 10**15,
+    "salt": keccak(b"salt"),
+}
+# When the parameters in invalid/task.json are judged.
+NOW = 1_790_000_000
+
+
+def files() -> dict[str, str]:
+    """The text of every vector file by its path below this folder."""
+    tables = {
+        "encoding.json": encoding(),
+        "sumtree.json": sumtree(),
+        "openings.json": openings(),
+        "commitment.json": commitments(),
+        "updates_hash.json": updates_hashes(),
+        "task_id.json": task_ids(),
+        "rules.json": rules(),
+        "numbers.json": numbers(),
+        "add_update.json": add_updates(),
+        "invalid/encoding.json": invalid_encoding(),
+        "invalid/openings.json": invalid_openings(),
+        "invalid/task.json": invalid_tasks(),
+        "invalid/rules.json": invalid_rules(),
+        "invalid/numbers.json": invalid_numbers(),
+        "invalid/add_update.json": invalid_add_updates(),
+    }
+    return {name: _as_table(rows) for name, rows in tables.items()}
+
+
+def encoding() -> Iterator[Row]:
+    for kind, shift, values in (
+        (1, 16, [0]),
+        (1, 0, [LOWEST, -1, 0, 1, HIGHEST]),
+        (1, 255, reference.stream("update", 17)),
+        (2, 16, [0]),
+        (2, 31, [-(2**31), -1, 0, 1, 2**31 - 1]),
+        (2, 20, reference.stream("model", 33, 4)),
+    ):
+        yield {
+            "kind": kind,
+            "shift": shift,
+            "dimension": len(values),
+            "values": _hex(reference.integers(values, 2 * kind)),
+            "blob": _hex(reference.blob(kind, shift, values)),
+        }
+
+
+def sumtree() -> Iterator[Row]:
+    for name, values, width_bytes, chunk_length in _trees():
+        leaves = reference.leaves(values, width_bytes, chunk_length)
+        levels = reference.levels(leaves)
+        top = levels[-1][0]
+        yield {
+            "name": name,
+            "dimension": len(values),
+            "chunkLength": chunk_length,
+            "widthBytes": width_bytes,
+            "values": _hex(reference.integers(values, width_bytes)),
+            "depth": len(levels) - 1,
+            "leafHashes": _hex(b"".join(leaf for leaf, _ in leaves)),
+            "leafSums": _hex(b"".join(reference.u64(total) for _, total in leaves)),
+            "top": _hex(top[0]),
+            "squaredNorm": top[1],
+            "root": _hex(reference.root(len(values), top)),
+        }
+
+
+def openings() -> Iterator[Row]:
+    for name, values, width_bytes, chunk_length in _trees():
+        last = (len(values) - 1) // chunk_length
+        for index in sorted({0, last // 2, last}):
+            yield _opening(name, values, width_bytes, chunk_length, index)
+    yield _opening_with_sum(2**63 - 1)
+
+
+def commitments() -> Iterator[Row]:
+    for i, (squared_norm, round_number) in enumerate(((0, 1), (12345, 2), (2**64 - 1, 2**32 - 1))):
+        fields: dict[str, reference.Word] = {
+            "chainId": CHAIN_ID + i,
+            "contract": CONTRACT,
+            "taskId": keccak(b"task"),
+            "round": round_number,
+            "baseModelRoot": keccak(b"base"),
+            "participant": DESKS[i],
+            "updateRoot": keccak(f"update {i}".encode()),
+            "squaredNorm": squared_norm,
+            "salt": keccak(f"salt {i}".encode()),
+        }
+        commitment = keccak(reference.words(keccak(b"volquorum.commitment.1"), *fields.values()))
+        yield {
+            **_cells(fields),
+            "squaredNorm": _hex(reference.u64(squared_norm)),  # beyond 2^53
+            "commitment": _hex(commitment),
+            "stored": _hex(commitment[4:]),
+        }
+
+
+def updates_hashes() -> Iterator[Row]:
+    for task, round_number in ((keccak(b"task"), 1), (keccak(b"other task"), 7)):
+        start = keccak(reference.words(keccak(b"volquorum.updates.1"), task, round_number))
+        running = start
+        for position, desk in enumerate(DESKS):
+            update_root, squared_norm = keccak(f"update {position}".encode()), 10**position
+            step = reference.words(running, desk, update_root, squared_norm)
+            yield {
+                "taskId": _hex(task),
+                "round": round_number,
+                "start": _hex(start),
+                "previous": _hex(running),
+                "participant": desk,
+                "updateRoot": _hex(update_root),
+                "squaredNorm": squared_norm,
+                "updatesHash": _hex(running := keccak(step)),
+            }
+
+
+def task_ids() -> Iterator[Row]:
+    cases: tuple[tuple[str, dict[str, reference.Word]], ...] = (
+        ("plain", {}),
+        ("anybody aggregates", {"aggregator": "0x" + "00" * 20}),
+        ("clipped mean", {"rule": 1, "tolerance": 0, "clipNorm": 2**64 - 1}),
+        ("widest", {"dimension": 2**32 - 1, "stakeWei": 2**96 - 1, "bondWei": 2**96 - 1}),
+    )
+    for name, changes in cases:
+        params = reference.words(*(PARAMS | changes).values())
+        domain = keccak(b"volquorum.task.1")
+        yield {
+            "name": name,
+            "chainId": CHAIN_ID,
+            "contract": CONTRACT,
+            "sponsor": SPONSOR,
+            "params": _hex(params),
+            "taskId": _hex(keccak(reference.words(domain, CHAIN_ID, CONTRACT, SPONSOR) + params)),
+        }
+
+
+def rules() -> Iterator[Row]:
+    for name, updates, tolerance, clip_norm in _update_sets():
+        for rule in range(4):
+            # A mean tolerates nobody, and only the clipped mean clips.
+            liars, norm = tolerance * (rule != 0), clip_norm * (rule == 1)
+            result = reference.aggregate(rule, updates, liars, norm)
+            yield {
+                **_rule_case(name, rule, updates, liars, norm),
+                "aggregate": _hex(reference.integers(result, 2)),
+            }
+
+
+def numbers() -> Iterator[Row]:
+    for name, shift, values, units in (
+        (
+            "toward zero",
+            0,
+            [0.9, -0.9, 1.0, -1.0, 1.9, -1.9, 0.0, -0.0],
+            [0, 0, 1, -1, 1, -1, 0, 0],
+        ),
+        ("limits", 15, [-1.0, 1.0 - 2.0**-15, 1.0 - 2.0**-16], [LOWEST, HIGHEST, HIGHEST]),
+        ("just inside", 0, [-32768.999, 32767.999], [LOWEST, HIGHEST]),
+        ("vanishing", 16, [5e-324, -5e-324, 2.0**-16, 2.0**-17, -(2.0**-17)], [0, 0, 1, 0, 0]),
+        ("thirds", 16, [1 / 3, -1 / 3, 0.1, -0.1], [21845, -21845, 6553, -6553]),
+    ):
+        yield {**_floats(name, shift, values), "units": _hex(reference.integers(units, 2))}
+
+
+def add_updates() -> Iterator[Row]:
+    model = [0, 5, -5, 2**31 - 1 - HIGHEST, -(2**31) - LOWEST, *reference.stream("base", 11)]
+    update = [0, -7, 7, HIGHEST, LOWEST, *reference.stream("step", 11)]
+    total = [a + b for a, b in zip(model, update, strict=True)]
+    yield {
+        "model": _hex(reference.integers(model, 4)),
+        "aggregate": _hex(reference.integers(update, 2)),
+        "next": _hex(reference.integers(total, 4)),
+    }
+
+
+def invalid_encoding() -> Iterator[Row]:
+    good = reference.blob(1, 16, [1, -2, 3])
+    header, payload = good[:12], good[12:]
+    for name, raw in (
+        ("empty", b""),
+        ("header cut short", header[:11]),
+        ("header alone", header),
+        ("wrong magic", b"VLR" + good[3:]),
+        ("version 0", good[:3] + b"\0" + good[4:]),
+        ("version 2", good[:3] + b"\2" + good[4:]),
+        ("kind 0", good[:4] + b"\0" + good[5:]),
+        ("kind 3", good[:4] + b"\3" + good[5:]),
+        ("kind of another width", good[:4] + b"\2" + good[5:]),
+        ("reserved byte set", good[:7] + b"\1" + good[8:]),
+        ("dimension 0", header[:8] + bytes(4)),
+        ("dimension 0 with values", header[:8] + bytes(4) + payload),
+        ("dimension too small", header[:8] + (2).to_bytes(4, "big") + payload),
+        ("dimension too large", header[:8] + (4).to_bytes(4, "big") + payload),
+        ("dimension beyond memory", header[:8] + b"\xff" * 4 + payload),
+        ("little-endian dimension", header[:8] + (3).to_bytes(4, "little") + payload),
+        ("trailing byte", good + b"\0"),
+        ("trailing coordinate", good + b"\0\0"),
+        ("cut short by a byte", good[:-1]),
+        ("twice", good + good),
+    ):
+        yield {"name": name, "blob": _hex(raw), "error": "EncodingError"}
+
+
+def invalid_openings() -> Iterator[Row]:
+    values = reference.stream("openings", 257)
+    good = _opening("", values, 2, 16, 5)
+    hashes, sums, chunk = str(good["siblingHashes"]), str(good["siblingSums"]), str(good["chunk"])
+    last = _opening("", values, 2, 16, 16)
+    model = _opening("", values, 4, 16, 5)
+    # Both are 64 zero bytes in one leaf with sum 0: only the width tells them apart.
+    zero_model = _opening("", [0] * 10, 4, 16, 0)
+    # A sum that wraps around 2^64 would hide any norm.
+    wrapping = "0x" + "ff" * 8 + sums[18:]
+    for name, change in (
+        ("another index", good | {"index": 4}),
+        ("index of a padding leaf", good | {"index": 17}),
+        ("index beyond the tree", good | {"index": 32 + 5}),
+        ("another root", good | {"root": _hex(keccak(b"root"))}),
+        ("another dimension", good | {"dimension": 258}),
+        ("changed coordinate", good | {"chunk": _flipped(chunk, 2)}),
+        ("chunk too short", good | {"chunk": chunk[:-4]}),
+        ("chunk too long", good | {"chunk": chunk + "0000"}),
+        ("empty chunk", good | {"chunk": "0x"}),
+        ("changed sibling", good | {"siblingHashes": _flipped(hashes, 2)}),
+        ("changed sibling sum", good | {"siblingSums": _flipped(sums, 17)}),
+        ("sibling sum that wraps", good | {"siblingSums": wrapping}),
+        ("sibling missing", good | {"siblingHashes": hashes[:-64], "siblingSums": sums[:-16]}),
+        (
+            "sibling too many",
+            good | {"siblingHashes": hashes + "00" * 32, "siblingSums": sums + "00" * 8},
+        ),
+        (
+            "inner node as leaf",
+            good | {"siblingHashes": "0x" + hashes[66:], "siblingSums": "0x" + sums[18:]},
+        ),
+        ("dirty padding", last | {"chunk": str(last["chunk"])[:-4] + "0001"}),
+        ("a model's chunk as an update's", model | {"widthBytes": 2}),
+        ("an update's chunk as a model's", good | {"widthBytes": 4}),
+        ("a zero model as a zero update", zero_model | {"widthBytes": 2, "chunkLength": 32}),
+        ("larger chunks", good | {"chunkLength": 32}),
+        # No honest tree gets near, and a sum that is kept small can never wrap.
+        ("a sum of 2^63", _opening_with_sum(2**63)),
+    ):
+        yield change | {"name": name, "error": "VerificationFailed"}
+
+
+def invalid_tasks() -> Iterator[Row]:
+    """One parameter out of its range, with the field that is refused."""
+    day = 86_400
+    cases: tuple[tuple[str, dict[str, reference.Word]], ...] = (
+        ("modelSpecHash", {"modelSpecHash": bytes(32)}),
+        ("genesisModelRoot", {"genesisModelRoot": bytes(32)}),
+        ("dimension", {"dimension": 0}),
+        ("chunkLength", {"chunkLength": 0}),
+        ("chunkLength", {"chunkLength": 250}),
+        ("chunkLength", {"chunkLength": 1040}),
+        ("shift", {"shift": 32}),
+        ("cohort", {"cohort": 0}),
+        ("cohort", {"cohort": 65}),
+        ("quorum", {"quorum": 0}),
+        ("quorum", {"quorum": 6}),
+        ("tolerance", {"tolerance": 2}),
+        ("tolerance", {"rule": 0, "tolerance": 1}),
+        ("tolerance", {"rule": 2, "quorum": 4, "tolerance": 2}),
+        ("clipNorm", {"clipNorm": 1}),
+        ("clipNorm", {"rule": 1, "clipNorm": 0}),
+        ("maxSquaredNorm", {"maxSquaredNorm": 0}),
+        ("selectionSeconds", {"selectionSeconds": 365 * day + 1}),
+        ("commitSeconds", {"commitSeconds": 0}),
+        ("commitSeconds", {"commitSeconds": 365 * day + 1}),
+        ("revealSeconds", {"revealSeconds": 0}),
+        ("revealSeconds", {"revealSeconds": 365 * day + 1}),
+        ("availabilitySeconds", {"availabilitySeconds": 365 * day + 1}),
+        ("aggregateSeconds", {"aggregateSeconds": 0, "aggregatorSeconds": 0}),
+        ("aggregateSeconds", {"aggregateSeconds": 365 * day + 1}),
+        ("aggregatorSeconds", {"aggregatorSeconds": 22}),
+        ("challengeSeconds", {"challengeSeconds": 365 * day + 1}),
+        ("closesAt", {"closesAt": NOW}),
+        ("closesAt", {"closesAt": NOW + 3650 * day + 1}),
+        ("rounds", {"rounds": 0}),
+        ("rewardWei", {"rewardWei": (2**96 - 1) // 10 + 1}),
+    )
+    for field, changes in cases:
+        params = _hex(reference.words(*(PARAMS | changes).values()))
+        yield {"field": field, "now": NOW, "params": params, "error": "InvalidParameter"}
+
+
+def invalid_rules() -> Iterator[Row]:
+    two, three = [[1, 2], [3, 4]], [[1, 2], [3, 4], [5, 6]]
+    for name, rule, updates, tolerance, clip_norm in (
+        ("a mean asked to tolerate a liar", 0, three, 1, 0),
+        ("a clipped mean without a norm", 1, three, 1, 0),
+        ("as many liars as honest updates", 1, two, 1, 9),
+        ("as many liars as honest updates", 2, two, 1, 0),
+        ("nothing left after trimming", 3, two, 1, 0),
+        ("more liars than updates", 3, three, 255, 0),
+    ):
+        case = _rule_case(name, rule, updates, tolerance, clip_norm)
+        yield {**case, "error": "RuleError"}
+
+
+def invalid_numbers() -> Iterator[Row]:
+    for name, shift, values in (
+        ("not a number", 16, [0.0, float("nan")]),
+        ("infinite", 16, [float("inf")]),
+        ("minus infinite", 16, [float("-inf")]),
+        ("one unit too large", 15, [1.0]),
+        ("one unit too small", 15, [-1.0 - 2.0**-15]),
+        ("overflows when scaled", 31, [1.7e308]),
+    ):
+        yield {**_floats(name, shift, values), "error": "RangeError"}
+
+
+def invalid_add_updates() -> Iterator[Row]:
+    for name, model, update in (("above", 2**31 - 1, 1), ("below", -(2**31), -1)):
+        yield {
+            "name": name,
+            "model": _hex(reference.integers([0, model], 4)),
+            "aggregate": _hex(reference.integers([0, update], 2)),
+            "error": "RangeError",
+        }
+
+
+def _trees() -> Iterator[tuple[str, list[int], int, int]]:
+    for width_bytes in (2, 4):
+        limit = 2 ** (8 * width_bytes - 1)
+        for dimension in DIMENSIONS:
+            drawn = reference.stream(f"tree/{dimension}", dimension, width_bytes)
+            values = [-limit, limit - 1, -1, 0, 1, *drawn][:dimension]
+            for chunk_length in (16, 256):
+                yield "drawn", values, width_bytes, chunk_length
+    yield "all lowest", [LOWEST] * 257, 2, 16
+    yield "all zero", [0] * 17, 2, 16
+
+
+def _opening(
+    name: str, values: Sequence[int], width_bytes: int, chunk_length: int, index: int
+) -> Row:
+    levels = reference.levels(reference.leaves(values, width_bytes, chunk_length))
+    path = reference.siblings(levels, index)
+    chunk = reference.integers(values[index * chunk_length :][:chunk_length], width_bytes)
+    return {
+        "name": name,
+        "root": _hex(reference.root(len(values), levels[-1][0])),
+        "dimension": len(values),
+        "chunkLength": chunk_length,
+        "widthBytes": width_bytes,
+        "index": index,
+        "chunk": _hex(chunk.ljust(chunk_length * width_bytes, b"\0")),
+        "siblingHashes": _hex(b"".join(sibling for sibling, _ in path)),
+        "siblingSums": _hex(b"".join(reference.u64(total) for _, total in path)),
+    }
+
+
+def _opening_with_sum(total: int) -> Row:
+    """The opening of one leaf beside an invented node, so that the root's sum is `total`."""
+    values = reference.stream("sum", 16)
+    (leaf,) = reference.leaves(values, 2, 16)
+    invented = (keccak(b"invented"), total - leaf[1])
+    return {
+        "name": "largest sum",
+        "root": _hex(reference.root(32, reference.node(leaf, invented))),
+        "dimension": 32,
+        "chunkLength": 16,
+        "widthBytes": 2,
+        "index": 0,
+        "chunk": _hex(reference.integers(values, 2)),
+        "siblingHashes": _hex(invented[0]),
+        "siblingSums": _hex(reference.u64(invented[1])),
+    }
+
+
+def _update_sets() -> Iterator[tuple[str, list[list[int]], int, int]]:
+    outlier = [[1, 10, -3], [2, 9, -1], [3, 7, 0], [4, 8, 2], [100, -50, 1000]]
+    yield "one outlier", outlier, 1, 10
+    yield "least instance", [[0], [0], [0], [1], [1]], 1, 1  # no rule can tell who lies
+    yield "alone", [[LOWEST, -1, 0, 1, HIGHEST]], 0, 40_000
+    yield "floor below zero", [[-1, -1, -3], [0, -2, -4]], 0, 3
+    yield "extremes", [[LOWEST, HIGHEST], [HIGHEST, LOWEST], [LOWEST, LOWEST]], 1, 32_768
+    yield "all equal", [[7, -7]] * 6, 2, 5
+    yield "ties", [[5, 1], [5, 1], [5, 2], [1, 2], [1, 2]], 2, 3
+    yield "just within the norm", [[3, 4], [-3, -4], [3, -4]], 1, 5
+    yield "just beyond the norm", [[3, 4], [-3, -4], [3, -5]], 1, 5
+    for count, tolerance in ((2, 0), (3, 1), (8, 2), (15, 7), (16, 3), (33, 16), (64, 12)):
+        drawn = [reference.stream(f"rules/{count}/{i}", 16) for i in range(count)]
+        yield f"drawn {count}", drawn, tolerance, 50_000
+
+
+def _rule_case(
+    name: str, rule: int, updates: Sequence[Sequence[int]], tolerance: int, clip_norm: int
+) -> Row:
+    return {
+        "name": name,
+        "rule": rule,
+        "tolerance": tolerance,
+        "clipNorm": clip_norm,
+        "count": len(updates),
+        "dimension": len(updates[0]),
+        "updates": _hex(b"".join(reference.integers(update, 2) for update in updates)),
+    }
+
+
+def _floats(name: str, shift: int, values: Sequence[float]) -> Row:
+    raw = struct.pack(f">{len(values)}d", *values)
+    return {"name": name, "shift": shift, "values": _hex(raw)}
+
+
+def _flipped(text: str, position: int) -> str:
+    digit = "0" if text[position] != "0" else "1"
+    return text[:position] + digit + text[position + 1 :]
+
+
+def _cells(fields: dict[str, reference.Word]) -> Row:
+    return {
+        name: _hex(value) if isinstance(value, bytes) else value for name, value in fields.items()
+    }
+
+
+def _hex(raw: bytes) -> str:
+    return "0x" + raw.hex()
+
+
+def _as_table(rows: Iterator[Row]) -> str:
+    listed = list(rows)
+    columns = {name: [row[name] for row in listed] for name in listed[0]}
+    return json.dumps(columns, indent=1) + "\n"
+
+
+if __name__ == "__main__":
+    for path, text in files().items():
+        (FOLDER / path).write_text(text, encoding="ascii")

@@ -1,0 +1,125 @@
+"""The protocol's arithmetic, spelled out in plain integers and bytes straight from its definition.
+
+Slow and independent on purpose: the vectors come from here, and `protocol` and the contract are
+both held against them. Only keccak is shared.
+"""
+
+from collections.abc import Callable, Sequence
+from math import isqrt
+
+from eth_hash.auto import keccak
+
+Node = tuple[bytes, int]
+Word = bytes | int | str
+
+
+def integers(values: Sequence[int], width_bytes: int) -> bytes:
+    """Big-endian two's complement."""
+    return b"".join(value.to_bytes(width_bytes, "big", signed=True) for value in values)
+
+
+def blob(kind: int, shift: int, values: Sequence[int]) -> bytes:
+    """A canonical blob."""
+    dimension = len(values).to_bytes(4, "big")
+    return b"VLQ" + bytes([1, kind, shift, 0, 0]) + dimension + integers(values, 2 * kind)
+
+
+def u64(number: int) -> bytes:
+    return number.to_bytes(8, "big")
+
+
+def leaves(values: Sequence[int], width_bytes: int, chunk_length: int) -> list[Node]:
+    """The real leaves, without padding."""
+    found: list[Node] = []
+    for index, start in enumerate(range(0, len(values), chunk_length)):
+        chunk = list(values[start : start + chunk_length])
+        chunk += [0] * (chunk_length - len(chunk))
+        tagged = b"volquorum.leaf.1" + u64(width_bytes) + u64(index)
+        total = sum(value * value for value in chunk) if width_bytes == 2 else 0
+        found.append((keccak(tagged + integers(chunk, width_bytes)), total))
+    return found
+
+
+def node(left: Node, right: Node) -> Node:
+    sums = u64(left[1]) + u64(right[1])
+    return keccak(left[0] + right[0] + b"volquorum.node.1" + sums), left[1] + right[1]
+
+
+def levels(bottom: Sequence[Node]) -> list[list[Node]]:
+    """All levels with all their padding, from the leaves to the top."""
+    width = 1
+    while width < len(bottom):
+        width *= 2
+    found = [[*bottom, *[(bytes(32), 0)] * (width - len(bottom))]]
+    while len(found[-1]) > 1:
+        below = found[-1]
+        found.append([node(below[i], below[i + 1]) for i in range(0, len(below), 2)])
+    return found
+
+
+def siblings(all_levels: Sequence[Sequence[Node]], index: int) -> list[Node]:
+    """What an opening carries, from the leaf upward."""
+    return [level[(index >> height) ^ 1] for height, level in enumerate(all_levels[:-1])]
+
+
+def root(dimension: int, top: Node) -> bytes:
+    return keccak(b"volquorum.root.1" + u64(dimension) + u64(top[1]) + top[0])
+
+
+def words(*values: Word) -> bytes:
+    """`abi.encode` of static values: bytes fill a word from the left, all else from the right."""
+    return b"".join(_word(value) for value in values)
+
+
+def _word(value: Word) -> bytes:
+    if isinstance(value, bytes):
+        return value.ljust(32, b"\0")
+    return (int(value, 16) if isinstance(value, str) else value).to_bytes(32, "big")
+
+
+def mean(column: Sequence[int]) -> int:
+    return sum(column) // len(column)
+
+
+def median(column: Sequence[int]) -> int:
+    ordered, count = sorted(column), len(column)
+    return (ordered[(count - 1) // 2] + ordered[count // 2]) // 2
+
+
+def trimmed_mean(column: Sequence[int], tolerance: int) -> int:
+    return mean(sorted(column)[tolerance : len(column) - tolerance])
+
+
+def clipped(update: Sequence[int], clip_norm: int) -> list[int]:
+    """The update, scaled down to `clip_norm` if it is longer."""
+    square = sum(value * value for value in update)
+    if square <= clip_norm * clip_norm:
+        return list(update)
+    norm = isqrt(square)
+    norm += norm * norm < square
+    return [value * clip_norm // norm for value in update]
+
+
+def aggregate(
+    rule: int, updates: Sequence[Sequence[int]], tolerance: int, clip_norm: int
+) -> list[int]:
+    """Rules by their number in the contract."""
+    if rule == 1:
+        updates = [clipped(update, clip_norm) for update in updates]
+    by_column: Callable[[Sequence[int]], int] = {
+        0: mean,
+        1: mean,
+        2: median,
+        3: lambda column: trimmed_mean(column, tolerance),
+    }[rule]
+    return [by_column(column) for column in zip(*updates, strict=True)]
+
+
+def stream(seed: str, count: int, width_bytes: int = 2) -> list[int]:
+    """Pseudo-random integers: consecutive words of keccak(seed, counter)."""
+    per_hash = 32 // width_bytes
+    drawn = b"".join(keccak(f"{seed}/{i}".encode()) for i in range(-(-count // per_hash)))
+    return [
+        int.from_bytes(drawn[i : i + width_bytes], "big", signed=True)
+        for i in range(0, count * width_bytes, width_bytes)
+    ]
