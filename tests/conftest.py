@@ -1,12 +1,15 @@
-"""What holds for every test: unit tests reach no network, and generated cases are repeatable."""
+"""What holds for every test: unit tests reach no network, logging is given back, cases repeat."""
 
+import logging
 import os
+from collections.abc import Iterator
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 from pytest_socket import disable_socket, enable_socket
 
-# Threads per process: numeric libraries on a small machine otherwise fight each other.
+# Numeric libraries would start a thread per core in every process and fight each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 settings.register_profile(
@@ -15,22 +18,35 @@ settings.register_profile(
 settings.register_profile("ci", settings.get_profile("default"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
 
-
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    if item.get_closest_marker("unit") is not None:
-        disable_socket(allow_unix_socket=True)
-
-
-def pytest_runtest_teardown(item: pytest.Item) -> None:
-    if item.get_closest_marker("unit") is not None:
-        enable_socket()
+KINDS = {"unit", "http", "chain", "contracts", "container"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Every test says what it needs, so that no test is left out of every selection."""
-    known = {"unit", "http", "chain", "contracts", "container"}
+    """Every test says what it needs, so that no selection leaves one out unseen."""
     unmarked = [
-        item.nodeid for item in items if not known & {mark.name for mark in item.iter_markers()}
+        item.nodeid for item in items if not KINDS & {mark.name for mark in item.iter_markers()}
     ]
     if unmarked:
-        raise pytest.UsageError(f"tests without one of the markers {sorted(known)}: {unmarked[:5]}")
+        raise pytest.UsageError(f"tests without one of the markers {sorted(KINDS)}: {unmarked[:5]}")
+
+
+@pytest.fixture(autouse=True)
+def _sockets_blocked_in_unit_tests(request: pytest.FixtureRequest) -> Iterator[None]:
+    if request.node.get_closest_marker("unit") is None:
+        yield
+        return
+    # Event loops wake themselves through a pair of Unix sockets.
+    disable_socket(allow_unix_socket=True)
+    yield
+    enable_socket()
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    configured = structlog.get_config()
+    yield
+    # Commands configure logging for their process, which here is everybody's.
+    root.handlers, root.level = handlers, level
+    structlog.configure(**configured)
