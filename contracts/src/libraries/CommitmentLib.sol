@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {EfficientHashLib} from "solady/utils/EfficientHashLib.sol";
+
+import {IVolquorum} from "../interfaces/IVolquorum.sol";
+
+/// @notice The hashes by which a task, an update and a round's set of updates are named. Each is domain-tagged, and
+/// those that a signature or a secret hangs on are bound to the chain and to this contract.
+library CommitmentLib {
+    bytes32 internal constant TASK_TAG = keccak256("volquorum.task.1");
+    bytes32 internal constant COMMITMENT_TAG = keccak256("volquorum.commitment.1");
+    bytes32 internal constant UPDATES_TAG = keccak256("volquorum.updates.1");
+
+    function taskId(address sponsor, IVolquorum.TaskParams calldata params) internal view returns (bytes32) {
+        return keccak256(abi.encode(TASK_TAG, block.chainid, address(this), sponsor, params));
+    }
+
+    function commitment(
+        bytes32 task,
+        uint32 round,
+        bytes32 baseModelRoot,
+        address participant,
+        bytes32 updateRoot,
+        uint64 squaredNorm,
+        bytes32 salt
+    ) internal view returns (bytes32) {
+        return keccak256(
+            abi.encode(
+                COMMITMENT_TAG,
+                block.chainid,
+                address(this),
+                task,
+                round,
+                baseModelRoot,
+                participant,
+                updateRoot,
+                squaredNorm,
+                salt
+            )
+        );
+    }
+
+    /// @dev The low 224 bits, which share a storage slot with the round's number.
+    function stored(bytes32 full) internal pure returns (bytes28) {
+        return bytes28(full << 32);
+    }
+
+    /// @dev The running hash of a round in which nothing was revealed yet.
+    function updatesStart(bytes32 task, uint32 round) internal pure returns (bytes32) {
+        return keccak256(abi.encode(UPDATES_TAG, task, round));
+    }
+
+    function updatesStep(bytes32 previous, address participant, bytes32 updateRoot, uint64 squaredNorm)
+        internal
+        pure
+        returns (bytes32)
+    {
+        return EfficientHashLib.hash(
+            previous, bytes32(uint256(uint160(participant))), updateRoot, bytes32(uint256(squaredNorm))
+        );
+    }
+}

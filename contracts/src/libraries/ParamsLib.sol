@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {IVolquorum} from "../interfaces/IVolquorum.sol";
+import {RevealTable} from "./RevealTable.sol";
+
+/// @notice What a task's parameters may be.
+/// @dev A task is immutable, so what would strand money or make a result impossible is refused when it is created.
+library ParamsLib {
+    // A challenge carries one chunk of every update: 64 updates of 1024 int16 coordinates are the 128 KiB that a
+    // transaction may hold. 16 coordinates fill a word.
+    uint256 internal constant MAX_CHUNK_LENGTH = 1024;
+    uint256 internal constant CHUNK_LENGTH_STEP = 16;
+    // A model's coordinate is an int32, so a smaller unit would leave no whole number.
+    uint256 internal constant MAX_SHIFT = 31;
+    // Time alone must end a round and a task within the lives of its participants, also when somebody writes
+    // milliseconds. All windows together and any `closesAt` stay far below 2^64.
+    uint256 internal constant MAX_PHASE_SECONDS = 365 days;
+    uint256 internal constant MAX_TASK_SECONDS = 10 * 365 days;
+
+    function check(IVolquorum.TaskParams calldata params, uint256 time) internal pure {
+        require_(params.modelSpecHash != 0, "modelSpecHash", 0);
+        require_(params.genesisModelRoot != 0, "genesisModelRoot", 0);
+        require_(params.dimension != 0, "dimension", 0);
+        within("chunkLength", params.chunkLength, CHUNK_LENGTH_STEP, MAX_CHUNK_LENGTH);
+        require_(params.chunkLength % CHUNK_LENGTH_STEP == 0, "chunkLength", params.chunkLength);
+        within("shift", params.shift, 0, MAX_SHIFT);
+        within("cohort", params.cohort, 1, RevealTable.MAX_COHORT);
+        within("quorum", params.quorum, 1, params.cohort);
+        within("tolerance", params.tolerance, 0, mostLiars(params.rule, params.quorum));
+        require_((params.clipNorm != 0) == (params.rule == IVolquorum.Rule.ClippedMean), "clipNorm", params.clipNorm);
+        require_(params.maxSquaredNorm != 0, "maxSquaredNorm", 0);
+
+        within("selectionSeconds", params.selectionSeconds, 0, MAX_PHASE_SECONDS);
+        within("commitSeconds", params.commitSeconds, 1, MAX_PHASE_SECONDS);
+        within("revealSeconds", params.revealSeconds, 1, MAX_PHASE_SECONDS);
+        within("availabilitySeconds", params.availabilitySeconds, 0, MAX_PHASE_SECONDS);
+        within("aggregateSeconds", params.aggregateSeconds, 1, MAX_PHASE_SECONDS);
+        within("aggregatorSeconds", params.aggregatorSeconds, 0, params.aggregateSeconds);
+        within("challengeSeconds", params.challengeSeconds, 0, MAX_PHASE_SECONDS);
+        within("closesAt", params.closesAt, time + 1, time + MAX_TASK_SECONDS);
+        require_(params.rounds != 0, "rounds", 0);
+        // Invariant: a task's whole reward fits the field that holds it.
+        within("rewardWei", params.rewardWei, 0, type(uint96).max / params.rounds);
+    }
+
+    /// @dev One liar moves a plain mean anywhere, so it can be asked to tolerate none. Every other rule needs an honest
+    /// majority in the smallest set it may be applied to; no symmetric rule can do with less.
+    function mostLiars(IVolquorum.Rule rule, uint256 quorum) internal pure returns (uint256) {
+        return rule == IVolquorum.Rule.Mean ? 0 : (quorum - 1) / 2;
+    }
+
+    function within(bytes32 field, uint256 value, uint256 least, uint256 most) private pure {
+        require_(value >= least && value <= most, field, value);
+    }
+
+    function require_(bool fits, bytes32 field, uint256 value) private pure {
+        if (!fits) revert IVolquorum.InvalidParameter(field, value);
+    }
+}

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {IVolquorum} from "../interfaces/IVolquorum.sol";
+import {Task} from "./TaskLib.sol";
+
+/// @notice A round's phase and deadlines as functions of stored facts and a given time.
+/// @dev Windows follow one another from `openedAt`, each half-open: its last second belongs to the next one. The walk
+/// stops at the window that holds `time`, so early phases never read what only later ones need.
+library PhaseLib {
+    function phase(Task storage task, IVolquorum.RoundState storage round, uint256 time)
+        internal
+        view
+        returns (IVolquorum.Phase)
+    {
+        uint256 end = round.openedAt;
+        if (end == 0) return IVolquorum.Phase.None;
+        if (time < (end += task.selectionSeconds)) return IVolquorum.Phase.Selection;
+        if (time < (end += task.commitSeconds)) return IVolquorum.Phase.Commit;
+        if (time < (end += task.revealSeconds)) return IVolquorum.Phase.Reveal;
+        if (round.revealed < task.quorum) return IVolquorum.Phase.Void;
+        if (time < (end += task.availabilitySeconds)) return IVolquorum.Phase.Availability;
+
+        uint256 published = round.publishedAt;
+        if (published == 0) {
+            return time < end + task.aggregateSeconds ? IVolquorum.Phase.Aggregate : IVolquorum.Phase.Void;
+        }
+        return time < published + task.challengeSeconds ? IVolquorum.Phase.Challenge : IVolquorum.Phase.Final;
+    }
+
+    /// @dev All zero for a round that was not opened.
+    function deadlines(Task storage task, IVolquorum.RoundState storage round)
+        internal
+        view
+        returns (IVolquorum.Deadlines memory ends)
+    {
+        if (round.openedAt == 0) return ends;
+        ends.selection = round.openedAt + task.selectionSeconds;
+        ends.commit = ends.selection + task.commitSeconds;
+        ends.reveal = ends.commit + task.revealSeconds;
+        ends.availability = ends.reveal + task.availabilitySeconds;
+        ends.aggregator = ends.availability + task.aggregatorSeconds;
+        ends.aggregate = ends.availability + task.aggregateSeconds;
+        if (round.publishedAt != 0) ends.challenge = round.publishedAt + task.challengeSeconds;
+    }
+
+    /// @notice Whether no call can change the round's outcome any more.
+    function isEnd(IVolquorum.Phase current) internal pure returns (bool) {
+        return current == IVolquorum.Phase.Final || current == IVolquorum.Phase.Void;
+    }
+}

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {Test} from "forge-std/Test.sol";
+
+import {IVolquorum} from "../src/interfaces/IVolquorum.sol";
+import {PhaseLib} from "../src/libraries/PhaseLib.sol";
+import {Task} from "../src/libraries/TaskLib.sol";
+
+/// @notice A round's phase at every boundary, against a plain table of half-open windows.
+contract PhaseTest is Test {
+    using PhaseLib for Task;
+    using PhaseLib for IVolquorum.Phase;
+
+    Task private task;
+    IVolquorum.RoundState private round;
+
+    function setUp() public {
+        task.quorum = 3;
+        task.selectionSeconds = 10;
+        task.commitSeconds = 20;
+        task.revealSeconds = 30;
+        task.availabilitySeconds = 40;
+        task.aggregatorSeconds = 25;
+        task.aggregateSeconds = 50;
+        task.challengeSeconds = 60;
+        round.openedAt = 1000;
+        round.revealed = 3;
+    }
+
+    function testRoundThatWasNotOpenedHasNoPhase(uint64 time) public {
+        round.openedAt = 0;
+        assertPhase(time, IVolquorum.Phase.None);
+        assertEq(abi.encode(task.deadlines(round)), abi.encode(IVolquorum.Deadlines(0, 0, 0, 0, 0, 0, 0)));
+    }
+
+    function testWindowsWithoutAResult() public view {
+        assertPhase(1000, IVolquorum.Phase.Selection);
+        assertPhase(1009, IVolquorum.Phase.Selection);
+        assertPhase(1010, IVolquorum.Phase.Commit);
+        assertPhase(1029, IVolquorum.Phase.Commit);
+        assertPhase(1030, IVolquorum.Phase.Reveal);
+        assertPhase(1059, IVolquorum.Phase.Reveal);
+        assertPhase(1060, IVolquorum.Phase.Availability);
+        assertPhase(1099, IVolquorum.Phase.Availability);
+        assertPhase(1100, IVolquorum.Phase.Aggregate);
+        assertPhase(1149, IVolquorum.Phase.Aggregate);
+        assertPhase(1150, IVolquorum.Phase.Void);
+        assertPhase(type(uint64).max, IVolquorum.Phase.Void);
+    }
+
+    function testMissedQuorumVoidsTheRoundWhenRevealsEnd() public {
+        round.revealed = 2;
+        assertPhase(1059, IVolquorum.Phase.Reveal);
+        assertPhase(1060, IVolquorum.Phase.Void);
+        assertPhase(type(uint64).max, IVolquorum.Phase.Void);
+    }
+
+    function testChallengeRunsFromPublication() public {
+        round.publishedAt = 1149;
+        assertPhase(1149, IVolquorum.Phase.Challenge);
+        assertPhase(1208, IVolquorum.Phase.Challenge);
+        assertPhase(1209, IVolquorum.Phase.Final);
+        assertPhase(type(uint64).max, IVolquorum.Phase.Final);
+    }
+
+    function testWithoutChallengeTimeAResultIsFinalAtOnce() public {
+        task.challengeSeconds = 0;
+        round.publishedAt = 1100;
+        assertPhase(1100, IVolquorum.Phase.Final);
+    }
+
+    function testEmptyWindowsAreSkipped() public {
+        task.selectionSeconds = 0;
+        task.availabilitySeconds = 0;
+        assertPhase(1000, IVolquorum.Phase.Commit);
+        assertPhase(1050, IVolquorum.Phase.Aggregate);
+    }
+
+    function testDeadlinesAreTheFirstSecondOfTheNextPhase() public {
+        assertEq(
+            abi.encode(task.deadlines(round)), abi.encode(IVolquorum.Deadlines(1010, 1030, 1060, 1100, 1125, 1150, 0))
+        );
+        round.publishedAt = 1111;
+        assertEq(task.deadlines(round).challenge, 1171);
+    }
+
+    function testPhaseAgreesWithATableOfWindows(
+        uint32[7] memory seconds_,
+        uint64 openedAt,
+        uint8 revealed,
+        uint256 seed
+    ) public {
+        for (uint256 index = 0; index < 7; ++index) {
+            seconds_[index] = uint32(bound(seconds_[index], 0, 365 days));
+        }
+        task.selectionSeconds = seconds_[0];
+        task.commitSeconds = seconds_[1];
+        task.revealSeconds = seconds_[2];
+        task.availabilitySeconds = seconds_[3];
+        task.aggregateSeconds = seconds_[4];
+        task.aggregatorSeconds = seconds_[5];
+        task.challengeSeconds = seconds_[6];
+        round.openedAt = openedAt = uint64(bound(openedAt, 1, type(uint48).max));
+        round.revealed = revealed;
+
+        uint256[6] memory starts;
+        starts[0] = openedAt;
+        for (uint256 index = 0; index < 5; ++index) {
+            starts[index + 1] = starts[index] + seconds_[index];
+        }
+        if (seed % 2 == 1 && seconds_[4] != 0) {
+            round.publishedAt = uint64(bound(seed, starts[4], starts[5] - 1));
+        }
+
+        // Each boundary from both sides, and any other time.
+        for (uint256 index = 0; index < 6; ++index) {
+            assertPhase(starts[index], expected(starts, starts[index]));
+            if (index > 0) assertPhase(starts[index] - 1, expected(starts, starts[index] - 1));
+        }
+        uint256 challengeEnd = round.publishedAt + uint256(seconds_[6]);
+        if (round.publishedAt != 0) {
+            assertPhase(challengeEnd, expected(starts, challengeEnd));
+            assertPhase(challengeEnd - 1, expected(starts, challengeEnd - 1));
+        }
+        uint256 time = bound(seed, openedAt, uint256(openedAt) + 8 * 365 days);
+        assertPhase(time, expected(starts, time));
+    }
+
+    function testOnlyFinalAndVoidAreEnds() public pure {
+        for (uint8 index = 0; index <= uint8(type(IVolquorum.Phase).max); ++index) {
+            IVolquorum.Phase current = IVolquorum.Phase(index);
+            assertEq(current.isEnd(), current == IVolquorum.Phase.Final || current == IVolquorum.Phase.Void, "isEnd");
+        }
+    }
+
+    /// @dev The last window that has begun, corrected for what was missed or published.
+    function expected(uint256[6] memory starts, uint256 time) private view returns (IVolquorum.Phase) {
+        uint8 begun;
+        for (uint8 index = 0; index < 6; ++index) {
+            if (time >= starts[index]) begun = index;
+        }
+        if (begun < 3) return IVolquorum.Phase(begun + 1);
+        if (round.revealed < 3) return IVolquorum.Phase.Void;
+        if (begun == 3) return IVolquorum.Phase.Availability;
+        if (round.publishedAt == 0) return begun == 4 ? IVolquorum.Phase.Aggregate : IVolquorum.Phase.Void;
+        bool over = time >= uint256(round.publishedAt) + task.challengeSeconds;
+        return over ? IVolquorum.Phase.Final : IVolquorum.Phase.Challenge;
+    }
+
+    function assertPhase(uint256 time, IVolquorum.Phase wanted) private view {
+        assertEq(uint8(task.phase(round, time)), uint8(wanted), vm.toString(time));
+    }
+}

@@ -1,0 +1,476 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {IVolquorum} from "../src/interfaces/IVolquorum.sol";
+import {ParamsLib} from "../src/libraries/ParamsLib.sol";
+import {Fixture} from "./Fixture.sol";
+
+/// @notice Creating and closing tasks, taking seats and leaving them.
+contract TaskTest is Fixture {
+    // -------------------------------------------------------------------------------------------------- createTask
+
+    function testTaskIsStoredAsGiven(uint256 seed, address creator) public {
+        IVolquorum.TaskParams memory params = anyParams(seed);
+        vm.assume(creator != address(volquorum));
+        uint256 fundsWei = uint256(params.rounds) * params.rewardWei;
+        vm.deal(creator, fundsWei);
+        bytes32 expectedId =
+            keccak256(abi.encode(keccak256("volquorum.task.1"), block.chainid, address(volquorum), creator, params));
+
+        vm.expectEmit(address(volquorum));
+        emit IVolquorum.TaskCreated(expectedId, creator, params);
+        vm.prank(creator);
+        bytes32 taskId = volquorum.createTask{value: fundsWei}(params);
+
+        assertEq(taskId, expectedId, "id");
+        assertEq(volquorum.taskIdOf(creator, params), taskId, "taskIdOf");
+        assertEq(abi.encode(volquorum.taskParams(taskId)), abi.encode(params), "params");
+        IVolquorum.TaskState memory state = volquorum.taskState(taskId);
+        assertEq(
+            abi.encode(state),
+            abi.encode(IVolquorum.TaskState(creator, 0, 0, false, uint96(fundsWei), params.genesisModelRoot)),
+            "state"
+        );
+        assertEq(address(volquorum).balance, fundsWei, "funds");
+    }
+
+    function testTaskIdTellsSponsorsAndSaltsApart(address other, bytes32 otherSalt) public view {
+        IVolquorum.TaskParams memory params = ordinaryParams();
+        vm.assume(other != sponsor && otherSalt != params.salt);
+        bytes32 taskId = volquorum.taskIdOf(sponsor, params);
+        assertNotEq(taskId, volquorum.taskIdOf(other, params));
+        params.salt = otherSalt;
+        assertNotEq(taskId, volquorum.taskIdOf(sponsor, params));
+    }
+
+    function testSameTaskTwiceIsRefused() public {
+        bytes32 taskId = createOrdinary();
+        vm.deal(sponsor, 2.8 ether);
+        vm.expectRevert(abi.encodeWithSelector(IVolquorum.TaskExists.selector, taskId));
+        vm.prank(sponsor);
+        volquorum.createTask{value: 2.8 ether}(ordinaryParams());
+    }
+
+    function testTaskMustBeFundedExactly(uint96 sentWei) public {
+        vm.assume(sentWei != 2.8 ether);
+        vm.deal(sponsor, sentWei);
+        vm.expectRevert(abi.encodeWithSelector(IVolquorum.WrongValue.selector, sentWei, 2.8 ether));
+        vm.prank(sponsor);
+        volquorum.createTask{value: sentWei}(ordinaryParams());
+    }
+
+    // -------------------------------------------------------------------------------------------------- parameters
+
+    function testZeroHashesAreRefused() public {
+        IVolquorum.TaskParams memory params = ordinaryParams();
+        params.modelSpecHash = 0;
+        refused(params, "modelSpecHash", 0);
+        params = ordinaryParams();
+        params.genesisModelRoot = 0;
+        refused(params, "genesisModelRoot", 0);
+    }
+
+    function testEmptyModelIsRefused() public {
+        IVolquorum.TaskParams memory params = ordinaryParams();
+        params.dimension = 0;
+        refused(params, "dimension", 0);
+    }
+
+    function testChunkLengthIsWholeWordsUpToItsLimit(uint16 chunkLength) public {
+        IVolquorum.TaskParams memory params = ordinaryParams();
+        params.chunkLength = chunkLength;
+        acceptedIf(
+            chunkLength >= 16 && chunkLength <= 1024 && chunkLength % 16 == 0, params, "chunkLength", chunkLength
+        );
+    }
+
+    function testShiftFitsAModelCoordinate(uint8 shift) public {
+        IVolquorum.TaskParams memory params = ordinaryParams();
+        params.shift = shift;
+        acceptedIf(shift <= 31, params, "shift", shift);
+    }
+
+    function testCohortIsOneToSixtyFour(uint8 cohort) public {
+        IVolquorum.TaskParams memory params = ordinaryParams();
+        (params.cohort, params.quorum, params.tolerance) = (cohort, 1, 0);
+        acceptedIf(cohort >= 1 && cohort <= 64, params, "cohort", cohort);
+    }
+
+    function testQuorumIsOneToCohort(uint8 cohort, uint8 quorum) public {
+        IVolquorum.TaskParams memory params = ordinaryParams();
+        params.cohort = uint8(bound(cohort, 1, 64));
+        (params.quorum, params.tolerance) = (quorum, 0);
+        acceptedIf(quorum >= 1 && quorum <= params.cohort, params, "quorum", quorum);
+    }
+
+    function testMeanToleratesNobody(uint8 tolerance) public {
+        IVolquorum.TaskParams memory params = ordinaryParams();
+        (params.rule, params.tolerance) = (IVolquorum.Rule.Mean, tolerance);
+        acceptedIf(tolerance == 0, params, "tolerance", tolerance);
+    }
+
+    function testRobustRulesNeedAnHonestMajorityOfTheQuorum(uint8 rule, uint8 quorum, uint8 tolerance) public {
+        IVolquorum.TaskParams memory params = ordinaryParams();
+        params.rule = IVolquorum.Rule(bound(rule, 1, 3));
+        params.clipNorm = params.rule == IVolquorum.Rule.ClippedMean ? 1 : 0;
+        params.cohort = 64;
+        params.quorum = uint8(bound(quorum, 1, 64));
+        params.tolerance = uint8(bound(tolerance, 0, 70));
+        acceptedIf(2 * uint256(params.tolerance) < params.quorum, params, "tolerance", params.tolerance);
+    }
+
+    function testOnlyClippedMeanHasAClipNorm(uint8 rule, uint64 clipNorm) public {
+        IVolquorum.TaskParams memory params = ordinaryParams();
+        (params.rule, params.tolerance, params.clipNorm) = (IVolquorum.Rule(bound(rule, 0, 3)), 0, clipNorm);
+        acceptedIf((params.rule == IVolquorum.Rule.ClippedMean) == (clipNorm != 0), params, "clipNorm", clipNorm);
+        (params.clipNorm, params.salt) = (0, "other");
+        acceptedIf(params.rule != IVolquorum.Rule.ClippedMean, params, "clipNorm", 0);
+    }
+
+    function testZeroNormBoundIsRefused() public {
+        IVolquorum.TaskParams memory params = ordinaryParams();
+        params.maxSquaredNorm = 0;
+        refused(params, "maxSquaredNorm", 0);
+    }
+
+    function testWindowsLastAtMostAYear(uint32 duration) public {
+        duration = uint32(bound(duration, 365 days + 1, type(uint32).max));
+        IVolquorum.TaskParams memory params = ordinaryParams();
+        params.selectionSeconds = duration;
+        refused(params, "selectionSeconds", duration);
+        params = ordinaryParams();
+        params.commitSeconds = duration;
+        refused(params, "commitSeconds", duration);
+        params = ordinaryParams();
+        params.revealSeconds = duration;
+        refused(params, "revealSeconds", duration);
+        params = ordinaryParams();
+        params.availabilitySeconds = duration;
+        refused(params, "availabilitySeconds", duration);
+        params = ordinaryParams();
+        params.aggregateSeconds = duration;
+        refused(params, "aggregateSeconds", duration);
+        params = ordinaryParams();
+        params.challengeSeconds = duration;
+        refused(params, "challengeSeconds", duration);
+    }
+
+    function testWindowsInWhichSomebodyMustActAreNotEmpty() public {
+        IVolquorum.TaskParams memory params = ordinaryParams();
+        params.commitSeconds = 0;
+        refused(params, "commitSeconds", 0);
+        params = ordinaryParams();
+        params.revealSeconds = 0;
+        refused(params, "revealSeconds", 0);
+        params = ordinaryParams();
+        (params.aggregateSeconds, params.aggregatorSeconds) = (0, 0);
+        refused(params, "aggregateSeconds", 0);
+    }
+
+    function testOtherWindowsMayBeEmpty() public {
+        IVolquorum.TaskParams memory params = ordinaryParams();
+        (params.selectionSeconds, params.availabilitySeconds) = (0, 0);
+        (params.challengeSeconds, params.aggregatorSeconds) = (0, 0);
+        create(params);
+    }
+
+    function testHeadStartLiesInsideItsWindow(uint32 aggregatorSeconds) public {
+        IVolquorum.TaskParams memory params = ordinaryParams();
+        params.aggregatorSeconds = aggregatorSeconds;
+        acceptedIf(aggregatorSeconds <= params.aggregateSeconds, params, "aggregatorSeconds", aggregatorSeconds);
+    }
+
+    function testClosingTimeLiesAheadAndWithinTenYears(uint64 closesAt) public {
+        IVolquorum.TaskParams memory params = ordinaryParams();
+        params.closesAt = closesAt;
+        acceptedIf(closesAt > START && closesAt <= START + 3650 days, params, "closesAt", closesAt);
+        params.closesAt = uint64(START);
+        refused(params, "closesAt", START);
+        params.closesAt = uint64(START * 1000);
+        refused(params, "closesAt", START * 1000);
+    }
+
+    function testTaskHasARound() public {
+        IVolquorum.TaskParams memory params = ordinaryParams();
+        params.rounds = 0;
+        refused(params, "rounds", 0);
+    }
+
+    function testRewardsThatOverflowTheFundsAreRefused(uint32 rounds, uint96 rewardWei) public {
+        IVolquorum.TaskParams memory params = ordinaryParams();
+        params.rounds = uint32(bound(rounds, 2, type(uint32).max));
+        params.rewardWei = uint96(bound(rewardWei, type(uint96).max / params.rounds + 1, type(uint96).max));
+        refused(params, "rewardWei", params.rewardWei);
+    }
+
+    // --------------------------------------------------------------------------------------------------- closeTask
+
+    function testClosedTaskRefundsItsUnspentRewards() public {
+        bytes32 taskId = createSeated();
+        openToFinal(taskId, 4);
+        vm.warp(START + 30 days);
+        uint256 spentWei = uint256(0.7 ether) / 4 * 4;
+
+        vm.expectEmit(address(volquorum));
+        emit IVolquorum.TaskClosed(taskId, 2.8 ether - spentWei);
+        vm.prank(stranger);
+        volquorum.closeTask(taskId);
+
+        assertEq(volquorum.creditOf(sponsor), 2.8 ether - spentWei);
+        assertTrue(volquorum.taskState(taskId).closed);
+        assertEq(volquorum.taskState(taskId).fundsWei, 0);
+        assertTrue(volquorum.roundState(taskId, 1).settled, "the last round is settled on the way");
+    }
+
+    function testTaskClosesWhenItsRoundsAreUsedUp() public {
+        IVolquorum.TaskParams memory params = ordinaryParams();
+        params.rounds = 1;
+        bytes32 taskId = create(params);
+        joinAll(taskId, 3);
+        openToVoid(taskId);
+        volquorum.closeTask(taskId);
+        assertEq(volquorum.creditOf(sponsor), 0.7 ether);
+    }
+
+    function testTaskWithoutARoundClosesAtItsTimeOnly(uint64 time) public {
+        bytes32 taskId = createOrdinary();
+        vm.warp(bound(time, START, START + 30 days - 1));
+        refusedToClose(taskId, 0, IVolquorum.Phase.None);
+        vm.warp(START + 30 days);
+        volquorum.closeTask(taskId);
+        assertEq(volquorum.creditOf(sponsor), 2.8 ether);
+    }
+
+    function testTaskDoesNotCloseWhileARoundRuns() public {
+        bytes32 taskId = createSeated();
+        vm.warp(START + 30 days - 1);
+        uint32 round = openToAggregate(taskId, 5);
+        refusedToClose(taskId, round, IVolquorum.Phase.Aggregate);
+        publish(taskId, round, aggregator);
+        refusedToClose(taskId, round, IVolquorum.Phase.Challenge);
+        walkToEnd(taskId, round);
+        volquorum.closeTask(taskId);
+    }
+
+    function testTaskWithRoundsLeftDoesNotCloseEarly() public {
+        bytes32 taskId = createSeated();
+        uint32 round = openToVoid(taskId);
+        refusedToClose(taskId, round, IVolquorum.Phase.Void);
+    }
+
+    function testClosedTaskTakesNoSeatNoRoundAndNoSecondClosing() public {
+        bytes32 taskId = createSeated();
+        vm.warp(START + 30 days);
+        volquorum.closeTask(taskId);
+        bytes memory closed = abi.encodeWithSelector(IVolquorum.TaskIsClosed.selector, taskId);
+        vm.expectRevert(closed);
+        volquorum.closeTask(taskId);
+        vm.expectRevert(closed);
+        volquorum.openRound(taskId);
+        vm.expectRevert(closed);
+        volquorum.join(taskId);
+    }
+
+    // -------------------------------------------------------------------------------------------------------- join
+
+    function testSeatIsActiveFromTheNextRound() public {
+        bytes32 taskId = createOrdinary();
+        joinAll(taskId, 3);
+        assertEq(volquorum.seat(taskId, desk(0)).activeFrom, 1);
+        open(taskId);
+
+        vm.deal(desk(3), 1 ether);
+        vm.expectEmit(address(volquorum));
+        emit IVolquorum.SeatTaken(taskId, desk(3), 2);
+        vm.prank(desk(3));
+        volquorum.join{value: 1 ether}(taskId);
+
+        IVolquorum.Seat memory seat = volquorum.seat(taskId, desk(3));
+        assertEq(abi.encode(seat), abi.encode(IVolquorum.Seat(1 ether, 0, 2, 0, 0, 0)));
+        assertEq(volquorum.taskState(taskId).seats, 4);
+    }
+
+    function testSeatMustBePaidExactly(uint96 sentWei) public {
+        vm.assume(sentWei != 1 ether);
+        bytes32 taskId = createOrdinary();
+        vm.deal(stranger, sentWei);
+        vm.expectRevert(abi.encodeWithSelector(IVolquorum.WrongValue.selector, sentWei, 1 ether));
+        vm.prank(stranger);
+        volquorum.join{value: sentWei}(taskId);
+    }
+
+    function testNobodyTakesTwoSeats() public {
+        bytes32 taskId = createOrdinary();
+        join(taskId, desk(0));
+        vm.deal(desk(0), 1 ether);
+        vm.expectRevert(abi.encodeWithSelector(IVolquorum.AlreadySeated.selector, taskId, desk(0)));
+        vm.prank(desk(0));
+        volquorum.join{value: 1 ether}(taskId);
+    }
+
+    function testSeatsAreAsManyAsTheCohort() public {
+        bytes32 taskId = createSeated();
+        vm.expectRevert(abi.encodeWithSelector(IVolquorum.CohortFull.selector, taskId, 5));
+        vm.prank(stranger);
+        volquorum.join{value: 1 ether}(taskId);
+    }
+
+    function testNobodyJoinsATaskThatOpensNoMoreRounds() public {
+        bytes32 taskId = createOrdinary();
+        vm.warp(START + 30 days);
+        vm.expectRevert(abi.encodeWithSelector(IVolquorum.NoMoreRounds.selector, taskId, 0, uint64(START + 30 days)));
+        vm.prank(stranger);
+        volquorum.join{value: 1 ether}(taskId);
+    }
+
+    // ------------------------------------------------------------------------------------------------------- leave
+
+    function testLeavingCreditsTheStake() public {
+        bytes32 taskId = createSeated();
+        vm.expectEmit(address(volquorum));
+        emit IVolquorum.SeatLeft(taskId, desk(2), 1 ether);
+        vm.prank(desk(2));
+        volquorum.leave(taskId);
+
+        assertEq(volquorum.creditOf(desk(2)), 1 ether);
+        assertEq(volquorum.taskState(taskId).seats, 4);
+        assertEq(abi.encode(volquorum.seat(taskId, desk(2))), abi.encode(IVolquorum.Seat(0, 0, 0, 0, 0, 0)));
+    }
+
+    function testLeavingSettlesAnEndedRoundAndTakesItsReward() public {
+        bytes32 taskId = createSeated();
+        uint32 round = openToFinal(taskId, 3);
+        vm.prank(desk(2));
+        volquorum.leave(taskId);
+        assertEq(volquorum.creditOf(desk(2)), 1 ether + uint256(0.7 ether) / 3);
+        assertTrue(volquorum.roundState(taskId, round).settled);
+    }
+
+    function testWhoCommittedStaysUntilTheRoundHasEnded(uint256 wait) public {
+        bytes32 taskId = createSeated();
+        uint32 round = openToCommit(taskId);
+        commit(taskId, round, desk(0));
+        IVolquorum.Deadlines memory ends = volquorum.deadlines(taskId, round);
+        vm.warp(bound(wait, ends.selection, ends.reveal - 1));
+        vm.expectRevert(abi.encodeWithSelector(IVolquorum.SeatServing.selector, taskId, desk(0), round));
+        vm.prank(desk(0));
+        volquorum.leave(taskId);
+        vm.warp(ends.reveal); // below quorum, so the round is void
+        vm.prank(desk(0));
+        volquorum.leave(taskId);
+    }
+
+    function testWhoDidNotCommitLeavesAtAnyTime(uint256 wait) public {
+        bytes32 taskId = createSeated();
+        uint32 round = openToFinal(taskId, 4);
+        vm.warp(bound(wait, START, volquorum.deadlines(taskId, round).challenge));
+        vm.prank(desk(4));
+        volquorum.leave(taskId);
+    }
+
+    function testWhoLeftMayComeBackForTheNextRound() public {
+        bytes32 taskId = createSeated();
+        openToFinal(taskId, 5);
+        vm.prank(desk(0));
+        volquorum.leave(taskId);
+        join(taskId, desk(0));
+        assertEq(volquorum.seat(taskId, desk(0)).activeFrom, 2);
+        openToFinal(taskId, 5);
+        vm.prank(desk(0));
+        volquorum.leave(taskId);
+        assertEq(volquorum.creditOf(desk(0)), 2 ether + 2 * uint256(0.7 ether) / 5);
+    }
+
+    function testWithoutASeatThereIsNothingToLeave() public {
+        bytes32 taskId = createSeated();
+        vm.expectRevert(abi.encodeWithSelector(IVolquorum.NotSeated.selector, taskId, stranger, 0));
+        vm.prank(stranger);
+        volquorum.leave(taskId);
+    }
+
+    // ------------------------------------------------------------------------------------------------ unknown tasks
+
+    function testEveryCallOnAnUnknownTaskSaysSo(bytes32 taskId) public {
+        bytes memory unknown = abi.encodeWithSelector(IVolquorum.UnknownTask.selector, taskId);
+        vm.expectRevert(unknown);
+        volquorum.closeTask(taskId);
+        vm.expectRevert(unknown);
+        volquorum.join(taskId);
+        vm.expectRevert(unknown);
+        volquorum.leave(taskId);
+        vm.expectRevert(unknown);
+        volquorum.openRound(taskId);
+        vm.expectRevert(unknown);
+        volquorum.commitUpdate(taskId, 1, "commitment");
+        vm.expectRevert(unknown);
+        volquorum.revealUpdate(taskId, 1, "top", 1, "salt");
+        vm.expectRevert(unknown);
+        volquorum.publish(taskId, 1, "aggregate", "model", "updates");
+        vm.expectRevert(unknown);
+        volquorum.finalise(taskId);
+        vm.expectRevert(unknown);
+        volquorum.voidRound(taskId);
+        vm.expectRevert(unknown);
+        volquorum.claim(taskId, stranger);
+        vm.expectRevert(unknown);
+        volquorum.commitmentOf(taskId, 1, stranger, "root", 1, "salt");
+    }
+
+    function testViewsOfAnUnknownTaskAreEmpty(bytes32 taskId, uint32 round) public view {
+        assertEq(volquorum.taskState(taskId).sponsor, address(0));
+        assertPhase(phaseOf(taskId, round), IVolquorum.Phase.None);
+        assertEq(abi.encode(volquorum.deadlines(taskId, round)), abi.encode(IVolquorum.Deadlines(0, 0, 0, 0, 0, 0, 0)));
+    }
+
+    // ------------------------------------------------------------------------------------------------------- steps
+
+    function refused(IVolquorum.TaskParams memory params, bytes32 field, uint256 value) private {
+        vm.expectRevert(abi.encodeWithSelector(IVolquorum.InvalidParameter.selector, field, value));
+        volquorum.createTask(params);
+    }
+
+    function acceptedIf(bool fits, IVolquorum.TaskParams memory params, bytes32 field, uint256 value) private {
+        if (fits) create(params);
+        else refused(params, field, value);
+    }
+
+    function refusedToClose(bytes32 taskId, uint32 round, IVolquorum.Phase current) private {
+        vm.expectRevert(abi.encodeWithSelector(IVolquorum.TaskNotOver.selector, taskId, round, current));
+        volquorum.closeTask(taskId);
+    }
+
+    /// @dev Any parameters that a task may have, over their whole ranges.
+    function anyParams(uint256 seed) private pure returns (IVolquorum.TaskParams memory params) {
+        params.modelSpecHash = keccak256(abi.encode(seed, "modelSpecHash"));
+        params.genesisModelRoot = keccak256(abi.encode(seed, "genesisModelRoot"));
+        params.salt = keccak256(abi.encode(seed, "salt"));
+        params.aggregator = address(uint160(draw(seed, "aggregator", 0, type(uint160).max)));
+        params.dimension = uint32(draw(seed, "dimension", 1, type(uint32).max));
+        params.chunkLength = uint16(draw(seed, "chunkLength", 1, 64) * 16);
+        params.shift = uint8(draw(seed, "shift", 0, 31));
+        params.rule = IVolquorum.Rule(draw(seed, "rule", 0, 3));
+        params.cohort = uint8(draw(seed, "cohort", 1, 64));
+        params.quorum = uint8(draw(seed, "quorum", 1, params.cohort));
+        params.tolerance = uint8(draw(seed, "tolerance", 0, ParamsLib.mostLiars(params.rule, params.quorum)));
+        if (params.rule == IVolquorum.Rule.ClippedMean) {
+            params.clipNorm = uint64(draw(seed, "clipNorm", 1, type(uint64).max));
+        }
+        params.maxSquaredNorm = uint64(draw(seed, "maxSquaredNorm", 1, type(uint64).max));
+        params.selectionSeconds = uint32(draw(seed, "selectionSeconds", 0, 365 days));
+        params.commitSeconds = uint32(draw(seed, "commitSeconds", 1, 365 days));
+        params.revealSeconds = uint32(draw(seed, "revealSeconds", 1, 365 days));
+        params.availabilitySeconds = uint32(draw(seed, "availabilitySeconds", 0, 365 days));
+        params.aggregateSeconds = uint32(draw(seed, "aggregateSeconds", 1, 365 days));
+        params.aggregatorSeconds = uint32(draw(seed, "aggregatorSeconds", 0, params.aggregateSeconds));
+        params.challengeSeconds = uint32(draw(seed, "challengeSeconds", 0, 365 days));
+        params.rounds = uint32(draw(seed, "rounds", 1, type(uint32).max));
+        params.closesAt = uint64(draw(seed, "closesAt", START + 1, START + 3650 days));
+        params.stakeWei = uint96(draw(seed, "stakeWei", 0, type(uint96).max));
+        params.bondWei = uint96(draw(seed, "bondWei", 0, type(uint96).max));
+        params.rewardWei = uint96(draw(seed, "rewardWei", 0, type(uint96).max / params.rounds));
+    }
+
+    function draw(uint256 seed, bytes memory field, uint256 least, uint256 most) private pure returns (uint256) {
+        return bound(uint256(keccak256(abi.encode(seed, field))), least, most);
+    }
+}
