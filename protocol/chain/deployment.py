@@ -1,0 +1,131 @@
+"""Puts the contract on a chain, and remembers where in a file that people and programs read."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Self
+
+from eth_account.signers.local import LocalAccount
+from eth_utils.address import to_checksum_address
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    NonNegativeInt,
+    PlainSerializer,
+    PositiveInt,
+    ValidationError,
+)
+from web3.providers import BaseProvider
+
+from contracts import artifact
+from protocol.chain.gateway import INTERFACE, RUNTIME_HASH, Chain, check_code
+from protocol.chain.outbox import IN_MEMORY, Call, Outbox
+from protocol.chain.rpc import DEFAULT_TIMEOUT_SECONDS, Rpc, quantity
+from protocol.chain.sender import Sender, SenderSettings
+from protocol.errors import ChainAnswerInvalid, ConfigError, WrongChain
+
+DEPLOY_PURPOSE = "deploy"
+
+
+def _hash_from(value: object) -> object:
+    """Hex from the file; bytes pass, and anything else is refused by the field's type."""
+    if not isinstance(value, str):
+        return value
+    if not value.startswith("0x") or len(value) != 66:
+        raise ValueError("wanted 32 bytes in hex, beginning with 0x")
+    return bytes.fromhex(value[2:])
+
+
+Hash = Annotated[
+    bytes,
+    BeforeValidator(_hash_from),
+    PlainSerializer(lambda value: "0x" + value.hex(), return_type=str),
+]
+Address = Annotated[str, AfterValidator(lambda value: str(to_checksum_address(value)))]
+
+
+class Deployment(BaseModel):
+    """Where a contract stands."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    chain_id: PositiveInt
+    contract: Address
+    block: NonNegativeInt
+    """The block that created it; events are read from there."""
+    runtime_hash: Hash
+    """Of the code that was deployed."""
+    task_id: Hash | None = None
+    """The task that the network trains, once there is one."""
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Raises: ConfigError if the file is missing or is not a deployment."""
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except OSError as failure:
+            raise ConfigError(f"the deployment {path} cannot be read: {failure}") from failure
+        except ValidationError as failure:
+            raise ConfigError(f"{path} is not a deployment: {failure}") from failure
+
+    def write(self, path: Path) -> None:
+        """Replaces the file at once: no reader sees half of it."""
+        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        with partial.open("w", encoding="ascii") as file:
+            file.write(self.model_dump_json(indent=2) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+
+    def with_task(self, task_id: bytes) -> Self:
+        """The same deployment, training this task."""
+        return self.model_copy(update={"task_id": task_id})
+
+    def connect(
+        self, endpoint: str | BaseProvider, *, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
+    ) -> Chain:
+        """The contract through a node, checked to be this one. Raises: WrongChain."""
+        if self.runtime_hash != RUNTIME_HASH:
+            raise WrongChain(
+                f"{self.contract} was deployed from another version of the contract: its code "
+                f"hashes to {self.runtime_hash.hex()}, this version's to {RUNTIME_HASH.hex()}"
+            )
+        return Chain.connect(
+            endpoint,
+            self.contract,
+            self.chain_id,
+            deployed_at=self.block,
+            timeout_seconds=timeout_seconds,
+        )
+
+
+def deploy(
+    endpoint: str | BaseProvider,
+    account: LocalAccount,
+    *,
+    outbox: Outbox | None = None,
+    purpose: str = DEPLOY_PURPOSE,
+    settings: SenderSettings | None = None,
+) -> Deployment:
+    """Puts the contract on the chain of `endpoint`, once per purpose in a lasting `outbox`."""
+    rpc = Rpc(endpoint)
+    chain_id = quantity(rpc.request("eth_chainId"), "eth_chainId")
+    sender = Sender(
+        rpc,
+        chain_id,
+        account,
+        outbox=outbox or Outbox(IN_MEMORY),
+        interface=INTERFACE,
+        settings=settings,
+    )
+    receipt = sender.send("deploy", Call(None, artifact.load().bytecode, 0), purpose)
+    if receipt.created is None:
+        raise ChainAnswerInvalid("the receipt of the deployment names no contract")
+    check_code(rpc, receipt.created)
+    return Deployment(
+        chain_id=chain_id,
+        contract=receipt.created,
+        block=receipt.block_number,
+        runtime_hash=RUNTIME_HASH,
+    )

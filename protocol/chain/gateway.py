@@ -1,0 +1,332 @@
+"""The contract as typed facts, all read at one block, none of them believed blindly.
+
+A node's answer is held against everything it must agree with: the artifact's code, the hashes that
+name tasks and revealed sets, the clock, and the mirror of the phase rules.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from eth_hash.auto import keccak
+from eth_utils.address import is_address, to_checksum_address
+from web3.providers import BaseProvider
+
+from contracts import artifact
+from protocol import commitment, rounds
+from protocol.chain.abi import Interface, struct
+from protocol.chain.events import Block, EventReader, Happened
+from protocol.chain.reverts import revert_data, reverted
+from protocol.chain.rpc import (
+    DEFAULT_TIMEOUT_SECONDS,
+    Rpc,
+    RpcRefused,
+    fields,
+    octets,
+    quantity,
+)
+from protocol.errors import (
+    ChainAnswerInvalid,
+    ChainUnavailable,
+    ConfigError,
+    Reverted,
+    WrongChain,
+)
+from protocol.recompute import RevealedUpdate
+from protocol.task import (
+    MAX_COHORT,
+    ZERO_ADDRESS,
+    Deadlines,
+    Phase,
+    RoundState,
+    Seat,
+    TaskParams,
+    TaskState,
+)
+
+INTERFACE: Final = Interface(artifact.load().abi)
+RUNTIME_HASH: Final = keccak(artifact.load().runtime_bytecode)
+
+
+class Chain:
+    """One contract on one chain, through one node.
+
+    Reads go through `at(block)`; `Transactor` writes.
+    """
+
+    def __init__(self, rpc: Rpc, chain_id: int, contract: str, deployed_at: int) -> None:
+        self.rpc = rpc
+        self.chain_id = chain_id
+        self.contract = contract
+        self.interface = INTERFACE
+        self.events = EventReader(rpc, INTERFACE, contract, deployed_at)
+        self.known_params: dict[bytes, TaskParams] = {}
+
+    @classmethod
+    def connect(
+        cls,
+        endpoint: str | BaseProvider,
+        contract: str,
+        expected_chain_id: int | None = None,
+        *,
+        deployed_at: int = 0,
+        timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
+    ) -> "Chain":
+        """Checks that the node serves the expected chain and that this contract stands there.
+
+        `deployed_at` is the block to read events from.
+
+        Raises:
+            WrongChain: it does not.
+            ChainUnavailable: the node does not answer.
+        """
+        rpc = Rpc(endpoint, timeout_seconds=timeout_seconds)
+        chain_id = quantity(rpc.request("eth_chainId"), "eth_chainId")
+        if expected_chain_id is not None and chain_id != expected_chain_id:
+            raise WrongChain(f"wanted chain {expected_chain_id}, but {rpc.name} serves {chain_id}")
+        if not is_address(contract):
+            raise ConfigError(f"the contract {contract!r} is not an address")
+        contract = to_checksum_address(contract)
+        check_code(rpc, contract)
+        return cls(rpc, chain_id, contract, deployed_at)
+
+    def head(self) -> Block:
+        """The latest block."""
+        return self._block("latest")
+
+    def block(self, number: int) -> Block:
+        """An earlier block."""
+        found = self._block(hex(number))
+        if found.number != number:
+            raise ChainAnswerInvalid(f"asked for block {number}, got block {found.number}")
+        return found
+
+    def at(self, block: Block) -> "Snapshot":
+        """The contract as it was after `block`."""
+        return Snapshot(self, block)
+
+    def call(
+        self,
+        function: str,
+        *arguments: object,
+        at: Block | str = "latest",
+        sender: str | None = None,
+        value_wei: int = 0,
+    ) -> tuple[Any, ...]:
+        """Runs a function without sending anything and returns what it returned.
+
+        Raises:
+            Reverted: the contract refused.
+        """
+        described = self.interface.functions[function]
+        transaction = {"to": self.contract, "data": "0x" + described.encode(arguments).hex()}
+        if sender is not None:
+            transaction |= {"from": sender, "value": hex(value_wei)}
+        number = hex(at.number) if isinstance(at, Block) else at
+        try:
+            answer = self.rpc.request("eth_call", transaction, number)
+        except RpcRefused as refused:
+            raise self.explained(function, refused) from refused
+        return described.decode(octets(answer, function))
+
+    def explained(self, call: str, refused: RpcRefused) -> Reverted | RpcRefused:
+        """The contract's own error behind a node's refusal, or the refusal itself."""
+        data = revert_data(refused)
+        return refused if data is None else reverted(call, data, self.interface, refused.message)
+
+    def _block(self, which: str) -> Block:
+        answer = self.rpc.request("eth_getBlockByNumber", which, False)
+        if answer is None:
+            raise ChainUnavailable(f"{self.rpc.name} does not have block {which}")
+        block = fields(answer, "block")
+        return Block(
+            quantity(block.get("number"), "block.number"),
+            octets(block.get("hash"), "block.hash", length=32),
+            quantity(block.get("timestamp"), "block.timestamp"),
+        )
+
+
+class Snapshot:
+    """The contract's facts after one block. Each is asked for once and then remembered."""
+
+    def __init__(self, chain: Chain, block: Block) -> None:
+        self.chain = chain
+        self.block = block
+        self._answers: dict[tuple[object, ...], tuple[Any, ...]] = {}
+
+    def task_params(self, task_id: bytes) -> TaskParams:
+        """A task's definition, checked against its id.
+
+        Raises:
+            Reverted: UnknownTask.
+        """
+        known = self.chain.known_params.get(task_id)
+        if known is not None:
+            return known
+        sponsor = self.task_state(task_id).sponsor
+        if sponsor == ZERO_ADDRESS:
+            raise Reverted("taskParams", "UnknownTask", {"taskId": task_id})
+        params = struct(TaskParams, *self._call("taskParams", task_id))
+        named = commitment.task_id(self.chain.chain_id, self.chain.contract, sponsor, params)
+        if named != task_id:
+            raise ChainAnswerInvalid(
+                f"taskParams: the answer hashes to task {named.hex()}, not to {task_id.hex()}"
+            )
+        # Invariant: only what hashes to the id is remembered; no reorganisation can change it.
+        self.chain.known_params[task_id] = params
+        return params
+
+    def task_state(self, task_id: bytes) -> TaskState:
+        """A task's changing facts; the zero sponsor means that there is no such task."""
+        return struct(TaskState, *self._call("taskState", task_id))
+
+    def round_state(self, task_id: bytes, round_number: int) -> RoundState:
+        """A round's facts, checked against the clock and against each other."""
+        state = struct(RoundState, *self._call("roundState", task_id, round_number))
+        wrong = _impossible(state, self.block.timestamp)
+        if wrong:
+            raise ChainAnswerInvalid(f"roundState of round {round_number}: {wrong}")
+        return state
+
+    def seat(self, task_id: bytes, participant: str) -> Seat:
+        """A participant's place; `active_from` zero means that there is none."""
+        return struct(Seat, *self._call("seat", task_id, participant))
+
+    def credit(self, account: str) -> int:
+        """What an account may withdraw, in wei."""
+        (credit_wei,) = self._call("creditOf", account)
+        return int(credit_wei)
+
+    def phase(self, task_id: bytes, round_number: int) -> Phase:
+        """A round's phase at this block's time, by the contract and by its mirror alike."""
+        (answered,) = self._call("phase", task_id, round_number)
+        state = self.round_state(task_id, round_number)
+        if state.opened_at == 0:
+            expected = Phase.NONE
+        else:
+            expected = rounds.phase(self.task_params(task_id), state, self.block.timestamp)
+        if answered != expected:
+            raise ChainAnswerInvalid(
+                f"phase of round {round_number}: the node says {answered}, "
+                f"its facts and its clock say {expected.name} ({expected})"
+            )
+        return expected
+
+    def deadlines(self, task_id: bytes, round_number: int) -> Deadlines:
+        """When each phase of a round ends, by the contract."""
+        return struct(Deadlines, *self._call("deadlines", task_id, round_number))
+
+    def revealed(self, task_id: bytes, round_number: int) -> tuple[RevealedUpdate, ...]:
+        """A round's revealed updates in order of reveal.
+
+        Raises:
+            ChainAnswerInvalid: they are not the set whose hash the contract keeps.
+        """
+        state = self.round_state(task_id, round_number)
+        if state.opened_at == 0:
+            return ()
+        found = tuple(
+            RevealedUpdate(
+                event.arguments["participant"],
+                event.arguments["updateRoot"],
+                event.arguments["squaredNorm"],
+            )
+            for event in self._events(task_id, "UpdateRevealed", round_number)
+        )
+        running = commitment.updates_hash(task_id, round_number, found)
+        if (len(found), running) != (state.revealed, state.updates_hash):
+            raise self._distrusted(
+                task_id,
+                f"round {round_number}: the logs show {len(found)} reveals with hash "
+                f"{running.hex()}, the contract holds {state.revealed} with hash "
+                f"{state.updates_hash.hex()}",
+            )
+        return found
+
+    def committed(self, task_id: bytes, round_number: int) -> tuple[str, ...]:
+        """Who committed in a round, in order of the first commitment."""
+        events = self._events(task_id, "UpdateCommitted", round_number)
+        return _in_order(events)
+
+    def seated(self, task_id: bytes) -> tuple[str, ...]:
+        """Who has a seat, in order of joining."""
+        seats: dict[str, None] = {}
+        for event in self._events(task_id):
+            if event.event == "SeatTaken":
+                seats[event.arguments["participant"]] = None
+            elif event.event == "SeatLeft":
+                seats.pop(event.arguments["participant"], None)
+        taken = self.task_state(task_id).seats
+        if len(seats) != taken:
+            raise self._distrusted(
+                task_id, f"the logs show {len(seats)} seats, the contract holds {taken}"
+            )
+        return tuple(seats)
+
+    def base_model_root(self, task_id: bytes, round_number: int) -> bytes:
+        """The model that a round starts from: the last final one before it."""
+        params = self.task_params(task_id)
+        for earlier in range(round_number - 1, 0, -1):
+            state = self.round_state(task_id, earlier)
+            if rounds.phase(params, state, self.block.timestamp) is Phase.FINAL:
+                return state.model_root
+        return params.genesis_model_root
+
+    def tasks(self) -> tuple[bytes, ...]:
+        """The tasks that were created, in order."""
+        topics = (self.chain.interface.topics["TaskCreated"],)
+        events = self.chain.events.until(self.block, topics)
+        return tuple(event.arguments["taskId"] for event in events)
+
+    def _call(self, function: str, *arguments: object) -> tuple[Any, ...]:
+        key = (function, *arguments)
+        if key not in self._answers:
+            self._answers[key] = self.chain.call(function, *arguments, at=self.block)
+        return self._answers[key]
+
+    def _events(
+        self, task_id: bytes, event: str | None = None, round_number: int | None = None
+    ) -> Iterator[Happened]:
+        for happened in self.chain.events.until(self.block, (None, task_id)):
+            if event in {None, happened.event} and (
+                round_number is None or happened.arguments.get("round") == round_number
+            ):
+                yield happened
+
+    def _distrusted(self, task_id: bytes, message: str) -> ChainAnswerInvalid:
+        # What was read wrongly once must not stay wrong until the process ends.
+        self.chain.events.forget((None, task_id))
+        return ChainAnswerInvalid(message)
+
+
+def check_code(rpc: Rpc, contract: str) -> None:
+    """Raises: WrongChain unless this artifact's code stands at `contract`."""
+    code = octets(rpc.request("eth_getCode", contract, "latest"), "eth_getCode")
+    if not code:
+        raise WrongChain(f"there is no contract at {contract} on the chain of {rpc.name}")
+    if keccak(code) != RUNTIME_HASH:
+        raise WrongChain(
+            f"the code at {contract} hashes to {keccak(code).hex()}, "
+            f"this version's contract to {RUNTIME_HASH.hex()}"
+        )
+
+
+def _in_order(events: Iterator[Happened]) -> tuple[str, ...]:
+    participants = (event.arguments["participant"] for event in events)
+    return tuple(dict.fromkeys(participants))
+
+
+def _impossible(state: RoundState, now: int) -> str | None:
+    """What cannot be true of a round at time `now`, if anything."""
+    published = state.published_at != 0
+    for impossible, what in (
+        (state.opened_at == 0 and state != RoundState(), "not opened, but not empty"),
+        (state.opened_at > now, f"opened at {state.opened_at}, after the block's time {now}"),
+        (state.published_at > now, f"published at {state.published_at}, after {now}"),
+        (published and state.published_at < state.opened_at, "published before it opened"),
+        (published != (state.publisher != ZERO_ADDRESS), "published without a publisher"),
+        (published != any(state.model_root), "published without a model"),
+        (state.revealed > MAX_COHORT, f"{state.revealed} reveals of at most {MAX_COHORT}"),
+    ):
+        if impossible:
+            return what
+    return None

@@ -1,0 +1,94 @@
+"""Putting the contract on a chain once, and finding it again from a file."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from protocol.chain.deployment import Deployment, deploy
+from protocol.chain.gateway import RUNTIME_HASH
+from protocol.chain.outbox import Outbox
+from protocol.errors import ConfigError, WrongChain
+from tests.chain.network import SETTINGS, Network, Wrapped
+
+pytestmark = pytest.mark.chain
+
+
+def test_a_deployment_is_found_again_from_its_file(network: Network, tmp_path: Path) -> None:
+    path = tmp_path / "deployment.json"
+    network.deployment.with_task(b"\x05" * 32).write(path)
+    found = Deployment.read(path)
+    assert found.task_id == b"\x05" * 32
+    assert found.runtime_hash == RUNTIME_HASH
+    assert found.connect(network.endpoint).contract == network.deployment.contract
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_deployment_on_another_chain_is_refused(network: Network) -> None:
+    elsewhere = network.deployment.model_copy(update={"chain_id": 1})
+    with pytest.raises(WrongChain, match="wanted chain 1"):
+        elsewhere.connect(network.endpoint)
+
+
+def test_a_crash_while_deploying_deploys_once(network: Network, tmp_path: Path) -> None:
+    class Killed(BaseException):
+        pass
+
+    def die_after(method: str, _params: Any, ask: Callable[[], Any]) -> Any:
+        answer = ask()
+        if method == "eth_sendRawTransaction":
+            raise Killed
+        return answer
+
+    def again(endpoint: Any) -> Deployment:
+        outbox = Outbox(tmp_path / "outbox")
+        return deploy(endpoint, network.accounts[7], outbox=outbox, settings=SETTINGS)
+
+    with pytest.raises(Killed):
+        again(Wrapped(network.endpoint, die_after))
+    found = again(network.endpoint)
+    assert again(network.endpoint) == found
+    assert found.contract != network.deployment.contract
+    assert found.connect(network.endpoint).head().number == found.block
+
+
+GOOD = {
+    "chain_id": 1,
+    "contract": "0x" + "11" * 20,
+    "block": 1,
+    "runtime_hash": "0x" + "00" * 32,
+}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{}",
+        json.dumps(GOOD | {"contract": "0x12"}),
+        json.dumps(GOOD | {"runtime_hash": "00" * 32}),
+        json.dumps(GOOD | {"runtime_hash": "0x" + "0g" * 32}),
+        json.dumps(GOOD | {"task_id": "0x00"}),
+        json.dumps(GOOD | {"block": -1}),
+        json.dumps(GOOD | {"chain_id": 0}),
+        json.dumps(GOOD | {"extra": 1}),
+    ],
+)
+def test_a_file_that_is_no_deployment_is_refused(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "deployment.json"
+    path.write_text(content)
+    with pytest.raises(ConfigError, match="is not a deployment"):
+        Deployment.read(path)
+
+
+def test_a_deployment_of_another_version_is_refused(embedded: Network) -> None:
+    older = embedded.deployment.model_copy(update={"runtime_hash": b"\x01" * 32})
+    with pytest.raises(WrongChain, match="another version"):
+        older.connect(embedded.endpoint)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere\.json cannot be read"):
+        Deployment.read(tmp_path / "nowhere.json")

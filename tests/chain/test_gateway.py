@@ -1,0 +1,256 @@
+"""What the gateway refuses to believe: another chain, other code, answers that cannot be true."""
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import pytest
+from eth_utils.address import to_checksum_address
+
+from protocol.chain.gateway import INTERFACE, Chain, Snapshot
+from protocol.chain.rpc import octets, quantity
+from protocol.errors import ChainAnswerInvalid, ChainUnavailable, ConfigError, WrongChain
+from protocol.task import Phase
+from tests.chain.game import DESKS, Game
+from tests.chain.network import Network, Wrapped, flipped
+
+pytestmark = pytest.mark.chain
+
+
+def test_another_chain_id_is_refused(network: Network) -> None:
+    with pytest.raises(WrongChain, match="wanted chain 5, but"):
+        Chain.connect(network.endpoint, network.deployment.contract, 5)
+
+
+def test_an_address_without_code_is_refused(network: Network) -> None:
+    nowhere = to_checksum_address("0x" + "77" * 20)
+    with pytest.raises(WrongChain, match=f"no contract at {nowhere}"):
+        Chain.connect(network.endpoint, nowhere)
+
+
+def test_other_code_is_refused(embedded: Network) -> None:
+    def other_code(method: str, _params: Any, ask: Callable[[], Any]) -> Any:
+        return flipped(ask(), -1) if method == "eth_getCode" else ask()
+
+    with pytest.raises(WrongChain, match="this version's contract"):
+        embedded.deployment.connect(Wrapped(embedded.endpoint, other_code))
+
+
+def test_a_node_that_does_not_answer_is_unavailable() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/v3/secret-key"
+        with pytest.raises(ChainUnavailable, match="no answer from 127") as failure:
+            Chain.connect(url, "0x" + "11" * 20)
+    assert "secret-key" not in str(failure.value)
+    assert failure.value.__suppress_context__
+
+
+def test_a_silent_node_is_given_up_on() -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(ChainUnavailable, match="Timeout"):
+            Chain.connect(url, "0x" + "11" * 20, timeout_seconds=0.05)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error"),
+    [
+        (200, b"<html>hello</html>", ChainAnswerInvalid),
+        (200, b"[1]", ChainAnswerInvalid),
+        (200, b'{"jsonrpc": "2.0", "id": 0}', ChainAnswerInvalid),
+        (200, b'{"jsonrpc": "2.0", "id": 0, "result": "0xzz"}', ChainAnswerInvalid),
+        (200, b'{"jsonrpc": "2.0", "id": 0, "result": null}', ChainAnswerInvalid),
+        (200, b'{"jsonrpc": "2.0", "id": 0, "error": {"code": 1, "message": "no"}}', None),
+        (502, b"bad gateway", ChainUnavailable),
+        (429, b"slow down", ChainUnavailable),
+    ],
+)
+def test_rubbish_over_http_is_told_apart(
+    status: int, body: bytes, error: type[Exception] | None
+) -> None:
+    with _serving(status, body) as url, pytest.raises(error or ChainUnavailable):
+        Chain.connect(url, "0x" + "11" * 20)
+
+
+def test_a_contract_must_be_an_address(embedded: Network) -> None:
+    with pytest.raises(ConfigError, match="'0x12' is not an address"):
+        Chain.connect(embedded.endpoint, "0x12")
+
+
+def test_only_http_addresses_are_understood() -> None:
+    with pytest.raises(ConfigError, match="http"):
+        Chain.connect("ws://localhost:8545", "0x" + "11" * 20)
+
+
+@pytest.mark.parametrize("answer", [True, None, -1, 2**64, 1.0, "12", "0x", "0xg", [], "0x-1"])
+def test_what_is_no_number_of_64_bits_is_refused(answer: object) -> None:
+    with pytest.raises(ChainAnswerInvalid, match=r"block\.number: wanted a number of 64 bits"):
+        quantity(answer, "block.number")
+
+
+@pytest.mark.parametrize("answer", [None, 1, b"\x01", "01" * 32, "0x", "0x" + "01" * 31, "0x1"])
+def test_what_is_no_hash_is_refused(answer: object) -> None:
+    with pytest.raises(ChainAnswerInvalid, match=r"block\.hash: wanted 32 bytes"):
+        octets(answer, "block.hash", length=32)
+
+
+Read = Callable[[Snapshot, bytes], object]
+
+
+@pytest.mark.parametrize(
+    ("function", "byte", "read", "message"),
+    [
+        ("taskParams", 31, Snapshot.task_params, "hashes to task"),
+        ("taskParams", 32 * 12 + 25, Snapshot.task_params, "hashes to task"),
+        ("taskParams", 32 * 5 + 30, Snapshot.task_params, "do not decode|no member"),
+        ("taskState", 0, Snapshot.task_state, "do not decode"),
+        ("taskState", 32 * 3 + 30, Snapshot.task_state, "do not decode"),
+        ("taskState", 32 * 2 + 31, Snapshot.seated, "seats, the contract holds"),
+        ("roundState", 24, lambda look, task: look.round_state(task, 1), "after the block's time"),
+        ("roundState", 32 + 31, lambda look, task: look.round_state(task, 1), "published"),
+        ("roundState", 32 * 2 + 31, lambda look, task: look.revealed(task, 1), "3 reveals"),
+        ("roundState", 32 * 5 + 4, lambda look, task: look.revealed(task, 1), "3 reveals"),
+        ("phase", 31, lambda look, task: look.phase(task, 1), "facts and its clock say REVEAL"),
+    ],
+)
+def test_one_flipped_bit_in_a_call_is_noticed(
+    embedded_game: Game, function: str, byte: int, read: Read, message: str
+) -> None:
+    selector = "0x" + INTERFACE.functions[function].selector.hex()
+
+    def flip(method: str, params: Any, ask: Callable[[], Any]) -> Any:
+        hit = method == "eth_call" and params[0]["data"].startswith(selector)
+        return flipped(ask(), byte) if hit else ask()
+
+    look = _revealed_through(embedded_game, flip)
+    with pytest.raises(ChainAnswerInvalid, match=message):
+        read(look, embedded_game.task_id)
+
+
+def _altered(logs: list[Any], change: str) -> list[Any]:
+    first, *rest = (dict(log) for log in logs)
+    *others, last = logs
+    content = bytearray.fromhex(last["data"][2:])
+    content[0] ^= 1
+    foreign = last["topics"][0][:-1] + ("0" if last["topics"][0][-1] != "0" else "1")
+    changes = {
+        "data": [*others, last | {"data": "0x" + content.hex()}],
+        "missing": others,
+        "order": [last, *others],
+        "twice": [*logs, last],
+        "address": [first | {"address": "0x" + "12" * 20}, *rest],
+        "unknown event": [*others, last | {"topics": [foreign, *last["topics"][1:]]}],
+        "other task": [*others, last | {"topics": [last["topics"][0], "0x" + "55" * 32]}],
+        "no topics": [*others, last | {"topics": []}],
+        "cut off": [*others, last | {"data": last["data"][:-2]}],
+        "outside": [*others, last | {"blockNumber": 10**6}],
+    }
+    return changes[change]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("data", "3 reveals with hash"),
+        ("missing", "2 reveals with hash"),
+        ("order", "out of order"),
+        ("twice", "out of order"),
+        ("outside", "outside blocks"),
+        ("address", "cannot emit"),
+        ("unknown event", "cannot emit"),
+        ("no topics", "cannot emit"),
+        ("other task", "other topics than asked for"),
+        ("cut off", "do not decode|not a canonical|wanted bytes"),
+    ],
+)
+def test_one_altered_log_is_noticed_and_read_again(
+    embedded_game: Game, change: str, message: str
+) -> None:
+    lies = [change]
+
+    def alter(method: str, _params: Any, ask: Callable[[], Any]) -> Any:
+        answer = ask()
+        if method == "eth_getLogs" and lies:
+            return answer | {"result": _altered(list(answer["result"]), lies.pop())}
+        return answer
+
+    look = _revealed_through(embedded_game, alter)
+    with pytest.raises(ChainAnswerInvalid, match=message):
+        look.revealed(embedded_game.task_id, 1)
+    assert len(look.revealed(embedded_game.task_id, 1)) == len(DESKS)
+
+
+def test_logs_that_are_no_list_are_refused(embedded_game: Game) -> None:
+    def alter(method: str, _params: Any, ask: Callable[[], Any]) -> Any:
+        return ask() | ({"result": "0x"} if method == "eth_getLogs" else {})
+
+    look = _revealed_through(embedded_game, alter)
+    with pytest.raises(ChainAnswerInvalid, match="wanted a list"):
+        look.committed(embedded_game.task_id, 1)
+
+
+def test_a_wrong_block_is_refused(embedded: Network) -> None:
+    def alter(method: str, _params: Any, ask: Callable[[], Any]) -> Any:
+        answer = ask()
+        if method == "eth_getBlockByNumber":
+            return answer | {"result": dict(answer["result"]) | {"number": 12_345}}
+        return answer
+
+    chain = embedded.deployment.connect(Wrapped(embedded.endpoint, alter))
+    with pytest.raises(ChainAnswerInvalid, match="asked for block 1, got block 12345"):
+        chain.block(1)
+
+
+def test_a_block_of_the_future_is_unavailable(network: Network) -> None:
+    with pytest.raises(ChainUnavailable):
+        network.connect().block(10**6)
+
+
+def test_facts_are_asked_for_once_per_snapshot(embedded_game: Game) -> None:
+    embedded_game.begin()
+    node = Wrapped(embedded_game.network.endpoint, lambda _method, _params, ask: ask())
+    chain = embedded_game.network.deployment.connect(node)
+    look = chain.at(chain.head())
+    node.seen.clear()
+    for _ in range(3):
+        assert look.phase(embedded_game.task_id, 1) is Phase.SELECTION
+        look.round_state(embedded_game.task_id, 1)
+    assert node.seen.count("eth_call") == len({"phase", "roundState", "taskState", "taskParams"})
+
+
+def _revealed_through(game: Game, alter: Callable[..., Any]) -> Snapshot:
+    """A snapshot in the reveal phase, seen through a node that does not tell the truth."""
+    game.begin()
+    game.travel(game.deadlines().selection)
+    game.commit(*DESKS)
+    game.travel(game.deadlines().commit)
+    game.reveal(*DESKS)
+    chain = game.network.deployment.connect(Wrapped(game.network.endpoint, alter))
+    return chain.at(chain.head())
+
+
+@contextmanager
+def _serving(status: int, body: bytes) -> Iterator[str]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:  # the name that the base class calls
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_args: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()

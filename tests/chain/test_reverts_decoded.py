@@ -1,0 +1,247 @@
+"""Every refusal of the contract comes back by name and with its arguments."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from protocol.chain.gateway import INTERFACE
+from protocol.errors import Reverted
+from protocol.sumtree import SumTree
+from protocol.task import ZERO_ADDRESS, Phase
+from tests.chain.game import AGGREGATE_ROOT, DESKS, DIMENSION, SPONSOR, STRANGER, Game
+from tests.chain.network import Network
+
+pytestmark = pytest.mark.chain
+
+Case = Callable[[Game], dict[str, object]]
+"""Brings a refusal about; returns the arguments that it must carry."""
+
+
+def invalid_parameter(game: Game) -> dict[str, object]:
+    game.params = type(game.params)(**(vars(game.params) | {"chunk_length": 17}))
+    return {"field": "chunkLength", "value": 17} | _try(game.create)
+
+
+def task_exists(game: Game) -> dict[str, object]:
+    game.create()
+    return {"taskId": game.task_id} | _try(game.create)
+
+
+def unknown_task(game: Game) -> dict[str, object]:
+    return {"taskId": game.task_id} | _try(game.open)
+
+
+def wrong_value(game: Game) -> dict[str, object]:
+    game.create()
+    wanted = {"sentWei": 7, "requiredWei": game.params.stake_wei}
+    return wanted | _try(lambda: game.send(DESKS[0], "join", game.task_id, value_wei=7))
+
+
+def task_is_closed(game: Game) -> dict[str, object]:
+    game.create()
+    game.travel(game.params.closes_at)
+    game.send(STRANGER, "closeTask", game.task_id)
+    return {"taskId": game.task_id} | _try(game.open)
+
+
+def task_not_over(game: Game) -> dict[str, object]:
+    game.begin()
+    wanted = {"taskId": game.task_id, "round": 1, "current": Phase.SELECTION}
+    return wanted | _try(lambda: game.send(SPONSOR, "closeTask", game.task_id))
+
+
+def cohort_full(game: Game) -> dict[str, object]:
+    game.create()
+    game.join(1, 2, 3, 4)
+    return {"taskId": game.task_id, "cohort": 4} | _try(lambda: game.join(5))
+
+
+def already_seated(game: Game) -> dict[str, object]:
+    game.create()
+    game.join(1)
+    wanted = {"taskId": game.task_id, "account": game.address(1)}
+    return wanted | _try(lambda: game.join(1))
+
+
+def not_seated(game: Game) -> dict[str, object]:
+    game.begin()
+    game.travel(game.deadlines().selection)
+    wanted = {"taskId": game.task_id, "account": game.address(STRANGER), "round": 1}
+    return wanted | _try(lambda: game.commit(STRANGER))
+
+
+def seat_serving(game: Game) -> dict[str, object]:
+    game.begin()
+    game.travel(game.deadlines().selection)
+    game.commit(1)
+    wanted = {"taskId": game.task_id, "account": game.address(1), "round": 1}
+    return wanted | _try(lambda: game.send(1, "leave", game.task_id))
+
+
+def wrong_round(game: Game) -> dict[str, object]:
+    game.begin()
+    wanted = {"taskId": game.task_id, "given": 2, "current": 1}
+    return wanted | _try(lambda: game.send(1, "commitUpdate", game.task_id, 2, b"\x01" * 32))
+
+
+def wrong_phase(game: Game) -> dict[str, object]:
+    game.begin()
+    phases = {"current": Phase.SELECTION, "required": Phase.COMMIT}
+    return {"taskId": game.task_id, "round": 1} | phases | _try(lambda: game.commit(1))
+
+
+def round_running(game: Game) -> dict[str, object]:
+    game.begin()
+    wanted = {"taskId": game.task_id, "round": 1, "current": Phase.SELECTION}
+    return wanted | _try(game.open)
+
+
+def no_more_rounds(game: Game) -> dict[str, object]:
+    game.create()
+    game.travel(game.params.closes_at)
+    wanted = {"taskId": game.task_id, "round": 0, "closesAt": game.params.closes_at}
+    return wanted | _try(lambda: game.join(1))
+
+
+def quorum_unreachable(game: Game) -> dict[str, object]:
+    game.create()
+    game.join(1)
+    return {"taskId": game.task_id, "seats": 1, "quorum": 2} | _try(game.open)
+
+
+def empty_commitment(game: Game) -> dict[str, object]:
+    game.begin()
+    game.travel(game.deadlines().selection)
+    return _try(lambda: game.send(1, "commitUpdate", game.task_id, 1, bytes(32)))
+
+
+def commitment_mismatch(game: Game) -> dict[str, object]:
+    _until_reveal(game)
+    other = game.tree(2)
+    wanted = {"taskId": game.task_id, "round": 1, "account": game.address(1)}
+    wanted |= {"committed": game.commitment(1)[4:], "opened": game.commitment(1, other)[4:]}
+    return wanted | _try(lambda: game.reveal(1, tree=other))
+
+
+def not_committed(game: Game) -> dict[str, object]:
+    _until_reveal(game)
+    wanted = {"taskId": game.task_id, "round": 1, "account": game.address(STRANGER)}
+    return wanted | _try(lambda: game.reveal(STRANGER))
+
+
+def already_revealed(game: Game) -> dict[str, object]:
+    _until_reveal(game)
+    game.reveal(1)
+    wanted = {"taskId": game.task_id, "round": 1, "account": game.address(1)}
+    return wanted | _try(lambda: game.reveal(1))
+
+
+def norm_too_large(game: Game) -> dict[str, object]:
+    _until_reveal(game)
+    most = game.params.max_squared_norm
+    wanted = {"squaredNorm": most + 1, "maxSquaredNorm": most}
+    args = (game.task_id, 1, bytes(32), most + 1, game.salt(1))
+    return wanted | _try(lambda: game.send(1, "revealUpdate", *args))
+
+
+def duplicate_update(game: Game) -> dict[str, object]:
+    copied = SumTree.of(np.ones(DIMENSION, dtype=np.int16), game.params.chunk_length)
+    game.begin()
+    game.travel(game.deadlines().selection)
+    game.commit(1, 2, tree=copied)
+    game.travel(game.deadlines().commit)
+    game.reveal(1, tree=copied)
+    wanted = {"taskId": game.task_id, "round": 1, "updateRoot": copied.root}
+    return wanted | _try(lambda: game.reveal(2, tree=copied))
+
+
+def aggregator_first(game: Game) -> dict[str, object]:
+    _until_aggregate(game)
+    wanted = {"taskId": game.task_id, "round": 1, "aggregator": game.address(5)}
+    wanted |= {"until": game.deadlines().aggregator}
+    return wanted | _try(lambda: game.publish(STRANGER))
+
+
+def updates_mismatch(game: Game) -> dict[str, object]:
+    _until_aggregate(game)
+    held = game.look().round_state(game.task_id, 1).updates_hash
+    wanted = {"taskId": game.task_id, "round": 1, "given": b"\x09" * 32, "revealed": held}
+    return wanted | _try(lambda: game.publish(5, b"\x09" * 32))
+
+
+def empty_root(game: Game) -> dict[str, object]:
+    _until_aggregate(game)
+    held = game.look().round_state(game.task_id, 1).updates_hash
+    args = (game.task_id, 1, AGGREGATE_ROOT, bytes(32), held)
+    return _try(lambda: game.send(5, "publish", *args, value_wei=game.params.bond_wei))
+
+
+def already_settled(game: Game) -> dict[str, object]:
+    _until_aggregate(game)
+    game.publish(5)
+    game.travel(game.deadlines().challenge)
+    game.send(STRANGER, "finalise", game.task_id)
+    wanted = {"taskId": game.task_id, "round": 1}
+    return wanted | _try(lambda: game.send(STRANGER, "finalise", game.task_id))
+
+
+def nothing_to_withdraw(game: Game) -> dict[str, object]:
+    wanted = {"account": game.address(STRANGER)}
+    return wanted | _try(lambda: game.send(STRANGER, "withdraw", game.address(STRANGER)))
+
+
+def transfer_failed(game: Game) -> dict[str, object]:
+    game.create()
+    game.join(1)
+    game.send(1, "leave", game.task_id)
+    wanted = {"to": ZERO_ADDRESS, "amountWei": game.params.stake_wei}
+    return wanted | _try(lambda: game.send(1, "withdraw", ZERO_ADDRESS))
+
+
+CASES: tuple[Case, ...] = (
+    *(invalid_parameter, task_exists, unknown_task, wrong_value, task_is_closed, task_not_over),
+    *(cohort_full, already_seated, not_seated, seat_serving, wrong_round, wrong_phase),
+    *(round_running, no_more_rounds, quorum_unreachable, empty_commitment, commitment_mismatch),
+    *(not_committed, already_revealed, norm_too_large, duplicate_update, aggregator_first),
+    *(updates_mismatch, empty_root, already_settled, nothing_to_withdraw, transfer_failed),
+)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+def test_a_refusal_is_decoded_with_its_arguments(network: Network, case: Case) -> None:
+    game = Game(network, aggregator=network.accounts[5].address)
+    wanted = case(game)
+    raised = wanted.pop("raised")
+    assert isinstance(raised, Reverted)
+    assert raised.error == _error_name(case)
+    assert raised.arguments == wanted
+    assert "\\x" not in str(raised)
+
+
+def test_every_error_of_the_contract_has_a_case() -> None:
+    names = {error.name for error in INTERFACE.errors.values()}
+    assert {_error_name(case) for case in CASES} == names
+
+
+def _error_name(case: Case) -> str:
+    return "".join(part.capitalize() for part in case.__name__.split("_"))
+
+
+def _try(act: Callable[[], object]) -> dict[str, object]:
+    with pytest.raises(Reverted) as refused:
+        act()
+    return {"raised": refused.value}
+
+
+def _until_reveal(game: Game) -> None:
+    game.begin()
+    game.travel(game.deadlines().selection)
+    game.commit(*DESKS)
+    game.travel(game.deadlines().commit)
+
+
+def _until_aggregate(game: Game) -> None:
+    _until_reveal(game)
+    game.reveal(*DESKS)
+    game.travel(game.deadlines().availability)
