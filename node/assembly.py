@@ -1,0 +1,87 @@
+"""Puts a participant together from its settings: key, chain, stores, memory, data, model."""
+
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Gauge
+
+from node.config import NodeConfig
+from node.desk_trainer import DeskTrainer
+from node.memory import MemoryFile
+from node.private_data import desk_samples
+from node.tick import Participant, Stores
+from node.training import TrainingSettings
+from protocol import keys
+from protocol.blobs import DirectoryStore, FirstOf, HttpStore, largest_blob_bytes
+from protocol.chain.deployment import Deployment
+from protocol.chain.outbox import Outbox
+from protocol.chain.transactor import Transactor
+from protocol.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Assembled:
+    """A participant and the blobs it serves."""
+
+    participant: Participant
+    public: DirectoryStore
+
+    def register_metrics(self, registry: CollectorRegistry) -> None:
+        """What an operator watches: how far this node has verified, and if anything is wrong."""
+        participant = self.participant
+        for name, text, read in (
+            (
+                "verified_round",
+                "Latest round dealt with",
+                lambda: participant.memory.verified_round,
+            ),
+            ("mismatch", "1 if a result was refused", lambda: bool(participant.memory.mismatch)),
+            (
+                "unverified_rounds",
+                "Rounds taken over by root only",
+                lambda: len(participant.memory.unverified_rounds),
+            ),
+        ):
+            Gauge(f"volquorum_node_{name}", text, registry=registry).set_function(read)
+
+
+def assemble(config: NodeConfig) -> Assembled:
+    """Everything a participant needs, checked.
+
+    Raises: ConfigError, ChainError, DataError.
+    """
+    account = keys.load_account(config.keystore, config.password_env, config.key_env)
+    deployment = Deployment.read(config.deployment)
+    chain = deployment.connect(config.rpc_url)
+    task_id = _task_of(config, deployment)
+    params = chain.at(chain.head()).task_params(task_id)
+    # Nothing larger than the task's own model is ever downloaded.
+    limit_bytes = largest_blob_bytes(params.dimension)
+    state = config.state_dir
+    public = DirectoryStore(state / "blobs", limit_bytes=limit_bytes)
+    training = TrainingSettings(rounds=params.rounds)
+    if config.local_steps is not None:
+        training = TrainingSettings(rounds=params.rounds, steps_per_round=config.local_steps)
+    participant = Participant(
+        chain=chain,
+        transactor=Transactor(chain, account, Outbox(state / "outbox.sqlite")),
+        account=account,
+        task_id=task_id,
+        trainer=DeskTrainer(desk_samples(config), training, config.seed, config.device),
+        stores=Stores(
+            private=DirectoryStore(state / "private", limit_bytes=limit_bytes),
+            public=public,
+            peers=FirstOf([HttpStore(url, limit_bytes=limit_bytes) for url in config.blob_urls]),
+        ),
+        memory_file=MemoryFile(state / "memory.npz"),
+        wants_seat=config.join,
+        drives=config.open_rounds,
+    )
+    return Assembled(participant, public)
+
+
+def _task_of(config: NodeConfig, deployment: Deployment) -> bytes:
+    if config.task_id is not None:
+        return bytes.fromhex(config.task_id.removeprefix("0x"))
+    if deployment.task_id is None:
+        raise ConfigError(f"{config.deployment} names no task: say task_id in the settings")
+    return deployment.task_id

@@ -1,0 +1,140 @@
+"""What a participant remembers between ticks, in one file that is replaced atomically.
+
+Losing it costs nothing but work: the salt comes from the key, the model from the chain's roots.
+"""
+
+import json
+import os
+import zipfile
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protocol.errors import ConfigError
+
+VERSION = 1
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Pending:
+    """An update that was trained for a round and whose fate is open."""
+
+    round: int
+    base_model_root: bytes
+    update_root: bytes
+    tree_top: bytes
+    squared_norm: int
+    residual: Floats
+    """What rounding will have left over if the update becomes part of a final model."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Facts that the chain cannot give back."""
+
+    residual: Floats
+    """Rounding residual carried into the next update. Shape: [d]"""
+    verified_round: int = 0
+    verified_model_root: bytes = b""
+    """The model this node trusts: it recomputed it, or took it by root when it first started."""
+    unverified_rounds: tuple[int, ...] = ()
+    """Final rounds taken over by root because their updates could no longer be fetched."""
+    mismatch: str = ""
+    """Why a published result was refused; empty while all is well."""
+    pending: Pending | None = field(default=None)
+
+
+class MemoryFile:
+    """Loads and saves a `Memory`; a crash leaves either the old or the new one."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def load(self, dimension: int) -> Memory:
+        """The last saved memory, or a blank one for a model of this dimension.
+
+        Raises: ConfigError if the file is no memory, or another version's or another model's.
+        """
+        try:
+            facts, residual, pending_residual = self._read()
+            if facts["version"] != VERSION or residual.shape != (dimension,):
+                raise ConfigError(
+                    f"{self.path} holds version {facts['version']} for {residual.size} parameters, "
+                    f"wanted version {VERSION} for {dimension}: use another state folder per task"
+                )
+            return _memory(facts, residual, pending_residual)
+        except FileNotFoundError:
+            return Memory(residual=np.zeros(dimension))
+        except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+            raise ConfigError(
+                f"{self.path} is not a participant's memory ({type(error).__name__}: {error}): "
+                "move it away; a node without one starts from the chain's latest model"
+            ) from error
+
+    def _read(self) -> tuple[dict[str, Any], Floats, Floats]:
+        # Opened here: numpy would leave a file that it cannot read open.
+        with self.path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            facts = json.loads(arrays["facts"].tobytes())
+            return facts, arrays["residual"], arrays["pending_residual"]
+
+    def save(self, memory: Memory) -> None:
+        """Replace the file; returns after the bytes are on disk."""
+        pending = memory.pending
+        facts = {
+            "version": VERSION,
+            "verified_round": memory.verified_round,
+            "verified_model_root": memory.verified_model_root.hex(),
+            "unverified_rounds": memory.unverified_rounds,
+            "mismatch": memory.mismatch,
+            "pending": None if pending is None else _pending_facts(pending),
+        }
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self.path.with_suffix(".new")
+        with temporary.open("wb") as file:
+            np.savez(
+                file,
+                facts=np.frombuffer(json.dumps(facts).encode(), dtype=np.uint8),
+                residual=memory.residual,
+                pending_residual=np.zeros(0) if pending is None else pending.residual,
+            )
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(self.path)
+
+
+def _memory(facts: dict[str, Any], residual: Floats, pending_residual: Floats) -> Memory:
+    memory = Memory(
+        residual=residual,
+        verified_round=facts["verified_round"],
+        verified_model_root=bytes.fromhex(facts["verified_model_root"]),
+        unverified_rounds=tuple(facts["unverified_rounds"]),
+        mismatch=facts["mismatch"],
+    )
+    if facts["pending"] is None:
+        return memory
+    return replace(memory, pending=_pending(facts["pending"], pending_residual))
+
+
+def _pending_facts(pending: Pending) -> dict[str, int | str]:
+    return {
+        "round": pending.round,
+        "base_model_root": pending.base_model_root.hex(),
+        "update_root": pending.update_root.hex(),
+        "tree_top": pending.tree_top.hex(),
+        "squared_norm": pending.squared_norm,
+    }
+
+
+def _pending(facts: dict[str, int | str], residual: Floats) -> Pending:
+    return Pending(
+        round=int(facts["round"]),
+        base_model_root=bytes.fromhex(str(facts["base_model_root"])),
+        update_root=bytes.fromhex(str(facts["update_root"])),
+        tree_top=bytes.fromhex(str(facts["tree_top"])),
+        squared_norm=int(facts["squared_norm"]),
+        residual=residual,
+    )

@@ -1,0 +1,56 @@
+"""A participant's training samples, from its own folder of quotes or from the made-up market.
+
+The reference panel is public: it comes from a folder of public quotes, and no private quote is in
+it. A desk without such a folder takes the panel from its own quotes. The panel's points are also
+trained on: desks that share no quotes then still share these, which keeps their updates alike.
+"""
+
+import polars as pl
+import structlog
+
+from node.cleaning import clean
+from node.config import NodeConfig
+from node.desks import partition, read_desk
+from node.features import Samples, Split, anchor_samples, build_samples, split_for
+from node.panel import build_panel
+from node.synthetic import market
+
+log = structlog.get_logger("node")
+
+
+def desk_samples(config: NodeConfig) -> Samples:
+    """What this participant trains on.
+
+    Raises: DataError, ConfigError.
+    """
+    if config.data == "synthetic":
+        return _made_up(config)
+    own = _cleaned(read_desk(config.data), "own")
+    reference = (
+        own if config.reference is None else _cleaned(read_desk(config.reference), "reference")
+    )
+    panel = build_panel(reference)
+    return Samples.join(build_samples(own, panel), anchor_samples(panel))
+
+
+def _made_up(config: NodeConfig) -> Samples:
+    chain = _cleaned(market(config.seed, days=config.synthetic_days), "made-up")
+    panel = build_panel(chain)
+    # The later days stay unseen, so that an evaluator on the same market judges fairly.
+    split = split_for(panel)
+    early = training_days(chain, split)
+    own = partition(early, config.partition, config.desks, config.seed)[config.desk]
+    return Samples.join(build_samples(own, panel), split.train(anchor_samples(panel)))
+
+
+def training_days(chain: pl.DataFrame, split: Split) -> pl.DataFrame:
+    """The quotes that may be trained on: only they are divided, so that every desk gets a part."""
+    time = pl.col("timestamp")
+    in_stress = (time >= split.stress_start) & (time < split.stress_end)
+    return chain.filter((time < split.train_end) & ~in_stress)
+
+
+def _cleaned(quotes: pl.DataFrame, which: str) -> pl.DataFrame:
+    cleaned = clean(quotes)
+    log.info("quotes_cleaned", which=which, kept=cleaned.quotes.height, dropped=cleaned.dropped)
+    return cleaned.quotes

@@ -1,0 +1,327 @@
+"""One tick of a participant: pin a block, read, decide, act at most once; safe to repeat.
+
+A published result is adopted only after recomputing it bit for bit from the revealed updates.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+import structlog
+from eth_account.signers.local import LocalAccount
+from numpy.typing import NDArray
+
+from node.decide import Action, Commit, Drive, Facts, Join, Reveal, Verify, Wait, decide
+from node.memory import Memory, MemoryFile, Pending
+from node.update import make_update
+from protocol import keys, rounds
+from protocol.blobs import BlobStore, FirstOf
+from protocol.chain.gateway import Chain, Snapshot
+from protocol.chain.transactor import Transactor
+from protocol.commitment import update_commitment
+from protocol.encoding import decode_model, encode_model, encode_update
+from protocol.errors import BlobNotFound, ConfigError, RangeError, RuleError, VerificationFailed
+from protocol.numbers import to_float
+from protocol.recompute import check_published, recompute_round
+from protocol.service import Outcome
+from protocol.sumtree import SumTree
+from protocol.task import Phase, RoundState, TaskParams, TaskState
+
+log = structlog.get_logger("node")
+
+
+class Trainer(Protocol):
+    """What a participant's private data does to a model."""
+
+    spec_hash: bytes
+    """The model specification it trains; must be the task's."""
+
+    def train(self, model: NDArray[np.float64], round_number: int) -> NDArray[np.float64]:
+        """The model after local training. Shape: [d] -> [d]"""
+
+
+@dataclass(frozen=True)
+class Stores:
+    """Where a participant's blobs live."""
+
+    private: BlobStore
+    """Updates that nobody may see before the commit phase is over."""
+    public: BlobStore
+    """What this participant serves: its revealed updates and the models it verified."""
+    peers: BlobStore
+    """Everybody else's."""
+
+
+class Participant:
+    """A seat in one task, kept by one key."""
+
+    def __init__(
+        self,
+        *,
+        chain: Chain,
+        transactor: Transactor,
+        account: LocalAccount,
+        task_id: bytes,
+        trainer: Trainer,
+        stores: Stores,
+        memory_file: MemoryFile,
+        wants_seat: bool = True,
+        drives: bool = False,
+    ) -> None:
+        self.chain = chain
+        self.account = account
+        self.task_id = task_id
+        self.memory_file = memory_file
+        self.params: TaskParams = chain.at(chain.head()).task_params(task_id)
+        if trainer.spec_hash != self.params.model_spec_hash:
+            raise ConfigError(
+                f"the task trains the model 0x{self.params.model_spec_hash.hex()}, this node "
+                f"0x{trainer.spec_hash.hex()}: configure the task's model"
+            )
+        self.memory: Memory = memory_file.load(self.params.dimension)
+        self._transactor = transactor
+        self._trainer = trainer
+        self._stores = stores
+        self._everywhere = FirstOf([stores.public, stores.peers])
+        self._wants_seat = wants_seat
+        self._drives = drives
+
+    def tick(self) -> Outcome:
+        """Do the one next thing, if any.
+
+        Raises: VolquorumError where trying again later, or a person, is needed.
+        """
+        snapshot = self.chain.at(self.chain.head())
+        facts = self._facts(snapshot)
+        action = decide(facts)
+        if isinstance(action, Wait):
+            return Outcome(acted=None, wait_until=action.until, why=action.why)
+        self._act(action, snapshot, facts)
+        return Outcome(acted=type(action).__name__.lower(), wait_until=None, why="")
+
+    def _facts(self, snapshot: Snapshot) -> Facts:
+        task = snapshot.task_state(self.task_id)
+        state = snapshot.round_state(self.task_id, task.round) if task.round else RoundState()
+        if not self.memory.verified_model_root:
+            self._start_from(snapshot, task, state)
+        seat = snapshot.seat(self.task_id, self.account.address)
+        pending = self.memory.pending
+        committed = (
+            pending is not None
+            and pending.round == task.round == seat.committed_round
+            and self._commitment(pending)[4:] == seat.commitment
+        )
+        return Facts(
+            params=self.params,
+            task=task,
+            round_state=state,
+            seat=seat,
+            now=snapshot.block.timestamp,
+            committed=committed,
+            verified_round=self.memory.verified_round,
+            verified_model_root=self.memory.verified_model_root,
+            mismatch=self.memory.mismatch,
+            wants_seat=self._wants_seat,
+            drives=self._drives,
+        )
+
+    def _start_from(self, snapshot: Snapshot, task: TaskState, state: RoundState) -> None:
+        # A participant that is new to a running task takes the model it starts from by its root;
+        # `scripts/verify_round.py` checks the rounds before that.
+        if not task.round or state.settled:
+            verified_round, root = task.round, task.model_root
+        else:
+            verified_round = task.round - 1
+            root = snapshot.base_model_root(self.task_id, task.round)
+        self._remember(
+            replace(self.memory, verified_round=verified_round, verified_model_root=root)
+        )
+
+    def _act(self, action: Action, snapshot: Snapshot, facts: Facts) -> None:
+        latest = facts.task.round
+        match action:
+            case Join():
+                # A seat may be given up and taken again, so the purpose is this moment's.
+                purpose = f"join:{snapshot.block.number}"
+                self._send("join", (self.task_id,), purpose, self.params.stake_wei)
+            case Commit():
+                self._commit(snapshot, latest)
+            case Reveal():
+                self._reveal(latest)
+            case Verify():
+                self._catch_up(snapshot, latest)
+            case Drive(function):
+                self._send(function, (self.task_id,), f"{latest}:{function}")
+
+    # ------------------------------------------------------------------------------------- commit
+
+    def _commit(self, snapshot: Snapshot, latest: int) -> None:
+        self._catch_up(snapshot, latest - 1)
+        if self.memory.mismatch:
+            return
+        pending = self.memory.pending
+        if pending is None or pending.round != latest:
+            pending = self._train(snapshot, latest)
+        commitment = self._commitment(pending)
+        self._send(
+            "commitUpdate",
+            (self.task_id, latest, commitment),
+            f"{latest}:commit:{commitment.hex()}",
+        )
+
+    def _train(self, snapshot: Snapshot, latest: int) -> Pending:
+        self._settle_residual(snapshot)
+        root = self.memory.verified_model_root
+        base = self._model(root)
+        trained = self._trainer.train(to_float(base, self.params.shift), latest)
+        update = make_update(
+            trained,
+            base,
+            self.memory.residual,
+            shift=self.params.shift,
+            max_norm=math.ldexp(math.sqrt(self.params.max_squared_norm), -self.params.shift),
+        )
+        tree = SumTree.of(update.values, self.params.chunk_length)
+        self._stores.private.put(
+            encode_update(update.values, self.params.shift), chunk_length=self.params.chunk_length
+        )
+        pending = Pending(
+            round=latest,
+            base_model_root=root,
+            update_root=tree.root,
+            tree_top=tree.top,
+            squared_norm=update.squared_norm,
+            residual=update.residual,
+        )
+        # Invariant: the update is on disk before anybody is told of it, so a crash cannot lose it.
+        self._remember(replace(self.memory, pending=pending))
+        return pending
+
+    def _settle_residual(self, snapshot: Snapshot) -> None:
+        """Carry the rounding residual on only if its update became part of a final model."""
+        pending = self.memory.pending
+        if pending is None:
+            return
+        state = snapshot.round_state(self.task_id, pending.round)
+        is_final = rounds.phase(self.params, state, snapshot.block.timestamp) is Phase.FINAL
+        applied = is_final and any(
+            revealed.update_root == pending.update_root
+            for revealed in snapshot.revealed(self.task_id, pending.round)
+        )
+        residual = pending.residual if applied else self.memory.residual
+        self._remember(replace(self.memory, residual=residual, pending=None))
+
+    def _commitment(self, pending: Pending) -> bytes:
+        return update_commitment(
+            chain_id=self.chain.chain_id,
+            contract=self.chain.contract,
+            task_id=self.task_id,
+            round_number=pending.round,
+            base_model_root=pending.base_model_root,
+            participant=self.account.address,
+            update_root=pending.update_root,
+            squared_norm=pending.squared_norm,
+            salt=self._salt(pending.round),
+        )
+
+    def _salt(self, round_number: int) -> bytes:
+        return keys.derive_salt(
+            self.account,
+            self.chain.chain_id,
+            self.chain.contract,
+            self.task_id,
+            round_number,
+        )
+
+    # ------------------------------------------------------------------------------------- reveal
+
+    def _reveal(self, latest: int) -> None:
+        pending = self.memory.pending
+        if pending is None or pending.round != latest:
+            raise AssertionError("decide() reveals only a pending update of the latest round")
+        data = self._stores.private.get_bytes(
+            pending.update_root, chunk_length=self.params.chunk_length
+        )
+        # Invariant: the bytes can be fetched before the chain says so.
+        self._stores.public.put(data, chunk_length=self.params.chunk_length)
+        self._send(
+            "revealUpdate",
+            (self.task_id, latest, pending.tree_top, pending.squared_norm, self._salt(latest)),
+            f"{latest}:reveal",
+        )
+
+    # ------------------------------------------------------------------------------------- verify
+
+    def _catch_up(self, snapshot: Snapshot, until_round: int) -> None:
+        """Recompute every final or contestable result up to a round, in order."""
+        first = self.memory.verified_round
+        # The latest round may have been verified before its result was replaced.
+        for number in range(max(1, min(first + 1, until_round)), until_round + 1):
+            state = snapshot.round_state(self.task_id, number)
+            phase = rounds.phase(self.params, state, snapshot.block.timestamp)
+            if phase in (Phase.CHALLENGE, Phase.FINAL):
+                self._verify(snapshot, number, state)
+            elif phase is Phase.VOID:
+                self._remember(replace(self.memory, verified_round=number))
+            if self.memory.mismatch:
+                return
+
+    def _verify(self, snapshot: Snapshot, number: int, state: RoundState) -> None:
+        if (self.memory.verified_round, self.memory.verified_model_root) == (
+            number,
+            state.model_root,
+        ):
+            return
+        base_root = snapshot.base_model_root(self.task_id, number)
+        revealed = snapshot.revealed(self.task_id, number)
+        try:
+            base = self._model(base_root)
+            combined = recompute_round(self.params, base, revealed, self._everywhere)
+            check_published(combined, state)
+        except BlobNotFound as missing:
+            if number == snapshot.task_state(self.task_id).round:
+                raise  # somebody still serves a fresh round, or it cannot be trusted
+            log.warning("round taken over unverified", round=number, reason=str(missing))
+            self._adopt(number, state, (*self.memory.unverified_rounds, number))
+            return
+        except (VerificationFailed, RuleError, RangeError) as failure:
+            # Where the revealed updates have no result at all, no published one can be right.
+            log.critical("published result is wrong", round=number, reason=str(failure))
+            self._remember(replace(self.memory, mismatch=f"round {number}: {failure}"))
+            return
+        self._stores.public.put(
+            encode_model(combined.model, self.params.shift), chunk_length=self.params.chunk_length
+        )
+        self._adopt(number, state, self.memory.unverified_rounds)
+        log.info("round verified", round=number, model_root="0x" + state.model_root.hex())
+
+    def _adopt(self, number: int, state: RoundState, unverified: tuple[int, ...]) -> None:
+        self._remember(
+            replace(
+                self.memory,
+                verified_round=number,
+                verified_model_root=state.model_root,
+                unverified_rounds=unverified,
+            )
+        )
+
+    def _model(self, root: bytes) -> NDArray[np.int32]:
+        """A model by its root, kept among this participant's own blobs. Shape: [d]"""
+        chunk_length = self.params.chunk_length
+        data = self._everywhere.get_bytes(root, chunk_length=chunk_length)
+        if not self._stores.public.has(root):
+            self._stores.public.put(data, chunk_length=chunk_length)
+        return decode_model(data, dimension=self.params.dimension, shift=self.params.shift)
+
+    # ------------------------------------------------------------------------------------- shared
+
+    def _send(self, function: str, args: tuple[object, ...], purpose: str, wei: int = 0) -> None:
+        self._transactor.send(
+            function, args, value_wei=wei, purpose=f"{self.task_id.hex()}:{purpose}"
+        )
+        log.info("sent", function=function, purpose=purpose)
+
+    def _remember(self, memory: Memory) -> None:
+        self.memory_file.save(memory)
+        self.memory = memory

@@ -1,0 +1,131 @@
+"""A desk trains on its own quotes and on the early days, and nothing private is in its panel."""
+
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from node.cleaning import clean
+from node.config import NodeConfig
+from node.desks import write_desk
+from node.features import Samples, anchor_samples, build_samples, split_for
+from node.panel import build_panel
+from node.private_data import desk_samples
+from node.quotes import QUOTES
+from node.synthetic import market
+from protocol.errors import DataError
+
+pytestmark = pytest.mark.unit
+
+SEED, DAYS = 3, 12
+
+
+def config(**changes: object) -> NodeConfig:
+    settings = {
+        "rpc_url": "http://127.0.0.1:8545",
+        "deployment": "deployment.json",
+        "state_dir": "state",
+        "data": "synthetic",
+        "synthetic_days": DAYS,
+        "seed": SEED,
+        "desks": 3,
+    }
+    return NodeConfig.model_validate(settings | changes)
+
+
+def same(one: Samples, other: Samples) -> bool:
+    return all(
+        np.array_equal(getattr(one, each.name), getattr(other, each.name)) for each in fields(one)
+    )
+
+
+@pytest.fixture(scope="module")
+def chain() -> pl.DataFrame:
+    return market(SEED, days=DAYS)
+
+
+@pytest.fixture(scope="module")
+def public(chain: pl.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("public")
+    write_desk(folder, chain)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def own(chain: pl.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A desk that knows one coin's calls only."""
+    folder = tmp_path_factory.mktemp("own")
+    write_desk(folder, chain.filter(pl.col("is_call") & (pl.col("currency") == "ETH")))
+    return folder
+
+
+@pytest.mark.parametrize("partition", ["desks", "dirichlet", "time", "moneyness"])
+def test_desks_of_the_made_up_market_share_its_early_days_without_overlap(chain, partition):
+    quotes = clean(chain).quotes
+    panel = build_panel(quotes)
+    split = split_for(panel)
+
+    parts = [desk_samples(config(partition=partition, desk=desk)) for desk in range(3)]
+
+    anchors = len(split.train(anchor_samples(panel)))
+    assert min(map(len, parts)) > anchors > 0
+    own = sum(map(len, parts)) - 3 * anchors
+    assert own == len(split.train(build_samples(quotes, panel)))
+    for part in parts:
+        assert len(split.train(part)) == len(part), "a held-out day was given away"
+
+
+def test_made_up_desk_is_the_same_at_every_start():
+    assert same(desk_samples(config(desk=1)), desk_samples(config(desk=1)))
+    assert not same(desk_samples(config(desk=1)), desk_samples(config(desk=1, seed=4)))
+
+
+def test_own_folder_is_trained_on_with_a_public_panel(own, public, chain):
+    found = desk_samples(config(data=own, reference=public))
+
+    panel = build_panel(clean(chain).quotes)
+    own_quotes = clean(chain.filter(pl.col("is_call") & (pl.col("currency") == "ETH"))).quotes
+    own_samples = build_samples(own_quotes, panel)
+    assert same(found, Samples.join(own_samples, anchor_samples(panel)))
+    assert not own_samples.is_btc.any()
+
+
+def test_private_quotes_do_not_move_a_public_panel(own, public, tmp_path):
+    quotes = pl.read_parquet(own / "quotes.parquet")
+    write_desk(tmp_path, quotes.filter(pl.col("strike_usd") > quotes["strike_usd"].median()))
+
+    whole = desk_samples(config(data=own, reference=public))
+    part = desk_samples(config(data=tmp_path, reference=public))
+
+    assert 0 < len(part) < len(whole)
+    known = {key: row.tolist() for key, row in zip(keys_of(whole), whole.panel_vols, strict=True)}
+    for key, row in zip(keys_of(part), part.panel_vols, strict=True):
+        assert row.tolist() == known[key]
+
+
+def keys_of(samples: Samples) -> list[tuple[int, bool, float]]:
+    columns = (samples.snapshot, samples.is_btc, samples.years)
+    return list(zip(*(column.tolist() for column in columns), strict=True))
+
+
+def test_desk_without_public_quotes_takes_the_panel_from_its_own(public, chain):
+    quotes = clean(chain).quotes
+    panel = build_panel(quotes)
+
+    expected = Samples.join(build_samples(quotes, panel), anchor_samples(panel))
+    assert same(desk_samples(config(data=public)), expected)
+
+
+def test_empty_folder_is_refused(tmp_path):
+    with pytest.raises(DataError, match="wanted parquet or CSV files"):
+        desk_samples(config(data=tmp_path))
+
+
+def test_panel_of_other_days_is_refused(own, tmp_path):
+    late = market(SEED, days=1).with_columns(pl.col("timestamp", "expiry") + pl.duration(days=4000))
+    write_desk(tmp_path, late.select(list(QUOTES)))
+
+    with pytest.raises(DataError, match="without a snapshot in common"):
+        desk_samples(config(data=own, reference=tmp_path))
