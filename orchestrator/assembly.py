@@ -1,0 +1,88 @@
+"""Puts an orchestrator together from its settings: key, chain, stores, journal, evaluator."""
+
+from dataclasses import dataclass
+
+from fastapi import FastAPI
+
+from orchestrator.api import build_app
+from orchestrator.config import OrchestratorConfig
+from orchestrator.evaluator import Evaluator, load_evaluator
+from orchestrator.journal import Journal
+from orchestrator.tick import Orchestrator
+from protocol import keys
+from protocol.blobs import DirectoryStore, HttpStore
+from protocol.chain.deployment import Deployment
+from protocol.chain.gateway import Chain
+from protocol.chain.outbox import Outbox
+from protocol.chain.transactor import Transactor
+from protocol.http import Health
+
+
+@dataclass(frozen=True)
+class Assembled:
+    """An orchestrator and the blobs it serves."""
+
+    orchestrator: Orchestrator
+    own: DirectoryStore
+
+    def app(self, health: Health) -> FastAPI:
+        """Its HTTP surface."""
+        orchestrator = self.orchestrator
+        return build_app(
+            orchestrator.board,
+            own=self.own,
+            health=health,
+            registry=orchestrator.metrics.registry,
+        )
+
+
+def assemble(config: OrchestratorConfig) -> Assembled:
+    """Everything an orchestrator needs, checked.
+
+    Raises: ConfigError, ChainError.
+    """
+    evaluator = _evaluator(config)
+    chain, task_ids = _chain_and_tasks(config)
+    own = DirectoryStore(config.blob_dir, limit_bytes=config.blob_limit_bytes)
+    remotes = [
+        HttpStore(
+            url,
+            timeout_seconds=config.blob_timeout_seconds,
+            limit_bytes=config.blob_limit_bytes,
+        )
+        for url in config.blob_urls
+    ]
+    orchestrator = Orchestrator(
+        chain,
+        own=own,
+        remotes=remotes,
+        transactor=_transactor(config, chain),
+        task_ids=task_ids,
+        open_rounds=config.open_rounds,
+        evaluator=evaluator,
+        journal=Journal(config.journal_file),
+    )
+    return Assembled(orchestrator, own)
+
+
+def _evaluator(config: OrchestratorConfig) -> Evaluator | None:
+    if config.evaluator is None:
+        return None
+    return load_evaluator(config.evaluator, config.evaluator_settings)
+
+
+def _chain_and_tasks(config: OrchestratorConfig) -> tuple[Chain, tuple[bytes, ...]]:
+    named = tuple(bytes.fromhex(task_id[2:]) for task_id in config.task_ids)
+    if config.deployment is None:
+        # Invariant: the configuration names the contract where it names no deployment file.
+        return Chain.connect(config.rpc_url, config.contract or "", config.chain_id), named
+    deployment = Deployment.read(config.deployment)
+    trained = () if deployment.task_id is None else (deployment.task_id,)
+    return deployment.connect(config.rpc_url), named or trained
+
+
+def _transactor(config: OrchestratorConfig, chain: Chain) -> Transactor | None:
+    if config.dry_run:
+        return None
+    account = keys.load_account(config.keystore, config.password_env, config.key_env)
+    return Transactor(chain, account, Outbox(config.outbox_file))

@@ -1,0 +1,178 @@
+"""What the API shows: views of each task's facts, renewed by the tick, read by many requests.
+
+A request never asks the chain, so requests cannot become a storm on somebody's RPC server.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from orchestrator import views
+from orchestrator.journal import Journal
+from orchestrator.reading import RoundReading, TaskReading
+from protocol.blobs import BlobStore
+from protocol.service import Outcome
+from protocol.task import ZERO_ADDRESS, Phase
+
+
+@dataclass(frozen=True)
+class TaskBoard:
+    """One task's views, all of the same block."""
+
+    summary: views.TaskSummary
+    detail: views.TaskDetail
+    rounds: tuple[views.Round, ...]
+    participants: tuple[views.Participant, ...]
+    models: tuple[views.ModelVersion, ...]
+
+
+class Board:
+    """The latest views of every task; written by one thread, read by many."""
+
+    def __init__(self, own: BlobStore, journal: Journal) -> None:
+        self._own = own
+        self._journal = journal
+        self._tasks: Mapping[bytes, TaskBoard] = {}
+        self._present: set[bytes] = set()
+
+    @property
+    def tasks(self) -> tuple[TaskBoard, ...]:
+        """Every task's views, in the order of their first appearance."""
+        return tuple(self._tasks.values())
+
+    def find(self, task_id: bytes) -> TaskBoard | None:
+        """One task's views, if it is served here."""
+        return self._tasks.get(task_id)
+
+    def show(self, reading: TaskReading, outcome: Outcome) -> None:
+        """Renews one task's views; readers see the old ones or the new ones, never a mixture."""
+        summary = _summary(reading)
+        board = TaskBoard(
+            summary=summary,
+            detail=_detail(reading, outcome, summary),
+            rounds=tuple(self._round(reading, round_reading) for round_reading in reading.rounds),
+            participants=_participants(reading),
+            models=self._models(reading),
+        )
+        self._tasks = {**self._tasks, reading.task_id: board}
+
+    def _round(self, reading: TaskReading, round_reading: RoundReading) -> views.Round:
+        state = round_reading.state
+        published = state.published_at != 0
+        ends = round_reading.deadlines
+        return views.Round(
+            number=round_reading.number,
+            phase=round_reading.phase.name.lower(),
+            opened_at=state.opened_at,
+            published_at=state.published_at or None,
+            deadlines=views.Deadlines(
+                selection=ends.selection,
+                commit=ends.commit,
+                reveal=ends.reveal,
+                availability=ends.availability,
+                aggregator=ends.aggregator,
+                aggregate=ends.aggregate,
+                challenge=ends.challenge or None,
+            ),
+            base_model_root=round_reading.base_model_root,
+            aggregate_root=state.aggregate_root if published else None,
+            model_root=state.model_root if published else None,
+            updates_hash=state.updates_hash,
+            publisher=state.publisher if state.publisher != ZERO_ADDRESS else None,
+            settled=state.settled,
+            share_wei=state.share_wei,
+            bond_wei=state.bond_wei,
+            committed=round_reading.committed,
+            revealed=tuple(
+                views.Revealed(
+                    participant=revealed.participant,
+                    update_root=revealed.update_root,
+                    squared_norm=revealed.squared_norm,
+                    available=self._has(revealed.update_root),
+                )
+                for revealed in round_reading.revealed
+            ),
+            evaluation=self._evaluation(reading.task_id, round_reading.number, state.model_root),
+        )
+
+    def _models(self, reading: TaskReading) -> tuple[views.ModelVersion, ...]:
+        genesis = self._model(reading.task_id, 0, reading.params.genesis_model_root, None)
+        final = (
+            self._model(
+                reading.task_id,
+                round_reading.number,
+                round_reading.state.model_root,
+                round_reading.state.aggregate_root,
+            )
+            for round_reading in reading.rounds
+            if round_reading.phase == Phase.FINAL
+        )
+        return (genesis, *final)
+
+    def _model(
+        self, task_id: bytes, number: int, root: bytes, aggregate_root: bytes | None
+    ) -> views.ModelVersion:
+        return views.ModelVersion(
+            round=number,
+            model_root=root,
+            aggregate_root=aggregate_root,
+            available=self._has(root),
+            blob=f"/blobs/0x{root.hex()}",
+            evaluation=self._evaluation(task_id, number, root),
+        )
+
+    def _has(self, root: bytes) -> bool:
+        # Blobs do not vanish, so a file that was there is not looked for again.
+        if root not in self._present and self._own.has(root):
+            self._present.add(root)
+        return root in self._present
+
+    def _evaluation(
+        self, task_id: bytes, number: int, model_root: bytes
+    ) -> Mapping[str, float] | None:
+        found = self._journal.find(task_id, number, model_root)
+        return None if found is None else found.metrics
+
+
+def _summary(reading: TaskReading) -> views.TaskSummary:
+    latest = reading.latest
+    return views.TaskSummary(
+        id=reading.task_id,
+        sponsor=reading.state.sponsor,
+        rule=reading.params.rule.name.lower(),
+        round=reading.state.round,
+        phase=(latest.phase if latest else Phase.NONE).name.lower(),
+        seats=reading.state.seats,
+        closed=reading.state.closed,
+        model_root=reading.state.model_root,
+    )
+
+
+def _detail(reading: TaskReading, outcome: Outcome, summary: views.TaskSummary) -> views.TaskDetail:
+    block = reading.block
+    return views.TaskDetail(
+        **dict(summary),
+        block=views.Block(number=block.number, hash=block.hash, timestamp=block.timestamp),
+        funds_wei=reading.state.funds_wei,
+        params=views.shown_params(reading.params),
+        next=views.Next(acted=outcome.acted, wait_until=outcome.wait_until, why=outcome.why),
+    )
+
+
+def _participants(reading: TaskReading) -> tuple[views.Participant, ...]:
+    reveals = Counter(
+        revealed.participant
+        for round_reading in reading.rounds
+        for revealed in round_reading.revealed
+    )
+    return tuple(
+        views.Participant(
+            address=address,
+            stake_wei=seat.stake_wei,
+            reward_wei=seat.reward_wei,
+            active_from=seat.active_from,
+            committed_round=seat.committed_round or None,
+            revealed_rounds=reveals[address],
+        )
+        for address, seat in reading.seats.items()
+    )

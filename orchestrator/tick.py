@@ -1,0 +1,245 @@
+"""One tick: for each task pin a block, read, mirror blobs, decide, act at most once, evaluate.
+
+Nothing is remembered that the chain, the blob directory and the journal do not hold, so a tick may
+be repeated, or cut off anywhere, without harm.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Protocol
+
+import structlog
+
+from orchestrator import results
+from orchestrator.board import Board
+from orchestrator.decide import Action, Facts, Finalise, OpenRound, Publish, VoidRound, Wait, decide
+from orchestrator.evaluator import Evaluator
+from orchestrator.journal import Journal
+from orchestrator.judge import Judge
+from orchestrator.metrics import Metrics, label
+from orchestrator.reading import RoundReading, TaskReader, TaskReading
+from orchestrator.task_blobs import TaskBlobs
+from protocol.blobs import BlobStore, DirectoryStore
+from protocol.chain.gateway import Chain
+from protocol.errors import (
+    BlobError,
+    ChainUnavailable,
+    RangeError,
+    Reverted,
+    RuleError,
+    VerificationFailed,
+    VolquorumError,
+)
+from protocol.recompute import check_published
+from protocol.service import Outcome
+from protocol.task import Phase, RoundState
+
+# Participants may drop old updates; a round that cannot be checked is given up after this.
+_ATTEMPTS_TO_KEEP_A_RESULT = 5
+
+_log = structlog.get_logger(__name__)
+
+
+class Sender(Protocol):
+    """The part of `protocol.chain.transactor.Transactor` that a tick needs."""
+
+    @property
+    def address(self) -> str: ...
+
+    def send(
+        self, function: str, args: tuple[object, ...], *, value_wei: int = 0, purpose: str
+    ) -> object: ...
+
+
+class Orchestrator:
+    """Serves tasks on one contract, all unless told; without a transactor it only watches."""
+
+    def __init__(
+        self,
+        chain: Chain,
+        *,
+        own: DirectoryStore,
+        remotes: Sequence[BlobStore] = (),
+        transactor: Sender | None = None,
+        task_ids: Sequence[bytes] = (),
+        open_rounds: bool = True,
+        evaluator: Evaluator | None = None,
+        journal: Journal,
+        board: Board | None = None,
+        metrics: Metrics | None = None,
+    ) -> None:
+        self._chain = chain
+        self._own = own
+        self._remotes = tuple(remotes)
+        self._transactor = transactor
+        self._task_ids = tuple(task_ids)
+        self._open_rounds = open_rounds
+        self.board = board or Board(own, journal)
+        self.metrics = metrics or Metrics()
+        self._readers: dict[bytes, TaskReader] = {}
+        self._attempts: Counter[tuple[bytes, int]] = Counter()
+        self._reported: set[tuple[bytes, int, bytes]] = set()
+        self._judge = Judge(evaluator, journal, self.metrics)
+
+    def tick(self) -> Outcome:
+        """Serves every task once.
+
+        Raises: the first task's expected error, after the other tasks were served;
+            ChainUnavailable at once, because it would be every task's.
+        """
+        outcomes: list[Outcome] = []
+        failures: list[VolquorumError] = []
+        for task_id in self._task_ids or self._chain.at(self._chain.head()).tasks():
+            try:
+                outcomes.append(self.tick_task(task_id))
+            except ChainUnavailable:
+                raise
+            except VolquorumError as error:
+                _log.warning("task_failed", task=task_id, why=str(error))
+                self.metrics.failures.labels(label(task_id), type(error).__name__).inc()
+                failures.append(error)
+        if failures:
+            raise failures[0]
+        return _merged(outcomes)
+
+    def tick_task(self, task_id: bytes) -> Outcome:
+        """Serves one task once."""
+        reader = self._readers.setdefault(task_id, TaskReader(task_id))
+        reading = reader.read(self._chain.at(self._chain.head()))
+        blobs = TaskBlobs(reading.params, self._own, self._remotes)
+        missing = self._mirror(reading, blobs)
+        action = decide(self._facts(reading, missing))
+        outcome = self._act(action, reading, blobs)
+        for round_reading in reading.rounds[-2:]:
+            self._keep_result(reading, round_reading, blobs)
+        self._judge.judge_one(reading, blobs)
+        self.metrics.show(reading)
+        self.board.show(reading, outcome)
+        return outcome
+
+    def _facts(self, reading: TaskReading, missing: tuple[str, ...]) -> Facts:
+        return Facts(
+            params=reading.params,
+            task_state=reading.state,
+            round_state=reading.latest.state if reading.latest else RoundState(),
+            now=reading.block.timestamp,
+            own_address=self._transactor.address if self._transactor else None,
+            open_rounds=self._open_rounds,
+            missing=missing,
+        )
+
+    def _mirror(self, reading: TaskReading, blobs: TaskBlobs) -> tuple[str, ...]:
+        """Fetches what the latest round's result needs; returns in words what could not be had."""
+        latest = reading.latest
+        if latest is None or latest.phase in {Phase.FINAL, Phase.VOID}:
+            self.metrics.missing.labels(label(reading.task_id)).set(0)
+            return ()
+        owners = {latest.base_model_root: "the base model"}
+        owners |= {
+            revealed.update_root: f"the update of {revealed.participant}"
+            for revealed in latest.revealed
+        }
+        refusals = blobs.mirror(tuple(owners))
+        self.metrics.missing.labels(label(reading.task_id)).set(len(refusals))
+        for root, refusal in refusals.items():
+            self._report_missing(reading.task_id, latest.number, owners[root], refusal)
+        return tuple(owners[root] for root in refusals)
+
+    def _report_missing(self, task_id: bytes, number: int, what: str, why: BlobError) -> None:
+        """Says once who keeps a result from being computed."""
+        if (task_id, number, why.root) not in self._reported:
+            self._reported.add((task_id, number, why.root))
+            _log.warning("blob_missing", task=task_id, round=number, what=what, why=str(why))
+
+    def _act(self, action: Action, reading: TaskReading, blobs: TaskBlobs) -> Outcome:
+        try:
+            match action:
+                case Wait(until, why):
+                    return Outcome(None, until, why)
+                case OpenRound(number):
+                    self._send(reading, f"{number}:open", "openRound")
+                case Finalise(number):
+                    self._send(reading, f"{number}:finalise", "finalise")
+                case VoidRound(number):
+                    self._send(reading, f"{number}:void", "voidRound")
+                case Publish(number, until):
+                    return self._publish(reading, number, until, blobs)
+        except Reverted as error:
+            # Somebody else was quicker, or the clock moved on; the next tick sees what is true.
+            return Outcome(None, None, str(error))
+        return _acted(action)
+
+    def _publish(self, reading: TaskReading, number: int, until: int, blobs: TaskBlobs) -> Outcome:
+        latest = reading.rounds[number - 1]
+        try:
+            combined = results.keep(reading, results.compute(reading, latest, blobs), blobs)
+        except (BlobError, VerificationFailed, RuleError, RangeError) as error:
+            _log.error("round_without_result", task=reading.task_id, round=number, why=str(error))
+            return Outcome(None, until, f"round {number} has no result: {error}")
+        self._send(
+            reading,
+            f"{number}:publish",
+            "publish",
+            (number, combined.aggregate_root, combined.model_root, latest.state.updates_hash),
+            value_wei=reading.params.bond_wei,
+        )
+        return Outcome("publish", None, f"round {number}: model 0x{combined.model_root.hex()}")
+
+    def _send(
+        self,
+        reading: TaskReading,
+        purpose: str,
+        function: str,
+        arguments: tuple[object, ...] = (),
+        *,
+        value_wei: int = 0,
+    ) -> None:
+        if self._transactor is None:
+            raise AssertionError("decided to send without a key")
+        name = label(reading.task_id)
+        self._transactor.send(
+            function,
+            (reading.task_id, *arguments),
+            value_wei=value_wei,
+            purpose=f"{name}:{purpose}",
+        )
+        self.metrics.actions.labels(name, function).inc()
+
+    def _keep_result(
+        self, reading: TaskReading, round_reading: RoundReading, blobs: TaskBlobs
+    ) -> None:
+        """Checks somebody else's published result and keeps its blobs, or else fetches them."""
+        published = round_reading.state
+        roots = (published.model_root, published.aggregate_root)
+        if round_reading.phase not in {Phase.CHALLENGE, Phase.FINAL}:
+            return
+        if all(self._own.has(root) for root in roots):
+            return
+        attempt = (reading.task_id, round_reading.number)
+        if self._attempts[attempt] >= _ATTEMPTS_TO_KEEP_A_RESULT:
+            return
+        self._attempts[attempt] += 1
+        try:
+            combined = results.compute(reading, round_reading, blobs)
+            check_published(combined, published)
+            results.keep(reading, combined, blobs)
+        except BlobError as error:
+            _log.warning("result_unchecked", round=round_reading.number, why=str(error))
+            blobs.mirror(roots)
+        except (VerificationFailed, RuleError, RangeError) as error:
+            self._attempts[attempt] = _ATTEMPTS_TO_KEEP_A_RESULT
+            _log.error("result_wrong", round=round_reading.number, why=str(error))
+            self.metrics.wrong_results.labels(label(reading.task_id)).inc()
+            blobs.mirror(roots)
+
+
+def _acted(action: OpenRound | Finalise | VoidRound) -> Outcome:
+    names = {OpenRound: "open", Finalise: "finalise", VoidRound: "void"}
+    return Outcome(names[type(action)], None, f"round {action.round}")
+
+
+def _merged(outcomes: Sequence[Outcome]) -> Outcome:
+    acted = ", ".join(outcome.acted for outcome in outcomes if outcome.acted is not None)
+    untils = [outcome.wait_until for outcome in outcomes if outcome.wait_until is not None]
+    why = "; ".join(outcome.why for outcome in outcomes) or "there is no task"
+    return Outcome(acted or None, min(untils, default=None), why)

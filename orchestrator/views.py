@@ -1,0 +1,168 @@
+"""The API's answers: hashes as 0x hex, amounts that may pass 2^53 as text, absence as null."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from enum import IntEnum
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, PlainSerializer
+
+from protocol.task import TaskParams
+
+Hash = Annotated[bytes, PlainSerializer(lambda value: "0x" + value.hex(), return_type=str)]
+BigInt = Annotated[int, PlainSerializer(str, return_type=str)]
+
+
+class View(BaseModel):
+    """A part of an answer."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+
+class Block(View):
+    """The block that an answer was read at."""
+
+    number: int
+    hash: Hash
+    timestamp: int
+
+
+class Next(View):
+    """What the orchestrator did last and what it waits for."""
+
+    acted: str | None
+    wait_until: int | None
+    why: str
+
+
+class TaskSummary(View):
+    """A task in a list."""
+
+    id: Hash
+    sponsor: str
+    rule: str
+    round: int
+    """Number of the latest round; zero before the first."""
+    phase: str
+    seats: int
+    closed: bool
+    model_root: Hash
+
+
+class TaskDetail(TaskSummary):
+    """A task with everything that defines it."""
+
+    block: Block
+    funds_wei: BigInt
+    params: Mapping[str, int | str]
+    next: Next
+
+
+class Deadlines(View):
+    """When each phase ends (exclusive), in seconds since 1970."""
+
+    selection: int
+    commit: int
+    reveal: int
+    availability: int
+    aggregator: int
+    aggregate: int
+    challenge: int | None
+
+
+class Revealed(View):
+    """A revealed update."""
+
+    participant: str
+    update_root: Hash
+    squared_norm: BigInt
+    available: bool
+    """Whether its blob can be fetched here."""
+
+
+class Round(View):
+    """One round."""
+
+    number: int
+    phase: str
+    opened_at: int
+    published_at: int | None
+    deadlines: Deadlines
+    base_model_root: Hash
+    aggregate_root: Hash | None
+    model_root: Hash | None
+    updates_hash: Hash
+    publisher: str | None
+    settled: bool
+    share_wei: BigInt
+    bond_wei: BigInt
+    committed: tuple[str, ...]
+    revealed: tuple[Revealed, ...]
+    evaluation: Mapping[str, float] | None
+
+
+class Participant(View):
+    """A seat of a task."""
+
+    address: str
+    stake_wei: BigInt
+    reward_wei: BigInt
+    active_from: int
+    committed_round: int | None
+    revealed_rounds: int
+    """In how many rounds the participant has revealed."""
+
+
+class ModelVersion(View):
+    """The genesis model (round 0) or a final round's model."""
+
+    round: int
+    model_root: Hash
+    aggregate_root: Hash | None
+    available: bool
+    blob: str
+    """Where on this server the encoded model lies, if it is available."""
+    evaluation: Mapping[str, float] | None
+
+
+class Tasks(View):
+    """Every task served here."""
+
+    tasks: tuple[TaskSummary, ...]
+
+
+class Rounds(View):
+    """A page of a task's rounds, by number."""
+
+    task: Hash
+    total: int
+    rounds: tuple[Round, ...]
+
+
+class Participants(View):
+    """A task's seats, in order of joining."""
+
+    task: Hash
+    participants: tuple[Participant, ...]
+
+
+class Models(View):
+    """A task's model versions, oldest first."""
+
+    task: Hash
+    models: tuple[ModelVersion, ...]
+
+
+def shown_params(params: TaskParams) -> dict[str, int | str]:
+    """A task's parameters by name."""
+    return {field.name: _shown(field.name, getattr(params, field.name)) for field in fields(params)}
+
+
+def _shown(name: str, value: int | str | bytes) -> int | str:
+    if isinstance(value, bytes):
+        return "0x" + value.hex()
+    if isinstance(value, IntEnum):
+        return value.name.lower()
+    if isinstance(value, int) and name.endswith(("_wei", "_norm")):
+        return str(value)
+    return value

@@ -1,0 +1,361 @@
+"""The orchestrator's tick over a real chain and real HTTP: rounds end, whatever others do."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from protocol.encoding import encode_model, encode_update
+from protocol.errors import ChainAnswerInvalid, ChainUnavailable, DataError, Reverted
+from protocol.recompute import check_published, combine, recompute_round
+from protocol.sumtree import SumTree
+from protocol.task import Phase
+from tests.chain.network import embedded_network
+from tests.end_to_end.fixed_desks import (
+    CHUNK,
+    GENESIS,
+    SHIFT,
+    FixedDesks,
+    Served,
+    run_round,
+    serving,
+    update_of,
+)
+
+pytestmark = pytest.mark.chain
+
+
+@pytest.fixture
+def chain():
+    return embedded_network()
+
+
+@pytest.fixture
+def network(chain, tmp_path):
+    return FixedDesks(chain, tmp_path)
+
+
+@pytest.fixture
+def remotes(network):
+    with serving(network.desk_blobs) as remote:
+        yield [remote]
+
+
+@pytest.fixture
+def desk(network, tmp_path, remotes):
+    return Served(network, tmp_path / "orchestrator", remotes)
+
+
+def test_rounds_run_to_the_end_and_every_result_is_the_one_of_its_updates(network, desk):
+    assert desk.tick().why == "0 seats taken, quorum is 3"
+    network.join()
+    model = GENESIS.copy()
+    for number in range(1, 4):
+        run_round(network, desk)
+        model = model + update_of(1, number)
+    assert desk.tick().acted == "finalise"
+    assert desk.tick().why == "all 3 rounds were opened"
+    state = network.snapshot().task_state(network.task_id)
+    assert state.model_root == SumTree.of(model, CHUNK).root
+    blob = desk.own.get(state.model_root, chunk_length=CHUNK, shift=SHIFT)
+    assert np.array_equal(blob.values, model)
+    for number in range(1, 4):
+        snapshot = network.snapshot()
+        base = desk.own.get(snapshot.base_model_root(network.task_id, number), chunk_length=CHUNK)
+        combined = recompute_round(
+            network.params, base.values, snapshot.revealed(network.task_id, number), desk.own
+        )
+        check_published(combined, snapshot.round_state(network.task_id, number))
+    lines = [json.loads(line) for line in desk.file.read_text().splitlines()]
+    assert [line["round"] for line in lines] == [1, 2, 3]
+    assert lines[-1]["metrics"] == {"last": float(model[-1]) / 2**SHIFT}
+
+
+def test_a_restart_at_any_point_repeats_nothing(network, tmp_path, remotes):
+    network.join()
+    acted = []
+
+    def restarted_tick():
+        fresh = Served(network, tmp_path / "orchestrator", remotes)
+        acted.extend(
+            [fresh.tick().acted, Served(network, fresh.own.path.parent, remotes).tick().acted]
+        )
+
+    restarted_tick()
+    network.commit()
+    restarted_tick()
+    network.reveal()
+    restarted_tick()
+    network.travel(network.ends().availability)
+    restarted_tick()
+    network.travel(network.ends().challenge)
+    restarted_tick()
+    assert [action for action in acted if action] == ["open", "publish", "open"]
+    assert len((tmp_path / "orchestrator" / "metrics.jsonl").read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize("content", [None, b"garbage", encode_update(update_of(9, 9), SHIFT)])
+def test_an_update_that_cannot_be_had_voids_the_round_and_the_next_one_opens(
+    network, desk, content
+):
+    network.join()
+    desk.tick()
+    network.commit()
+    network.reveal()
+    spoilt = network.desk_blobs.file_of(SumTree.of(update_of(0, 1), CHUNK).root)
+    spoilt.unlink()
+    if content is not None:
+        spoilt.write_bytes(content)
+    network.travel(network.ends().availability)
+    waiting = desk.tick()
+    assert waiting.acted is None
+    assert network.senders[1].address in waiting.why
+    network.travel(network.ends().aggregate)
+    assert desk.tick().acted == "open"
+    assert network.snapshot().phase(network.task_id, 1) is Phase.VOID
+    network.commit()
+    network.reveal()
+    network.travel(network.ends().availability)
+    assert desk.tick().acted == "publish"
+
+
+def test_an_update_that_comes_late_in_the_window_is_still_used(network, desk):
+    network.join()
+    desk.tick()
+    network.commit()
+    network.reveal()
+    late = network.desk_blobs.file_of(SumTree.of(update_of(0, 1), CHUNK).root)
+    content = late.read_bytes()
+    late.unlink()
+    network.travel(network.ends().availability)
+    assert desk.tick().acted is None
+    late.write_bytes(content)
+    assert desk.tick().acted == "publish"
+
+
+def test_a_round_below_quorum_is_void_and_the_next_one_opens(network, desk):
+    network.join()
+    desk.tick()
+    network.commit()
+    network.reveal(desks=2)
+    network.travel(network.ends().reveal)
+    assert desk.tick().acted == "open"
+    assert network.snapshot().phase(network.task_id, 1) is Phase.VOID
+
+
+def test_a_dry_run_sends_nothing_and_says_what_it_would_do(network, tmp_path, remotes):
+    network.join()
+    before = network.chain.head()
+    watcher = Served(network, tmp_path / "watcher", remotes, transactor=None)
+    assert watcher.tick().why == "dry run: would open round 1"
+    assert network.chain.head() == before
+
+
+def to_aggregate(network, desk):
+    network.join()
+    desk.tick()
+    network.commit()
+    network.reveal()
+    network.travel(network.ends().availability)
+
+
+def publish_as_stranger(network, aggregate_root, model_root):
+    updates_hash = network.snapshot().round_state(network.task_id, 1).updates_hash
+    network.senders[5].send(
+        "publish",
+        (network.task_id, 1, aggregate_root, model_root, updates_hash),
+        value_wei=network.params.bond_wei,
+        purpose="stranger",
+    )
+
+
+def count(desk, name, **labels):
+    return desk.orchestrator.metrics.registry.get_sample_value(name, labels)
+
+
+def test_a_right_result_of_somebody_else_is_checked_and_kept(network, desk):
+    to_aggregate(network, desk)
+    updates = np.stack([update_of(number, 1) for number in range(3)])
+    combined = combine(network.params, GENESIS, updates)
+    publish_as_stranger(network, combined.aggregate_root, combined.model_root)
+    desk.tick()
+    kept = desk.own.get(combined.model_root, chunk_length=CHUNK, shift=SHIFT)
+    assert np.array_equal(kept.values, combined.model)
+    assert desk.own.has(combined.aggregate_root)
+    task = "0x" + network.task_id.hex()
+    assert count(desk, "volquorum_wrong_results_total", task=task) is None
+
+
+def test_a_wrong_result_of_somebody_else_is_counted_once(network, desk):
+    to_aggregate(network, desk)
+    publish_as_stranger(network, b"\1" * 32, b"\2" * 32)
+    for _ in range(3):
+        desk.tick()
+    task = "0x" + network.task_id.hex()
+    assert count(desk, "volquorum_wrong_results_total", task=task) == 1
+
+
+def test_a_result_that_cannot_be_checked_is_given_up_after_some_attempts(
+    network, desk, monkeypatch
+):
+    to_aggregate(network, desk)
+    network.desk_blobs.file_of(SumTree.of(update_of(0, 1), CHUNK).root).unlink()
+    desk.own.file_of(SumTree.of(update_of(0, 1), CHUNK).root).unlink(missing_ok=True)
+    publish_as_stranger(network, b"\1" * 32, b"\2" * 32)
+    asked = []
+    monkeypatch.setattr(
+        "orchestrator.results.recompute_round",
+        lambda *arguments: asked.append(1) or recompute_round(*arguments),
+    )
+    for _ in range(8):
+        desk.tick()
+    assert len(asked) == 5
+
+
+def test_an_update_that_is_a_model_is_named_and_the_round_is_void(network, desk):
+    # A tree of int32 values with a claimed norm of zero passes the contract's check at reveal.
+    network.join()
+    desk.tick()
+    disguised = np.ones(GENESIS.size, dtype=np.int32)
+    network.updates[0] = disguised
+    network.commit()
+    network.reveal()
+    network.desk_blobs.put(encode_model(disguised, SHIFT), chunk_length=CHUNK)
+    network.travel(network.ends().availability)
+    outcome = desk.tick()
+    assert outcome.acted is None
+    assert f"update of {network.senders[1].address}: kind must be UPDATE" in outcome.why
+    network.updates.clear()
+    network.travel(network.ends().aggregate)
+    assert desk.tick().acted == "open"
+
+
+def test_a_model_that_leaves_its_range_has_no_result_and_the_next_round_opens(tmp_path, chain):
+    top = np.full(GENESIS.size, np.iinfo(np.int32).max, dtype=np.int32)
+    network = FixedDesks(chain, tmp_path, genesis=top)
+    with serving(network.desk_blobs) as remote:
+        desk = Served(network, tmp_path / "orchestrator", [remote])
+        to_aggregate(network, desk)
+        outcome = desk.tick()
+        assert outcome.acted is None
+        assert "outside int32" in outcome.why
+        network.travel(network.ends().aggregate)
+        assert desk.tick().acted == "open"
+
+
+def test_somebody_quicker_is_no_failure(network, tmp_path, remotes):
+    network.join()
+
+    class Slow:
+        address = network.aggregator.address
+
+        def send(self, function, args, **settings):
+            network.senders[5].send(function, args, purpose="quicker")
+            return network.aggregator.send(function, args, **settings)
+
+    desk = Served(network, tmp_path / "orchestrator", remotes, transactor=Slow())
+    outcome = desk.tick()
+    assert outcome.acted is None
+    assert "RoundRunning" in outcome.why
+    assert network.round_number() == 1
+
+
+def test_one_tasks_trouble_does_not_stop_the_others(network, tmp_path, remotes):
+    network.join()
+    unknown = b"\7" * 32
+    desk = Served(network, tmp_path / "orchestrator", remotes, task_ids=[unknown, network.task_id])
+    with pytest.raises(Reverted, match="UnknownTask"):
+        desk.tick()
+    assert network.round_number() == 1
+    failures = {"task": "0x" + unknown.hex(), "error": "Reverted"}
+    assert count(desk, "volquorum_tick_failures_total", **failures) == 1
+
+
+def test_a_silent_chain_is_asked_for_one_task_only(network, tmp_path, monkeypatch):
+    asked = []
+
+    def silent(method, *_):
+        asked.append(method)
+        raise ChainUnavailable("no answer")
+
+    desk = Served(network, tmp_path / "orchestrator", [], task_ids=[bytes(32), network.task_id])
+    monkeypatch.setattr(network.chain.rpc, "request", silent)
+    with pytest.raises(ChainUnavailable):
+        desk.tick()
+    assert len(asked) == 1
+
+
+def test_where_it_opens_no_rounds_it_settles_void_ones(network, tmp_path, remotes, desk):
+    network.join()
+    desk.tick()
+    network.travel(network.ends().reveal)
+    modest = Served(network, tmp_path / "modest", remotes, open_rounds=False)
+    assert modest.tick().acted == "void"
+    assert network.snapshot().round_state(network.task_id, 1).settled
+    assert modest.tick().why == "round 2 is for somebody else to open"
+
+
+def test_a_lie_about_the_revealed_set_stops_the_tick(network, desk, monkeypatch):
+    to_aggregate(network, desk)
+    honest = network.chain.rpc.request
+
+    def without_last_log(method, *params):
+        answer = honest(method, *params)
+        return answer[:-1] if method == "eth_getLogs" else answer
+
+    network.chain.events.forget((None, network.task_id))
+    monkeypatch.setattr(network.chain.rpc, "request", without_last_log)
+    with pytest.raises(ChainAnswerInvalid, match="the logs show 2 reveals"):
+        desk.tick()
+
+
+def test_a_judge_that_fails_stops_no_round(network, tmp_path, remotes):
+    def failing(model_units, shift):
+        raise DataError(f"no quotes for {model_units.size} parameters at shift {shift}")
+
+    desk = Served(network, tmp_path / "orchestrator", remotes, evaluator=failing)
+    network.join()
+    run_round(network, desk)
+    assert desk.tick().acted == "open"
+    assert not desk.file.exists()
+
+
+def test_a_reorganisation_makes_settled_rounds_be_read_again(chain, network, desk):
+    network.join()
+    before = chain.snapshot()
+    for _ in range(2):
+        run_round(network, desk)
+    desk.tick()
+    assert [shown.phase for shown in first_board(desk).rounds[:2]] == ["final", "final"]
+    chain.revert(before)
+    network.chain.events.forget((None, network.task_id))
+    fresh = Served(network, desk.own.path.parent / "fresh", [desk.own])
+    assert fresh.tick().acted == "open"
+    network.commit()
+    network.reveal(desks=2)
+    network.travel(network.ends().reveal)
+    assert fresh.tick().acted == "open"
+    desk.tick()
+    assert [shown.phase for shown in first_board(desk).rounds[:1]] == ["void"]
+
+
+def first_board(desk):
+    (board,) = desk.orchestrator.board.tasks
+    return board
+
+
+def test_all_tasks_of_the_contract_are_served_unless_some_are_named(network, tmp_path, remotes):
+    params = replace(network.params, salt=b"\3" * 32)
+    network.senders[0].send(
+        "createTask",
+        (params.abi_tuple(),),
+        value_wei=params.rounds * params.reward_wei,
+        purpose="create another",
+    )
+    every = Served(network, tmp_path / "every", remotes)
+    every.tick()
+    assert len(every.orchestrator.board.tasks) == 2
+    one = Served(network, tmp_path / "one", remotes, task_ids=[network.task_id])
+    one.tick()
+    assert [board.summary.id for board in one.orchestrator.board.tasks] == [network.task_id]
