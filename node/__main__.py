@@ -20,6 +20,7 @@ from protocol.errors import VolquorumError
 from protocol.exit_codes import exit_code
 from protocol.http import HttpServer, health_router
 from protocol.service import Service
+from protocol.settings import host_and_port
 
 log = structlog.get_logger("node")
 
@@ -38,7 +39,7 @@ def main(*, config_file: Path, once: bool, as_json: bool) -> None:
     """Take part in a task: train, commit, reveal, and verify every published model."""
     try:
         config = NodeConfig.load(config_file)
-        logs.configure(config.log_level)
+        logs.configure(config.log_level, config.log_json)
         assembled = assemble(config)
         if once:
             _tick_once(assembled, as_json=as_json)
@@ -61,12 +62,17 @@ def serve(config: NodeConfig, assembled: Assembled) -> None:
     """Tick and answer HTTP until told to stop."""
     registry = CollectorRegistry()
     assembled.register_metrics(registry)
-    service = Service(assembled.participant.tick, config.interval_seconds, "node")
+    service = Service(
+        assembled.participant.tick,
+        config.interval_seconds,
+        "node",
+        stuck_after_seconds=config.stuck_after_seconds,
+    )
     app = FastAPI(title="volquorum participant", docs_url=None, redoc_url=None)
     app.include_router(health_router(service, registry))
     app.include_router(blob_router(assembled.public))
-    host, _, port = config.listen.rpartition(":")
-    with HttpServer(app, host=host, port=int(port)) as server:
+    host, port = host_and_port(config.listen)
+    with HttpServer(app, host=host, port=port) as server:
         service.require(server.alive)
         log.info("serving", url=server.url, account=assembled.participant.account.address)
         service.run()

@@ -70,7 +70,14 @@ def assemble(config: NodeConfig) -> Assembled:
         stores=Stores(
             private=DirectoryStore(state / "private", limit_bytes=limit_bytes),
             public=public,
-            peers=FirstOf([HttpStore(url, limit_bytes=limit_bytes) for url in config.blob_urls]),
+            peers=FirstOf(
+                [
+                    HttpStore(
+                        url, timeout_seconds=config.blob_timeout_seconds, limit_bytes=limit_bytes
+                    )
+                    for url in config.blob_urls
+                ]
+            ),
         ),
         memory_file=MemoryFile(state / "memory.npz"),
         wants_seat=config.join,

@@ -21,7 +21,7 @@ from protocol.chain.gateway import Chain, Snapshot
 from protocol.chain.transactor import Transactor
 from protocol.commitment import update_commitment
 from protocol.encoding import decode_model, encode_model, encode_update
-from protocol.errors import BlobNotFound, ConfigError, RangeError, RuleError, VerificationFailed
+from protocol.errors import BlobError, ConfigError, RangeError, RuleError, VerificationFailed
 from protocol.numbers import to_float
 from protocol.recompute import check_published, recompute_round
 from protocol.service import Outcome
@@ -279,7 +279,7 @@ class Participant:
             base = self._model(base_root)
             combined = recompute_round(self.params, base, revealed, self._everywhere)
             check_published(combined, state)
-        except BlobNotFound as missing:
+        except BlobError as missing:
             if number == snapshot.task_state(self.task_id).round:
                 raise  # somebody still serves a fresh round, or it cannot be trusted
             log.warning("round taken over unverified", round=number, reason=str(missing))

@@ -18,6 +18,7 @@ from protocol.errors import VolquorumError
 from protocol.exit_codes import exit_code
 from protocol.http import HttpServer
 from protocol.service import Service
+from protocol.settings import host_and_port
 
 log = structlog.get_logger(__name__)
 
@@ -66,7 +67,8 @@ def serve(config: OrchestratorConfig, assembled: Assembled) -> None:
         heartbeat_file=config.heartbeat_file,
     )
     app = assembled.app(service)
-    with HttpServer(app, host=config.listen_host, port=config.listen_port) as server:
+    host, port = host_and_port(config.listen)
+    with HttpServer(app, host=host, port=port) as server:
         service.require(server.alive)
         log.info("serving", url=server.url, dry_run=config.dry_run)
         service.run()

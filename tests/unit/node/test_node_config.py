@@ -29,7 +29,7 @@ def load(tmp_path):
 
 def test_paths_are_relative_to_the_file(load, tmp_path):
     text = LEAST.replace('"synthetic"', '"quotes"')
-    config = load(text + 'reference = "/public"\nkeystore = "key.json"\n')
+    config = load(text + 'reference = "/public"\nkeystore = "key.json"\npassword_env = "P"\n')
 
     assert config.deployment == tmp_path / "deployment.json"
     assert config.state_dir == tmp_path / "state"
@@ -80,7 +80,7 @@ def test_mistake_is_refused_with_file_and_key(load, tmp_path, text, named):
 
 
 def test_every_mistake_is_named_at_once(load):
-    with pytest.raises(ConfigError, match=r"desks: .*; seed: "):
+    with pytest.raises(ConfigError, match=r"desks: .*\n.*seed: "):
         load(LEAST + "desks = 0\nseed = -1\n")
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from orchestrator.config import OrchestratorConfig
 from protocol.errors import ConfigError
+from protocol.settings import host_and_port
 
 pytestmark = pytest.mark.unit
 
@@ -34,8 +35,7 @@ def test_without_a_key_it_is_a_dry_run(load):
 
 
 def test_host_and_port_are_read_from_listen(load):
-    config = load(LEAST + 'listen = "localhost:8123"\n')
-    assert (config.listen_host, config.listen_port) == ("localhost", 8123)
+    assert host_and_port(load(LEAST + 'listen = "localhost:8123"\n').listen) == ("localhost", 8123)
 
 
 @pytest.mark.parametrize(
@@ -47,6 +47,7 @@ def test_host_and_port_are_read_from_listen(load):
         (LEAST + 'task_ids = ["0x12"]\n', "task_ids.0"),
         (LEAST + 'blob_urls = ["ftp://node/"]\n', "blob_urls.0"),
         (LEAST + 'listen = "8000"\n', "listen"),
+        (LEAST + 'listen = "localhost:65536"\n', "wanted a port up to 65535"),
         (LEAST + 'contract = "0x12"\n', "contract"),
         (LEAST + f'contract = "0x{"ab" * 20}"\nchain_id = 1\n', "not both"),
         ('rpc_url = "http://x"\nstate_dir = "s"\nchain_id = 1\n', "either deployment or both"),

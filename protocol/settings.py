@@ -1,0 +1,114 @@
+"""Settings that people write: TOML files, no key unknown, every fault named, none dropped."""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
+
+from protocol.errors import ConfigError
+
+LARGEST_PORT = 65_535
+
+
+def _beside_file(path: Path, info: ValidationInfo) -> Path:
+    folder: Path = (info.context or {}).get("folder", Path())
+    return folder / path
+
+
+def _with_port(listen: str) -> str:
+    if int(listen.rpartition(":")[2]) > LARGEST_PORT:
+        raise ValueError(f"wanted a port up to {LARGEST_PORT}, found {listen}")
+    return listen
+
+
+PathBesideFile = Annotated[Path, AfterValidator(_beside_file)]
+"""A relative path in a file means one relative to that file's folder."""
+Hash = Annotated[str, Field(pattern=r"^0x[0-9a-f]{64}$")]
+Address = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$")]
+Url = Annotated[str, Field(pattern=r"^https?://[^\s]+$")]
+Listen = Annotated[str, Field(pattern=r"^[^:\s]+:\d{1,5}$"), AfterValidator(_with_port)]
+
+
+class Settings(BaseModel):
+    """A frozen set of settings."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
+    )
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """The settings in a TOML file.
+
+        Raises: ConfigError naming the file and every faulty key, without the offending values: one
+        of them may be a secret.
+        """
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path}: cannot be read: {error}") from error
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigError(f"{path}: is not TOML: {error}") from error
+        try:
+            return cls.model_validate(values, context={"folder": path.resolve().parent})
+        except ValidationError as error:
+            problems = [
+                f"{path}: {'.'.join(map(str, problem['loc'])) or 'settings'}: {problem['msg']}"
+                for problem in error.errors(include_input=False, include_url=False)
+            ]
+            raise ConfigError("\n".join(problems)) from None
+
+
+class ServiceSettings(Settings):
+    """What every long-running service is told."""
+
+    rpc_url: Url
+    """Address of the chain's JSON-RPC server; it may hold an API key and is never logged."""
+    keystore: PathBesideFile | None = None
+    """Encrypted key file (Web3 Secret Storage, version 3)."""
+    password_env: str | None = None
+    """Name of the environment variable that holds the keystore's password."""
+    key_env: str | None = None
+    """Name of the environment variable that holds a plain private key; instead of a keystore."""
+    state_dir: PathBesideFile
+    """Folder for what must survive a restart: blobs, outbox, memory."""
+    blob_urls: tuple[Url, ...] = ()
+    """Where others serve their blobs, asked in this order after the own store."""
+    blob_timeout_seconds: Annotated[float, Field(gt=0)] = 5.0
+    """Longest time that one blob server may take for one whole answer."""
+    interval_seconds: Annotated[float, Field(gt=0, le=3600)] = 2.0
+    """Time between two looks at the chain when there is nothing to do."""
+    stuck_after_seconds: Annotated[float, Field(gt=0)] = 3600.0
+    """A tick that takes longer ends the process, so that something restarts it."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severe events that are logged."""
+    log_json: bool | None = None
+    """Whether log lines are JSON; unset means JSON unless stderr is a terminal."""
+
+    @property
+    def has_key(self) -> bool:
+        """Whether a key is named at all."""
+        return self.keystore is not None or self.key_env is not None
+
+    @model_validator(mode="after")
+    def _names_at_most_one_key(self) -> Self:
+        if self.keystore is not None and self.key_env is not None:
+            raise ValueError("give either keystore or key_env, not both")
+        if (self.keystore is None) != (self.password_env is None):
+            raise ValueError("keystore and password_env go together")
+        return self
+
+
+def host_and_port(listen: str) -> tuple[str, int]:
+    """The two parts of a `Listen`."""
+    host, _, port = listen.rpartition(":")
+    return host, int(port)
