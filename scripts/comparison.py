@@ -1,0 +1,196 @@
+"""What sharing a model is worth: the federated model beside what each desk could do without it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from node import baselines, smile
+from node.desks import Partition, partition
+from node.evaluation import Metrics, measure
+from node.features import Samples, Split, anchor_samples, build_samples, split_for
+from node.panel import build_panel
+from node.private_data import training_days
+from node.training import TrainingSettings
+from protocol.errors import DataError
+
+Floats = NDArray[np.float64]
+Pricer = Callable[[Samples], Floats]
+
+
+@dataclass(frozen=True)
+class Market:
+    """A chain divided among desks, and the days that nobody trains on."""
+
+    split: Split
+    own: tuple[Samples, ...]
+    """Each desk's private samples, on the days that may be trained on."""
+    anchors: Samples
+    """The public panel's own points on those days, which every desk trains on too."""
+    pooled: Samples
+    """All desks' samples and the anchors together; nobody has them in reality."""
+    validation: Samples
+    test: Samples
+    stress: Samples
+
+    @classmethod
+    def of(cls, chain: pl.DataFrame, how: Partition, desks: int, seed: int) -> "Market":
+        """Divide cleaned quotes. Raises: DataError if a desk or a held-out window is empty."""
+        panel = build_panel(chain)
+        split = split_for(panel)
+        samples = build_samples(chain, panel)
+        anchors = split.train(anchor_samples(panel))
+        own = tuple(
+            split.train(build_samples(part, panel))
+            for part in partition(training_days(chain, split), how, desks, seed)
+        )
+        market = cls(
+            split=split,
+            own=own,
+            anchors=anchors,
+            pooled=Samples.join(split.train(samples), anchors),
+            validation=split.validation(samples),
+            test=split.test(samples),
+            stress=split.stress(samples),
+        )
+        for name in ("validation", "test", "stress"):
+            if len(getattr(market, name)) == 0:
+                raise DataError(f"the {name} window has no quotes: give data over a longer time")
+        return market
+
+    @property
+    def desks(self) -> tuple[Samples, ...]:
+        """What each desk trains on: its own samples and the public anchors."""
+        return tuple(Samples.join(own, self.anchors) for own in self.own)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One model on the two held-out windows."""
+
+    test: Metrics
+    stress: Metrics
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Everything the network is measured against, on quotes that no model saw."""
+
+    federated: Scores
+    central: Scores
+    local: tuple[Scores, ...]
+    """One per desk, each trained on its own quotes only."""
+    formulas: dict[str, Scores]
+    """Baselines that need no training."""
+    best_desk: Pricer
+    """The desk that does best alone on the test window."""
+
+    def rmse_vol_points(self) -> dict[str, Any]:
+        """RMSE against the mark on the test window, and under `stress` on the stress window."""
+        return {**self._rmse("test"), "stress": self._rmse("stress")}
+
+    def as_dict(self) -> dict[str, Any]:
+        """All metrics, JSON-ready."""
+        return {
+            "federated": asdict(self.federated),
+            "central": asdict(self.central),
+            "local": [asdict(scores) for scores in self.local],
+            **{name: asdict(scores) for name, scores in self.formulas.items()},
+        }
+
+    def _rmse(self, window: str) -> dict[str, float]:
+        def rmse(scores: Scores) -> float:
+            metrics: Metrics = getattr(scores, window)
+            return round(metrics.rmse, 4)
+
+        alone = [rmse(scores) for scores in self.local]
+        return {
+            "federated": rmse(self.federated),
+            "central": rmse(self.central),
+            "local_mean": round(sum(alone) / len(alone), 4),
+            "local_best": min(alone),
+            "local_worst": max(alone),
+            **{name: rmse(scores) for name, scores in self.formulas.items()},
+        }
+
+
+def compare(
+    market: Market,
+    genesis: Floats,
+    federated: Floats,
+    settings: TrainingSettings,
+    *,
+    seed: int,
+    progress: Callable[[str], None],
+) -> Comparison:
+    """Train what the federated model is compared with, with the same budget, and score all.
+
+    Shape: genesis, federated [d].
+    """
+
+    def scored(pricer: Pricer) -> Scores:
+        return Scores(
+            test=measure(pricer(market.test), market.test),
+            stress=measure(pricer(market.stress), market.stress),
+        )
+
+    progress("training on all data together")
+    central = baselines.train_central(
+        genesis,
+        market.pooled,
+        settings,
+        participants=len(market.desks),
+        validation=market.validation,
+        seed=seed,
+    )
+    alone = []
+    for number, samples in enumerate(market.desks):
+        progress(f"training desk {number} alone")
+        alone.append(baselines.train_alone(genesis, samples, settings, seed=seed + number))
+    progress("scoring on held-out days")
+    local = tuple(scored(network(vector)) for vector in alone)
+    best = min(range(len(local)), key=lambda number: local[number].test.rmse)
+    return Comparison(
+        federated=scored(network(federated)),
+        central=scored(network(central)),
+        local=local,
+        best_desk=network(alone[best]),
+        formulas={name: scored(pricer) for name, pricer in baselines.FORMULAS.items()},
+    )
+
+
+def network(vector: Floats) -> Pricer:
+    """The pricing function of a model vector."""
+
+    def price(samples: Samples) -> Floats:
+        return smile.predict(vector, samples.x, samples.atm_vol)
+
+    return price
+
+
+def smiles(
+    models: Sequence[tuple[str, Pricer]], samples: Samples, *, is_btc: bool
+) -> dict[str, Any]:
+    """One expiry's smile of one coin on the latest test snapshot, for a picture.
+
+    The expiry nearest to 30 days; log-moneyness, mark volatility and each model's, sorted.
+    """
+    coin = np.flatnonzero(samples.is_btc == is_btc)
+    latest = coin[samples.snapshot[coin] == samples.snapshot[coin].max()]
+    years = samples.years[latest]
+    expiry = years[np.abs(years - 30 / 365.25).argmin()]
+    rows = latest[years == expiry]
+    rows = rows[np.argsort(samples.z[rows])]
+    chosen = samples.take(rows)
+    return {
+        "coin": "BTC" if is_btc else "ETH",
+        "days": round(float(expiry) * 365.25, 1),
+        "log_moneyness": np.log(chosen.strike / chosen.forward).tolist(),
+        "mark": chosen.target_vol.tolist(),
+        "bid": chosen.bid_vol.tolist(),
+        "ask": chosen.ask_vol.tolist(),
+        "models": {name: pricer(chosen).tolist() for name, pricer in models},
+    }

@@ -1,0 +1,329 @@
+"""The main job on one machine: a whole task on an embedded chain, and what it was worth.
+
+Nothing is waited for: when nobody has anything to do, the chain's clock is moved to the next
+deadline.
+"""
+
+import json
+import math
+import tempfile
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import polars as pl
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from node import baselines, smile
+from node.cleaning import clean
+from node.deribit_parquet import read_chains
+from node.desk_trainer import DeskTrainer
+from node.desks import Partition
+from node.evaluation import by_cell, measure
+from node.synthetic import market
+from node.training import TrainingSettings
+from protocol import logs
+from protocol.errors import ConfigError
+from protocol.numbers import to_float
+from scripts.command import reports_failures
+from scripts.comparison import Comparison, Floats, Market, compare, network, smiles
+from scripts.network import EmbeddedNetwork, RoundRecord
+from scripts.report import write_report
+from scripts.task_config import RULES, RuleName, TaskConfig
+
+SYNTHETIC_DAYS = 90
+PARTITIONS = ("desks", "dirichlet", "time", "moneyness")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the person asked for."""
+
+    data: Path | None
+    rounds: int
+    desks: int
+    partition: Partition
+    rule: RuleName
+    tolerance: int
+    seed: int
+    report: Path
+    json_file: Path | None
+
+
+@click.command()
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder of Deribit chains (YYYY-MM.parquet); without it a market is made up.",
+)
+@click.option(
+    "--rounds",
+    type=click.IntRange(min=1),
+    default=TrainingSettings().rounds,
+    show_default=True,
+    help="Rounds of the task; also the horizon of the learning rate.",
+)
+@click.option(
+    "--desks",
+    type=click.IntRange(1, 64),
+    default=5,
+    show_default=True,
+    help="Among how many desks the quotes are divided.",
+)
+@click.option(
+    "--partition",
+    type=click.Choice(PARTITIONS),
+    default="desks",
+    show_default=True,
+    help="How the quotes are divided.",
+)
+@click.option(
+    "--rule",
+    type=click.Choice(list(RULES)),
+    default="mean",
+    show_default=True,
+    help="How updates are combined.",
+)
+@click.option(
+    "--tolerance",
+    type=click.IntRange(0, 31),
+    default=None,
+    help="Liars the rule is to tolerate; default 1 for the trimmed mean, else 0.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Seed of the made-up market, the division, the accounts and the training.",
+)
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("var/demo/report.html"),
+    show_default=True,
+    help="Report to write: one HTML file with everything inside.",
+)
+@click.option(
+    "--json",
+    "json_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Also write the numbers as JSON.",
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="error",
+    show_default=True,
+    help="Log to stderr from here on.",
+)
+@reports_failures
+def main(
+    *,
+    data: Path | None,
+    rounds: int,
+    desks: int,
+    partition: Partition,
+    rule: RuleName,
+    tolerance: int | None,
+    seed: int,
+    report: Path,
+    json_file: Path | None,
+    log_level: str,
+) -> None:
+    """Run a whole federated training on an embedded chain and compare it with going alone."""
+    logs.configure(log_level)
+    if tolerance is None:
+        tolerance = 1 if rule == "trimmed_mean" else 0
+    options = Options(data, rounds, desks, partition, rule, tolerance, seed, report, json_file)
+    console = Console(stderr=True)
+    result = demonstrate(options, console)
+    write_report(options.report, result)
+    if options.json_file is not None:
+        options.json_file.parent.mkdir(parents=True, exist_ok=True)
+        options.json_file.write_text(json.dumps(result, indent=2, allow_nan=False) + "\n")
+    out = Console()
+    out.print(_rounds_table(result["rounds"]))
+    out.print(_comparison_table(result["rmse_vol_points"]))
+    out.print(f"{result['rounds_final']} of {options.rounds} rounds are final; each model was")
+    out.print(f"recomputed bit for bit by {result['verified_by']} participants.")
+    out.print(f"Everybody left and withdrew; the contract holds {result['left_wei']} wei.")
+    out.print(f"Report: {options.report}", soft_wrap=True)
+
+
+def demonstrate(options: Options, console: Console) -> dict[str, Any]:
+    """Run the task and the comparison; the result is JSON-ready."""
+    started = time.monotonic()
+    with console.status("reading and cleaning quotes"):
+        described, chain = _chain(options)
+        desks = Market.of(chain, options.partition, options.desks, options.seed)
+    console.print(
+        f"{sum(map(len, desks.own)):,} training quotes among {options.desks} desks "
+        f"({', '.join(f'{len(own):,}' for own in desks.own)}) and {len(desks.anchors):,} public "
+        f"anchor points, "
+        f"{len(desks.test):,} held out for the test, {len(desks.stress):,} for stress"
+    )
+    settings = TrainingSettings(rounds=options.rounds)
+    task = _task(options)
+    with tempfile.TemporaryDirectory(prefix="volquorum-") as folder:
+        trainers = [
+            DeskTrainer(samples, settings, seed=options.seed + number)
+            for number, samples in enumerate(desks.desks)
+        ]
+        running = EmbeddedNetwork(task, trainers, folder=Path(folder), seed=str(options.seed))
+        records = _run(running, desks, options, console)
+        federated = to_float(running.model(), task.shift)
+        summary = running.wind_up()
+    genesis = to_float(smile.genesis(task.model_seed, task.shift), task.shift)
+    with console.status("comparing") as status:
+        comparison = compare(
+            desks, genesis, federated, settings, seed=options.seed, progress=status.update
+        )
+        pictures = _pictures(desks, federated, comparison)
+    return {
+        "settings": {
+            "market": described,
+            "partition": options.partition,
+            "desks": options.desks,
+            "rounds": options.rounds,
+            "rule": options.rule,
+            "tolerance": options.tolerance,
+            "seed": options.seed,
+        },
+        "contract": running.chain.contract,
+        "task": "0x" + running.task_id.hex(),
+        "rounds": records,
+        "rounds_final": sum(record["phase"] == "final" for record in records),
+        "verified_by": summary.verified_by,
+        "left_wei": summary.left_wei,
+        "rmse_vol_points": comparison.rmse_vol_points(),
+        "metrics": comparison.as_dict(),
+        **pictures,
+        "seconds": round(time.monotonic() - started, 1),
+    }
+
+
+def _chain(options: Options) -> tuple[str, pl.DataFrame]:
+    if options.data is None:
+        quotes = market(options.seed, days=SYNTHETIC_DAYS)
+        return f"{SYNTHETIC_DAYS} made-up days", clean(quotes).quotes
+    return f"Deribit chains in {options.data.name}", clean(read_chains(options.data)).quotes
+
+
+def _task(options: Options) -> TaskConfig:
+    quorum = min(options.desks, max(2 * options.tolerance + 1, (options.desks + 1) // 2))
+    if options.desks < 2 * options.tolerance + 1:
+        raise ConfigError(
+            f"tolerating {options.tolerance} liars takes {2 * options.tolerance + 1} desks; "
+            f"found {options.desks}"
+        )
+    return TaskConfig(
+        rule=options.rule,
+        tolerance=options.tolerance,
+        clip_norm=1.0 if options.rule == "clipped_mean" else 0.0,
+        rounds=options.rounds,
+        quorum=quorum,
+        cohort=options.desks,
+    )
+
+
+def _run(
+    running: EmbeddedNetwork, desks: Market, options: Options, console: Console
+) -> list[dict[str, Any]]:
+    records = []
+    bar = Progress(
+        TextColumn("rounds"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+        console=console,
+    )
+    with bar if console.is_terminal else nullcontext():
+        shown = bar.add_task("", total=options.rounds)
+        for record in running.rounds():
+            records.append(_with_validation(record, running, desks))
+            latest = records[-1]["validation_rmse"]
+            said = f"validation RMSE {latest:.3f}" if latest is not None else "void"
+            bar.update(shown, advance=1, description=said)
+            if not console.is_terminal:
+                console.print(f"round {record.number} of {options.rounds}: {said}")
+    return records
+
+
+def _with_validation(
+    record: RoundRecord, running: EmbeddedNetwork, desks: Market
+) -> dict[str, Any]:
+    rmse = None
+    if record.phase == "final":
+        vector = to_float(running.model(), running.params.shift)
+        rmse = measure(network(vector)(desks.validation), desks.validation).rmse
+    return {
+        "round": record.number,
+        "phase": record.phase,
+        "updates": record.updates,
+        "gas": record.gas,
+        "model_root": record.model_root,
+        "validation_rmse": rmse,
+    }
+
+
+def _pictures(desks: Market, federated: Floats, comparison: Comparison) -> dict[str, Any]:
+    models = [
+        ("federated", network(federated)),
+        ("best desk alone", comparison.best_desk),
+        ("quadratic", baselines.quadratic_smile),
+    ]
+    cells = [
+        {
+            "model": name,
+            "tenor_days": list(cell.tenor_days),
+            # JSON has no infinity: an outermost cell is open where its edge is null.
+            "z": [edge if math.isfinite(edge) else None for edge in cell.z],
+            "rmse": cell.metrics.rmse,
+        }
+        for name, pricer in models
+        for cell in by_cell(pricer(desks.test), desks.test)
+        if cell.coin == "BTC"
+    ]
+    return {
+        "cells": cells,
+        "smiles": [smiles(models, desks.test, is_btc=is_btc) for is_btc in (True, False)],
+    }
+
+
+def _rounds_table(records: list[dict[str, Any]]) -> Table:
+    table = Table(title="Rounds")
+    for name in ("round", "phase", "updates", "validation RMSE", "gas", "model root"):
+        table.add_column(name, justify="left" if name in {"phase", "model root"} else "right")
+    for record in records:
+        rmse = record["validation_rmse"]
+        table.add_row(
+            str(record["round"]),
+            record["phase"],
+            str(record["updates"]),
+            "" if rmse is None else f"{rmse:.3f}",
+            f"{record['gas']:,}",
+            record["model_root"][:18],
+        )
+    return table
+
+
+def _comparison_table(rmse: dict[str, Any]) -> Table:
+    table = Table(title="RMSE on held-out quotes, vol points")
+    table.add_column("model")
+    table.add_column("test", justify="right")
+    table.add_column("stress", justify="right")
+    for name, value in rmse.items():
+        if name != "stress":
+            table.add_row(name.replace("_", " "), f"{value:.3f}", f"{rmse['stress'][name]:.3f}")
+    return table
+
+
+if __name__ == "__main__":
+    main()

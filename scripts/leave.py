@@ -1,0 +1,123 @@
+"""Gives a seat up and pays out what its account is owed: stake, rewards, returned bonds.
+
+Safe to repeat: what an earlier run has done is read from the chain and not done again. An account
+without a seat, such as an aggregator's or a sponsor's, only withdraws; a task that is over can be
+closed first, which returns to its sponsor what no round spent.
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import click
+
+from protocol import keys
+from protocol.chain.gateway import Chain
+from protocol.chain.outbox import IN_MEMORY, Outbox
+from protocol.chain.transactor import Transactor
+from scripts.command import (
+    checked_address,
+    choose_task,
+    connect,
+    contract_option,
+    deployment_option,
+    from_block_option,
+    json_option,
+    key_option,
+    keystore_option,
+    password_option,
+    print_json,
+    reports_failures,
+    rpc_option,
+    task_option,
+)
+
+
+@dataclass(frozen=True)
+class Departure:
+    """What was done; amounts are text because they pass 2^53."""
+
+    account: str
+    task: bytes
+    left: bool
+    """Whether a seat was given up now."""
+    closed: bool
+    """Whether the task was closed now."""
+    withdrawn_wei: str
+    to: str
+
+
+def depart(
+    chain: Chain, transactor: Transactor, task_id: bytes, *, to: str | None, close: bool
+) -> Departure:
+    """Leave the task and withdraw the whole credit to an address, by default the account's own.
+
+    Raises: Reverted with SeatServing while a commitment binds the seat to a running round, with
+    TaskNotOver if a task shall be closed that may still open rounds.
+    """
+    account = transactor.address
+    receiver = account if to is None else to
+    closes = close and not chain.at(chain.head()).task_state(task_id).closed
+    if closes:
+        transactor.send("closeTask", (task_id,), purpose=f"{task_id.hex()}:close")
+    seated = chain.at(chain.head()).seat(task_id, account).active_from != 0
+    if seated:
+        # Leaving claims the seat's rewards too.
+        transactor.send("leave", (task_id,), purpose=f"{task_id.hex()}:leave")
+    owed_wei = chain.at(chain.head()).credit(account)
+    if owed_wei:
+        transactor.send("withdraw", (receiver,), purpose=f"{task_id.hex()}:withdraw")
+    return Departure(account, task_id, seated, closes, str(owed_wei), receiver)
+
+
+@click.command()
+@rpc_option
+@deployment_option
+@contract_option
+@from_block_option
+@task_option
+@keystore_option
+@password_option
+@key_option
+@click.option("--to", metavar="ADDRESS", help="Who is paid; by default the account itself.")
+@click.option(
+    "--close-task",
+    "close",
+    is_flag=True,
+    help="First close a task that is over: its sponsor is owed what no round spent.",
+)
+@json_option
+@reports_failures
+def main(
+    *,
+    rpc: str,
+    deployment: Path | None,
+    contract: str | None,
+    from_block: int,
+    task: str | None,
+    keystore: Path | None,
+    password_env: str | None,
+    key_env: str | None,
+    to: str | None,
+    close: bool,
+    as_json: bool,
+) -> None:
+    """Give a seat up and withdraw its stake and rewards.
+
+    Stop the node first: it would join again.
+    """
+    receiver = None if to is None else checked_address("--to", to)
+    account = keys.load_account(keystore, password_env, key_env)
+    chain = connect(rpc, deployment, contract, from_block)
+    transactor = Transactor(chain, account, Outbox(IN_MEMORY))
+    done = depart(chain, transactor, choose_task(chain, task), to=receiver, close=close)
+    if as_json:
+        print_json(asdict(done))
+        return
+    if done.closed:
+        click.echo("task      closed")
+    click.echo(f"seat      {'given up' if done.left else 'none'}")
+    click.echo(f"withdrawn {done.withdrawn_wei} wei to {done.to}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,156 @@
+"""Says where a task stands: phase, deadlines, who is missing, what happens next and when."""
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from protocol import rounds
+from protocol.chain.gateway import Snapshot
+from protocol.task import ZERO_ADDRESS, Phase, RoundState, Rule, TaskParams
+from scripts.command import (
+    choose_task,
+    connect,
+    contract_option,
+    deployment_option,
+    from_block_option,
+    json_option,
+    print_json,
+    reports_failures,
+    rpc_option,
+    task_option,
+)
+
+
+def describe(snapshot: Snapshot, task_id: bytes, number: int | None = None) -> dict[str, Any]:
+    """Everything a person or a script asks about a round, as JSON-ready values."""
+    params = snapshot.task_params(task_id)
+    task = snapshot.task_state(task_id)
+    chosen = task.round if number is None else number
+    state = snapshot.round_state(task_id, chosen) if chosen else RoundState()
+    now = snapshot.block.timestamp
+    phase = rounds.phase(params, state, now)
+    committed = snapshot.committed(task_id, chosen) if chosen else ()
+    revealed = snapshot.revealed(task_id, chosen) if chosen else ()
+    seated = snapshot.seated(task_id)
+    return {
+        "task": task_id,
+        "block": snapshot.block.number,
+        "time": now,
+        "round": chosen,
+        "rounds": params.rounds,
+        "phase": phase.name.lower(),
+        "deadlines": asdict(rounds.deadlines(params, state)) if chosen else {},
+        "next_deadline": rounds.next_deadline(params, state, now),
+        "next": what_is_next(params, phase, snapshot, task_id, state),
+        "rule": Rule(params.rule).name.lower(),
+        "quorum": params.quorum,
+        "seats": task.seats,
+        "seated": list(seated),
+        "committed": list(committed),
+        "revealed": [update._asdict() for update in revealed],
+        "missing": _missing(phase, seated, committed, [update.participant for update in revealed]),
+        "base_model_root": snapshot.base_model_root(task_id, chosen) if chosen else None,
+        "aggregate_root": state.aggregate_root if state.published_at else None,
+        "model_root": state.model_root if state.published_at else None,
+        "publisher": None if state.publisher == ZERO_ADDRESS else state.publisher,
+        "settled": state.settled,
+        "task_model_root": task.model_root,
+        "closed": task.closed,
+        "funds_wei": str(task.funds_wei),
+    }
+
+
+def what_is_next(
+    params: TaskParams, phase: Phase, snapshot: Snapshot, task_id: bytes, state: RoundState
+) -> str:
+    """One sentence: what happens next, by whom."""
+    task = snapshot.task_state(task_id)
+    now = snapshot.block.timestamp
+    match phase:
+        case Phase.SELECTION:
+            return "commits open when the cohort is fixed"
+        case Phase.COMMIT:
+            return "participants commit; then reveals open"
+        case Phase.REVEAL:
+            return f"participants reveal; below {params.quorum} reveals the round is void"
+        case Phase.AVAILABILITY:
+            return "updates are fetched; then an aggregator may publish"
+        case Phase.AGGREGATE:
+            head_start = rounds.deadlines(params, state).aggregator
+            if params.aggregator != ZERO_ADDRESS and now < head_start:
+                return f"{params.aggregator} publishes; from {when(head_start)} anybody may"
+            return "anybody with the bond publishes; if nobody does the round is void"
+        case Phase.CHALLENGE:
+            return "the published result can be checked; then it is final"
+        case _ if rounds.can_open(params, task, state, now):
+            return "anybody opens the next round"
+        case _ if task.closed:
+            return "nothing: the task is closed"
+        case _ if task.round >= params.rounds or now >= params.closes_at:
+            return "anybody closes the task; participants leave and withdraw"
+        case _:
+            return f"{params.quorum - task.seats} more participants must join"
+
+
+def when(timestamp: int) -> str:
+    """A chain time for people."""
+    return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _missing(
+    phase: Phase, seated: tuple[str, ...], committed: tuple[str, ...], revealed: list[str]
+) -> list[str]:
+    """Who could still act in this phase and has not."""
+    if phase is Phase.COMMIT:
+        return [account for account in seated if account not in committed]
+    if phase is Phase.SELECTION:
+        return []
+    return [account for account in committed if account not in revealed]
+
+
+@click.command()
+@rpc_option
+@deployment_option
+@contract_option
+@from_block_option
+@task_option
+@click.option("--round", "number", type=click.IntRange(min=1), help="Default: the latest.")
+@json_option
+@reports_failures
+def main(
+    *,
+    rpc: str,
+    deployment: Path | None,
+    contract: str | None,
+    from_block: int,
+    task: str | None,
+    number: int | None,
+    as_json: bool,
+) -> None:
+    """Show a round's phase, deadlines, roots, and who is missing."""
+    chain = connect(rpc, deployment, contract, from_block)
+    facts = describe(chain.at(chain.head()), choose_task(chain, task), number)
+    if as_json:
+        print_json(facts)
+        return
+    click.echo(f"task      0x{facts['task'].hex()}")
+    click.echo(f"round     {facts['round']} of at most {facts['rounds']}, {facts['phase']}")
+    click.echo(f"now       {when(facts['time'])} (block {facts['block']})")
+    if facts["next_deadline"]:
+        left = facts["next_deadline"] - facts["time"]
+        click.echo(f"until     {when(facts['next_deadline'])} ({left} s)")
+    click.echo(f"next      {facts['next']}")
+    click.echo(f"seats     {facts['seats']}, quorum {facts['quorum']}, rule {facts['rule']}")
+    click.echo(f"committed {len(facts['committed'])}, revealed {len(facts['revealed'])}")
+    for account in facts["missing"]:
+        click.echo(f"missing   {account}")
+    for name in ("base_model_root", "aggregate_root", "model_root", "task_model_root"):
+        if facts[name] is not None:
+            click.echo(f"{name:<16}0x{facts[name].hex()}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,176 @@
+"""Checks finished rounds from outside: an RPC address and blob addresses are all it needs.
+
+Refetches every revealed update, recomputes roots, norms and the rule, and compares with the chain.
+"""
+
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+
+from protocol import rounds
+from protocol.blobs import BlobStore, DirectoryStore, FirstOf, HttpStore
+from protocol.chain.gateway import Snapshot
+from protocol.errors import BlobError, ConfigError, RangeError, RuleError, VerificationFailed
+from protocol.exit_codes import ExitCode
+from protocol.recompute import check_published, recompute_round
+from protocol.task import Phase, RoundState, TaskParams
+from scripts.command import (
+    choose_task,
+    connect,
+    contract_option,
+    deployment_option,
+    from_block_option,
+    json_option,
+    print_json,
+    reports_failures,
+    rpc_option,
+    task_option,
+)
+
+STATUS_OF = {
+    "verified": ExitCode.OK,
+    "void": ExitCode.OK,
+    "running": ExitCode.OK,
+    "unavailable": ExitCode.BLOB,
+    "wrong": ExitCode.VERIFICATION,
+}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of one round under examination."""
+
+    round: int
+    verdict: str
+    """One of verified, void, running, unavailable, wrong."""
+    updates: int
+    model_root: str
+    why: str
+
+
+class Verifier:
+    """Replays a task's rounds against one snapshot of the chain."""
+
+    def __init__(self, snapshot: Snapshot, task_id: bytes, blobs: BlobStore) -> None:
+        self._snapshot = snapshot
+        self._task_id = task_id
+        self._blobs = blobs
+        self._params: TaskParams = snapshot.task_params(task_id)
+        self._latest = snapshot.task_state(task_id).round
+
+    def check(self, chosen: str) -> list[Verdict]:
+        """Verdicts of the round with this number, or of "all". Raises: ConfigError."""
+        if chosen == "all":
+            return [self._verdict(number) for number in range(1, self._latest + 1)]
+        if not chosen.isdecimal() or not 1 <= int(chosen) <= self._latest:
+            raise ConfigError(
+                f"--round is a number from 1 to {self._latest} or all; found {chosen}"
+            )
+        return [self._verdict(int(chosen))]
+
+    def _verdict(self, number: int) -> Verdict:
+        state = self._snapshot.round_state(self._task_id, number)
+        phase = rounds.phase(self._params, state, self._snapshot.block.timestamp)
+        if phase is Phase.VOID:
+            verdict, why = "void", f"{state.revealed} updates revealed"
+        elif phase in (Phase.CHALLENGE, Phase.FINAL):
+            verdict, why = self._judge(number, state)
+        else:
+            verdict, why = "running", f"in phase {phase.name}"
+        root = "0x" + state.model_root.hex() if state.published_at else ""
+        return Verdict(number, verdict, state.revealed, root, why)
+
+    def _judge(self, number: int, state: RoundState) -> tuple[str, str]:
+        try:
+            self._check_base(number)
+            revealed = self._snapshot.revealed(self._task_id, number)
+            combined = recompute_round(self._params, self._base(number), revealed, self._blobs)
+            check_published(combined, state)
+        except (VerificationFailed, RuleError, RangeError) as failure:
+            return "wrong", str(failure)
+        except BlobError as missing:
+            return "unavailable", str(missing)
+        return "verified", ""
+
+    def _check_base(self, number: int) -> None:
+        """A round must start from the latest final model before it."""
+        expected = self._params.genesis_model_root
+        for earlier in range(number - 1, 0, -1):
+            state = self._snapshot.round_state(self._task_id, earlier)
+            if state.published_at:
+                expected = state.model_root
+                break
+        found = self._snapshot.base_model_root(self._task_id, number)
+        if found != expected:
+            raise VerificationFailed(
+                f"base model: the rounds before lead to 0x{expected.hex()}, "
+                f"the round started from 0x{found.hex()}"
+            )
+
+    def _base(self, number: int) -> NDArray[np.int32]:
+        root = self._snapshot.base_model_root(self._task_id, number)
+        blob = self._blobs.get(
+            root, chunk_length=self._params.chunk_length, shift=self._params.shift
+        )
+        return blob.values.astype(np.int32)
+
+
+@click.command()
+@rpc_option
+@deployment_option
+@contract_option
+@from_block_option
+@task_option
+@click.option(
+    "--blobs",
+    required=True,
+    multiple=True,
+    metavar="URL|DIR",
+    help="Where blobs are served, or a folder of them; may be given several times.",
+)
+@click.option(
+    "--round", "chosen", default="all", show_default=True, help="A round's number, or all."
+)
+@json_option
+@reports_failures
+def main(
+    *,
+    rpc: str,
+    deployment: Path | None,
+    contract: str | None,
+    from_block: int,
+    task: str | None,
+    blobs: tuple[str, ...],
+    chosen: str,
+    as_json: bool,
+) -> None:
+    """Recompute finished rounds and compare them with the chain."""
+    chain = connect(rpc, deployment, contract, from_block)
+    task_id = choose_task(chain, task)
+    stores = FirstOf([store_of(address) for address in blobs])
+    verdicts = Verifier(chain.at(chain.head()), task_id, stores).check(chosen)
+    if as_json:
+        print_json({"task": task_id, "rounds": [asdict(verdict) for verdict in verdicts]})
+    for verdict in () if as_json else verdicts:
+        click.echo(f"round {verdict.round:>4}  {verdict.verdict:<11}  {verdict.model_root or '-'}")
+        if verdict.why:
+            click.echo(f"            {verdict.why}")
+    sys.exit(max((STATUS_OF[verdict.verdict] for verdict in verdicts), default=ExitCode.OK))
+
+
+def store_of(address: str) -> BlobStore:
+    """A store behind a URL or in a folder. Raises: ConfigError if a folder is not there."""
+    if address.startswith(("http://", "https://")):
+        return HttpStore(address)
+    folder = Path(address)
+    if not folder.is_dir():
+        raise ConfigError(f"--blobs is an http(s) URL or a folder; found {address}")
+    return DirectoryStore(folder)
+
+
+if __name__ == "__main__":
+    main()

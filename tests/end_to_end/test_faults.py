@@ -1,0 +1,338 @@
+"""Whatever one role does wrong, the next round opens, nothing is lost, and lies are named."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from node.memory import MemoryFile
+from node.tick import Participant
+from protocol import rounds as round_rules
+from protocol.errors import BlobCorrupt, BlobNotFound
+from protocol.recompute import Combined, combine
+from protocol.task import Phase, Rule
+from scripts.network import EmbeddedNetwork
+from scripts.verify_round import Verifier
+
+pytestmark = pytest.mark.chain
+
+Make = Callable[..., EmbeddedNetwork]
+
+
+def phase_of(network: EmbeddedNetwork, number: int) -> Phase:
+    return round_rules.phase(network.params, network.round_state(number), network.embedded.now())
+
+
+def run_until(network: EmbeddedNetwork, number: int, *phases: Phase) -> None:
+    for _ in range(200):
+        if phase_of(network, number) in phases:
+            return
+        network.step()
+    raise AssertionError(f"round {number} never came to {phases}")
+
+
+def seat_all(network: EmbeddedNetwork) -> None:
+    for participant in network.participants:
+        participant.tick()
+
+
+def verdicts(network: EmbeddedNetwork) -> list[str]:
+    snapshot = network.chain.at(network.chain.head())
+    return [
+        verdict.verdict
+        for verdict in Verifier(snapshot, network.task_id, network.blobs).check("all")
+    ]
+
+
+def withdraw_all(network: EmbeddedNetwork) -> int:
+    return network.wind_up().left_wei
+
+
+def test_every_round_becomes_final_and_everybody_agrees(make_network: Make) -> None:
+    network = make_network()
+
+    records = list(network.rounds())
+
+    assert [record.phase for record in records] == ["final", "final"]
+    assert records[0].model_root != records[1].model_root
+    summary = network.wind_up()
+    assert summary.verified_by == len(network.participants)
+    assert summary.left_wei == 0
+    assert verdicts(network) == ["verified", "verified"]
+    assert network.failures == []
+
+
+@pytest.mark.parametrize("rule", ["median", "trimmed_mean", "clipped_mean"])
+def test_every_rule_carries_a_round(make_network: Make, rule: str) -> None:
+    special = {"trimmed_mean": {"tolerance": 1, "quorum": 3}, "clipped_mean": {"clip_norm": 0.05}}
+
+    records = list(make_network(rule=rule, rounds=1, **special.get(rule, {})).rounds())
+
+    assert [(record.phase, record.updates) for record in records] == [("final", 3)]
+
+
+def test_desk_that_never_reveals_is_left_out_and_keeps_its_stake(make_network: Make) -> None:
+    network = make_network()
+    seat_all(network)
+    run_until(network, 1, Phase.REVEAL)
+    silent = network.ticks.pop()
+
+    run_until(network, 1, Phase.FINAL)
+    network.ticks.append(silent)
+    run_until(network, 2, Phase.FINAL)
+
+    assert network.round_state(1).revealed == 2
+    assert network.round_state(2).revealed == 3
+    assert verdicts(network) == ["verified", "verified"]
+    assert withdraw_all(network) == 0
+
+
+def test_round_below_quorum_is_void_and_the_next_one_opens(make_network: Make) -> None:
+    network = make_network()
+    seat_all(network)
+    run_until(network, 1, Phase.REVEAL)
+    silent, network.ticks = network.ticks[2:], network.ticks[:2]
+
+    run_until(network, 1, Phase.VOID)
+    network.ticks += silent
+    run_until(network, 2, Phase.FINAL)
+
+    assert network.round_state(1).revealed == 1
+    assert network.round_state(2).revealed == 3
+    assert verdicts(network) == ["void", "verified"]
+    assert withdraw_all(network) == 0
+
+
+def test_desk_that_serves_garbage_voids_its_round_only(make_network: Make) -> None:
+    network = make_network()
+    seat_all(network)
+    run_until(network, 1, Phase.REVEAL)
+    liar = network.participants[0]
+    assert liar.memory.pending is not None
+    root = liar.memory.pending.update_root
+    served = network.stores[0]
+    liar.tick()
+    blob = bytearray(served.file_of(root).read_bytes())
+    blob[-1] ^= 1
+    served.file_of(root).write_bytes(bytes(blob))
+
+    run_until(network, 1, Phase.VOID)
+    run_until(network, 2, Phase.FINAL)
+
+    with pytest.raises(BlobCorrupt, match="answered a blob with root"):
+        served.get(root, chunk_length=network.params.chunk_length)
+    assert verdicts(network) == ["void", "verified"]
+    assert withdraw_all(network) == 0
+
+
+def test_dead_aggregator_voids_the_round_and_another_one_finishes_the_next(
+    make_network: Make,
+) -> None:
+    network = make_network()
+    seat_all(network)
+    run_until(network, 1, Phase.AGGREGATE)
+    dead = network.ticks.pop(0)
+
+    run_until(network, 1, Phase.VOID)
+    network.ticks.insert(0, dead)
+    run_until(network, 2, Phase.FINAL)
+
+    assert network.round_state(1).published_at == 0
+    assert verdicts(network) == ["void", "verified"]
+    assert withdraw_all(network) == 0
+
+
+def test_participants_open_rounds_when_nobody_else_does(make_network: Make) -> None:
+    network = make_network(rounds=1)
+    seat_all(network)
+    network.ticks.pop(0)
+    network.participants[1]._drives = True
+
+    run_until(network, 1, Phase.COMMIT)
+
+    assert network.round_state(1).opened_at > 0
+
+
+def test_one_wrong_coordinate_is_refused_by_everybody(
+    make_network: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = make_network()
+    seat_all(network)
+
+    def lie(params: object, base: np.ndarray, revealed: object, blobs: object) -> Combined:
+        from protocol.recompute import recompute_round  # noqa: PLC0415 - the honest one
+
+        honest = recompute_round(params, base, revealed, blobs)  # type: ignore[arg-type]
+        aggregate = honest.aggregate.copy()
+        aggregate[17] += 1
+        return combine(replace(network.params, rule=Rule.MEAN), base, aggregate[None, :])
+
+    monkeypatch.setattr("orchestrator.results.recompute_round", lie)
+    run_until(network, 1, Phase.FINAL)
+    monkeypatch.undo()
+    run_until(network, 2, Phase.VOID)
+
+    for participant in network.participants:
+        assert "aggregate root: the revealed updates give" in participant.memory.mismatch
+    snapshot = network.chain.at(network.chain.head())
+    wrong = Verifier(snapshot, network.task_id, network.blobs).check("1")[0]
+    assert wrong.verdict == "wrong"
+    assert "aggregate root" in wrong.why
+    assert withdraw_all(network) == 0
+
+
+def test_flipped_byte_of_an_update_is_caught_by_the_outsider(make_network: Make) -> None:
+    network = make_network(rounds=1)
+    list(network.rounds())
+    snapshot = network.chain.at(network.chain.head())
+    root = snapshot.revealed(network.task_id, 1)[1].update_root
+    file = network.blobs.file_of(root)
+    blob = bytearray(file.read_bytes())
+    blob[100] ^= 0x40
+    file.write_bytes(bytes(blob))
+
+    verdict = Verifier(snapshot, network.task_id, network.blobs).check("1")[0]
+
+    assert verdict.verdict == "unavailable"
+    assert "answered a blob with root" in verdict.why
+
+
+def test_missing_update_is_named_by_the_outsider(make_network: Make) -> None:
+    network = make_network(rounds=1)
+    list(network.rounds())
+    snapshot = network.chain.at(network.chain.head())
+    root = snapshot.revealed(network.task_id, 1)[0].update_root
+    network.blobs.file_of(root).unlink()
+
+    with pytest.raises(BlobNotFound):
+        network.blobs.get(root, chunk_length=network.params.chunk_length)
+    verdict = Verifier(snapshot, network.task_id, network.blobs).check("1")[0]
+    assert verdict.verdict == "unavailable"
+    assert root.hex() in verdict.why
+
+
+def reborn(network: EmbeddedNetwork, number: int) -> Participant:
+    """The same participant after kill -9: nothing but its folder and its key is left."""
+    old = network.participants[number]
+    return Participant(
+        chain=network.chain,
+        transactor=old._transactor,
+        account=old.account,
+        task_id=network.task_id,
+        trainer=old._trainer,
+        stores=old._stores,
+        memory_file=MemoryFile(old.memory_file.path),
+    )
+
+
+@pytest.mark.parametrize("phase", [Phase.COMMIT, Phase.REVEAL, Phase.AGGREGATE, Phase.CHALLENGE])
+def test_participant_killed_in_any_phase_loses_nothing(make_network: Make, phase: Phase) -> None:
+    network = make_network()
+    seat_all(network)
+    run_until(network, 1, phase)
+
+    network.ticks[1:] = [
+        reborn(network, number).tick for number in range(len(network.participants))
+    ]
+    run_until(network, 2, Phase.FINAL)
+
+    assert [network.round_state(number).revealed for number in (1, 2)] == [3, 3]
+    assert verdicts(network) == ["verified", "verified"]
+
+
+def test_participant_killed_between_saving_and_committing_commits_the_same_update(
+    make_network: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = make_network(rounds=1)
+    seat_all(network)
+    network.orchestrator.tick()
+    victim = network.participants[0]
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(victim, "_send", die)
+    with pytest.raises(KeyboardInterrupt):
+        victim.tick()
+    assert victim.memory.pending is not None
+    before = victim.memory.pending.update_root
+    after = reborn(network, 0)
+    after.tick()
+
+    assert after.memory.pending is not None
+    assert after.memory.pending.update_root == before
+    seat = network.chain.at(network.chain.head()).seat(network.task_id, after.account.address)
+    assert seat.committed_round == 1
+
+
+def test_second_copy_of_a_participant_does_nothing_twice(make_network: Make) -> None:
+    network = make_network(rounds=1)
+    seat_all(network)
+    network.ticks += [reborn(network, number).tick for number in range(len(network.participants))]
+
+    run_until(network, 1, Phase.FINAL)
+
+    assert network.round_state(1).revealed == 3
+    assert verdicts(network) == ["verified"]
+
+
+def test_participant_that_lost_its_disk_after_revealing_goes_on(make_network: Make) -> None:
+    network = make_network()
+    seat_all(network)
+    run_until(network, 1, Phase.AGGREGATE)
+    network.participants[0].memory_file.path.unlink()
+    for file in network.stores[0].path.iterdir():
+        file.unlink()
+    fresh = reborn(network, 0)
+    network.ticks[1] = fresh.tick
+
+    run_until(network, 2, Phase.FINAL)
+    network.step()
+
+    assert [network.round_state(number).revealed for number in (1, 2)] == [3, 3]
+    assert fresh.memory.verified_round == 2
+    assert fresh.memory.unverified_rounds == ()
+
+
+def test_round_whose_updates_are_gone_is_taken_over_by_root_and_said_so(
+    make_network: Make,
+) -> None:
+    network = make_network()
+    seat_all(network)
+    run_until(network, 1, Phase.AGGREGATE)
+    away = network.ticks.pop(1)
+    run_until(network, 1, Phase.FINAL)
+    snapshot = network.chain.at(network.chain.head())
+    for update in snapshot.revealed(network.task_id, 1):
+        for store in (network.blobs, *network.stores):
+            store.file_of(update.update_root).unlink(missing_ok=True)
+    network.orchestrator.tick()
+    network.ticks.insert(1, away)
+
+    run_until(network, 2, Phase.FINAL)
+    network.step()
+
+    late = network.participants[0].memory
+    assert late.unverified_rounds == (1,)
+    assert late.verified_round == 2
+    assert network.round_state(2).revealed == 3
+
+
+def test_training_gives_the_same_bits_in_another_process(make_network: Make) -> None:
+    program = (
+        "from node import smile; from protocol.sumtree import SumTree;"
+        "print(SumTree.of(smile.genesis(0), 256).root.hex())"
+    )
+    answered = subprocess.run(  # noqa: S603 - this interpreter, that program
+        [sys.executable, "-c", program],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "2"},
+    ).stdout.strip()
+
+    assert answered == make_network().params.genesis_model_root.hex()

@@ -1,0 +1,194 @@
+"""Whatever a person can set, call or meet is in the docs, and what the docs show works."""
+
+import json
+import re
+import tomllib
+from collections.abc import Mapping
+from importlib import import_module
+from inspect import isclass
+from pathlib import Path
+
+import click
+import pytest
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from node.config import NodeConfig
+from node.deribit_parquet import COLUMNS
+from node.quotes import QUOTES
+from orchestrator.config import OrchestratorConfig
+from protocol import errors
+from protocol.exit_codes import ExitCode
+from scripts.cli import COMMANDS
+from scripts.task_config import TaskConfig
+
+pytestmark = pytest.mark.unit
+
+ROOT = Path(__file__).parents[2]
+COMMANDS_PAGE = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+CONFIGURATION_PAGE = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+QUICKSTART_PAGE = (ROOT / "docs" / "quickstart.md").read_text(encoding="utf-8")
+CONFIGS: Mapping[str, type[BaseModel]] = {
+    "Participant": NodeConfig,
+    "Orchestrator": OrchestratorConfig,
+    "Task": TaskConfig,
+}
+FIELDS = [(title, name) for title, config in CONFIGS.items() for name in config.model_fields]
+OPTIONS = [
+    (name, option)
+    for name, (module, _) in COMMANDS.items()
+    for parameter in import_module(module).main.params
+    if isinstance(parameter, click.Option)
+    for option in parameter.opts
+]
+
+
+def section(page: str, title: str) -> str:
+    """The text below a heading of the second level."""
+    found = re.search(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", page, re.DOTALL | re.MULTILINE)
+    assert found is not None, f"there is no section {title!r}"
+    return found[1]
+
+
+def first_cells(text: str) -> list[str]:
+    return [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| ")]
+
+
+def row(text: str, setting: str) -> list[str]:
+    """The cells of a setting's line."""
+    lines = [line for line in text.splitlines() if line.startswith(f"| `{setting}` |")]
+    assert len(lines) == 1, f"{setting} has {len(lines)} lines"
+    return [cell.strip() for cell in lines[0].strip("|").split("|")]
+
+
+def shown_default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    # What TOML would say; it has no null.
+    default = field.get_default(call_default_factory=True)
+    return "" if default is None else f"`{json.dumps(default)}`"
+
+
+@pytest.mark.parametrize(("title", "name"), FIELDS)
+def test_setting_is_documented_with_its_default_and_meaning(title, name):
+    _, default, _, meaning = row(section(CONFIGURATION_PAGE, title), name)
+
+    assert default == shown_default(CONFIGS[title].model_fields[name])
+    assert meaning
+
+
+@pytest.mark.parametrize("title", CONFIGS)
+def test_no_setting_is_documented_that_does_not_exist(title):
+    named = {cell.strip("`") for cell in first_cells(section(CONFIGURATION_PAGE, title))}
+    assert named - {"setting"} == set(CONFIGS[title].model_fields)
+
+
+@pytest.mark.parametrize("title", CONFIGS)
+def test_setting_says_in_the_code_what_it_means(title):
+    silent = [name for name, field in CONFIGS[title].model_fields.items() if not field.description]
+    assert silent == []
+
+
+@pytest.mark.parametrize("title", CONFIGS)
+def test_example_is_taken_as_it_stands(title, tmp_path):
+    example = re.search(r"```toml\n(.*?)```", section(CONFIGURATION_PAGE, title), re.DOTALL)
+    assert example is not None
+    file = tmp_path / "example.toml"
+    file.write_text(example[1], encoding="utf-8")
+
+    loaded = CONFIGS[title].load(file)
+
+    assert set(tomllib.loads(example[1])) <= set(CONFIGS[title].model_fields)
+    if isinstance(loaded, TaskConfig):
+        loaded.params(1_800_000_000)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_command_is_listed_with_its_module(name):
+    module = COMMANDS[name][0].removesuffix(".__main__")
+
+    assert f"| [`{name}`](#{name}) | `{module}` |" in COMMANDS_PAGE
+
+
+@pytest.mark.parametrize(("name", "option"), OPTIONS)
+def test_option_is_documented(name, option):
+    text = section(COMMANDS_PAGE, f"`{name}`")
+
+    lines = [line for line in text.splitlines() if re.match(rf"\| `{option}[` ]", line)]
+    assert len(lines) == 1
+    assert lines[0].strip("|").split("|")[-1].strip(), "its meaning is missing"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_no_option_is_documented_that_does_not_exist(name):
+    cells = first_cells(section(COMMANDS_PAGE, f"`{name}`"))
+    named = set(re.findall(r"`(--[a-z-]+)", " ".join(cells)))
+    assert named == {option for command, option in OPTIONS if command == name}
+
+
+@pytest.mark.parametrize("code", ExitCode)
+def test_exit_code_is_documented(code):
+    assert re.search(rf"^\| {code.value} \| `{code.name}` \| \S", COMMANDS_PAGE, re.MULTILINE)
+
+
+def test_no_exit_code_is_documented_that_does_not_exist():
+    cells = first_cells(section(COMMANDS_PAGE, "Exit codes"))
+    assert {int(cell) for cell in cells if cell.isdecimal()} == set(ExitCode)
+
+
+def test_quickstart_names_every_column_of_both_layouts():
+    text = section(QUICKSTART_PAGE, "3. Your own quotes")
+
+    table = {cell.strip("`") for cell in first_cells(text)} - {"column"}
+    assert table == set(QUOTES)
+    missing = [name for name in COLUMNS if f"`{name}`" not in text]
+    assert missing == []
+
+
+def test_quickstart_settings_are_taken_as_they_stand(tmp_path):
+    example = re.search(r"```toml\n(.*?)```", QUICKSTART_PAGE, re.DOTALL)
+    assert example is not None
+    file = tmp_path / "node.toml"
+    file.write_text(example[1], encoding="utf-8")
+
+    assert NodeConfig.load(file).data == tmp_path / "quotes"
+
+
+def test_quickstart_calls_commands_and_options_that_exist():
+    known = {
+        command: {option for name, option in OPTIONS if name == command} for command in COMMANDS
+    }
+    called = re.findall(r"volquorum ([a-z-]+)((?: +[^\s#]+)*)", QUICKSTART_PAGE)
+
+    for command, arguments in called:
+        if command in known:
+            assert set(re.findall(r"--[a-z-]+", arguments)) <= known[command]
+    assert {command for command, _ in called} >= {"node", "verify-round", "round-state", "leave"}
+
+
+def error_classes() -> list[type[Exception]]:
+    return [
+        found
+        for found in vars(errors).values()
+        if isclass(found) and issubclass(found, errors.VolquorumError)
+    ]
+
+
+@pytest.mark.parametrize("error", error_classes())
+def test_error_stands_in_the_drawn_tree_below_its_base(error):
+    branches = re.findall(r"^    ([│ ├└─]*)(\w+)", errors.__doc__ or "", re.MULTILINE)
+    above: dict[str, str | None] = {}
+    path: list[str] = []
+    for stem, name in branches:
+        depth = len(stem) // 4
+        path = [*path[:depth], name]
+        above[name] = path[depth - 1] if depth else None
+
+    base = error.__bases__[0]
+    assert error.__name__ in above, "it is missing in the tree"
+    assert above[error.__name__] == (None if base is Exception else base.__name__)
+
+
+def test_no_error_is_drawn_that_does_not_exist():
+    drawn = set(re.findall(r"^    [│ ├└─]*(\w+)", errors.__doc__ or "", re.MULTILINE))
+    assert drawn == {error.__name__ for error in error_classes()}
