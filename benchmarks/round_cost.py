@@ -1,0 +1,126 @@
+"""Where a round's time and memory go, beside plain federated averaging without chain or proofs.
+
+    python benchmarks/round_cost.py [--desks 5] [--rounds 10] [--json]
+
+Runs whole tasks on an embedded chain with the demo's made-up market, and the same training as a
+bare loop that averages float vectors: the price of commitments, verification by every participant
+and the chain is the ratio of the two.
+"""
+
+import json
+import resource
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from node import smile
+from node.cleaning import clean
+from node.desk_trainer import DeskTrainer
+from node.synthetic import market
+from node.training import TrainingSettings
+from protocol import recompute
+from protocol.blobs import BlobStore
+from protocol.chain.rpc import Rpc
+from protocol.numbers import to_float
+from scripts.comparison import Market
+from scripts.network import EmbeddedNetwork
+from scripts.task_config import TaskConfig
+
+
+class Stopwatch:
+    """Seconds by part; time inside an inner part is not counted for the outer one."""
+
+    def __init__(self) -> None:
+        self.seconds: Counter[str] = Counter()
+        self._running: list[str] = []
+        self._since = 0.0
+
+    def _switch(self) -> None:
+        now = time.perf_counter()
+        if self._running:
+            self.seconds[self._running[-1]] += now - self._since
+        self._since = now
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        self._switch()
+        self._running.append(name)
+        try:
+            yield
+        finally:
+            self._switch()
+            self._running.pop()
+
+    def around(self, owner: Any, method: str, name: str) -> None:
+        original: Callable[..., Any] = getattr(owner, method)
+
+        @wraps(original)
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            with self.part(name):
+                return original(*args, **kwargs)
+
+        setattr(owner, method, timed)
+
+
+@click.command()
+@click.option("--desks", type=click.IntRange(1, 64), default=5, show_default=True)
+@click.option("--rounds", type=click.IntRange(min=1), default=10, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def main(*, desks: int, rounds: int, as_json: bool) -> None:
+    """Time a task and the same training without any of it."""
+    divided = Market.of(clean(market(0, days=90)).quotes, "desks", desks, 0)
+    settings = TrainingSettings(rounds=rounds)
+    trainers = [
+        DeskTrainer(samples, settings, seed=number) for number, samples in enumerate(divided.desks)
+    ]
+    plain = plain_averaging(trainers, rounds)
+    watch = Stopwatch()
+    watch.around(DeskTrainer, "train", "train")
+    watch.around(Rpc, "request", "chain")
+    watch.around(BlobStore, "put", "blobs")
+    watch.around(BlobStore, "verified", "blobs")
+    watch.around(recompute, "combine", "aggregate")
+    config = TaskConfig(rounds=rounds, quorum=(desks + 1) // 2, cohort=desks)
+    with tempfile.TemporaryDirectory() as folder:
+        network = EmbeddedNetwork(config, trainers, folder=Path(folder))
+        with watch.part("rest"):
+            final = [record.phase for record in network.rounds()].count("final")
+    total = sum(watch.seconds.values())
+    result = {
+        "desks": desks,
+        "rounds": rounds,
+        "rounds_final": final,
+        "seconds_per_round": {
+            name: round(seconds / rounds, 4) for name, seconds in watch.seconds.most_common()
+        },
+        "total_seconds_per_round": round(total / rounds, 4),
+        "plain_averaging_seconds_per_round": round(plain / rounds, 4),
+        "ratio_to_plain_averaging": round(total / plain, 3),
+        "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+    }
+    if as_json:
+        print(json.dumps(result, indent=2))
+        return
+    for name, value in result.items():
+        print(f"{name:<36}{value}")
+
+
+def plain_averaging(trainers: list[DeskTrainer], rounds: int) -> float:
+    """Seconds of the same local training with float averaging in one loop, nothing else."""
+    model = to_float(smile.genesis(0), smile.DEFAULT_SHIFT)
+    started = time.perf_counter()
+    for number in range(1, rounds + 1):
+        model = np.mean([trainer.train(model, number) for trainer in trainers], axis=0)
+    return time.perf_counter() - started
+
+
+if __name__ == "__main__":
+    main()
