@@ -26,7 +26,7 @@ from node.cleaning import clean
 from node.desk_trainer import DeskTrainer
 from node.synthetic import market
 from node.training import TrainingSettings
-from protocol import recompute
+from protocol import logs, recompute
 from protocol.blobs import BlobStore
 from protocol.chain.rpc import Rpc
 from protocol.numbers import to_float
@@ -76,6 +76,7 @@ class Stopwatch:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def main(*, desks: int, rounds: int, as_json: bool) -> None:
     """Time a task and the same training without any of it."""
+    logs.configure("error")
     divided = Market.of(clean(market(0, days=90)).quotes, "desks", desks, 0)
     settings = TrainingSettings(rounds=rounds)
     trainers = [
