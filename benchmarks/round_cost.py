@@ -27,7 +27,7 @@ from node.desk_trainer import DeskTrainer
 from node.synthetic import market
 from node.training import TrainingSettings
 from protocol import logs, recompute
-from protocol.blobs import BlobStore
+from protocol.blobs import Backend
 from protocol.chain.rpc import Rpc
 from protocol.numbers import to_float
 from scripts.comparison import Market
@@ -86,8 +86,8 @@ def main(*, desks: int, rounds: int, as_json: bool) -> None:
     watch = Stopwatch()
     watch.around(DeskTrainer, "train", "train")
     watch.around(Rpc, "request", "chain")
-    watch.around(BlobStore, "put", "blobs")
-    watch.around(BlobStore, "verified", "blobs")
+    watch.around(Backend, "put", "blobs")
+    watch.around(Backend, "verified", "blobs")
     watch.around(recompute, "combine", "aggregate")
     config = TaskConfig(rounds=rounds, quorum=(desks + 1) // 2, cohort=desks)
     with tempfile.TemporaryDirectory() as folder:
