@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, Gauge
 
 from node.config import NodeConfig
@@ -11,11 +12,14 @@ from node.private_data import desk_samples
 from node.tick import Participant, Stores
 from node.training import TrainingSettings
 from protocol import keys
+from protocol.blob_server import blob_router
 from protocol.blobs import DirectoryStore, FirstOf, HttpStore, largest_blob_bytes
 from protocol.chain.deployment import Deployment
 from protocol.chain.outbox import Outbox
 from protocol.chain.transactor import Transactor
 from protocol.errors import ConfigError
+from protocol.http import Health, health_router
+from protocol.service import Outcome
 
 
 @dataclass(frozen=True)
@@ -25,8 +29,20 @@ class Assembled:
     participant: Participant
     public: DirectoryStore
 
-    def register_metrics(self, registry: CollectorRegistry) -> None:
+    def tick(self) -> Outcome:
+        """Do the participant's next thing."""
+        return self.participant.tick()
+
+    def app(self, health: Health) -> FastAPI:
+        """Its HTTP surface: blobs, health, metrics."""
+        app = FastAPI(title="volquorum participant", docs_url=None, redoc_url=None)
+        app.include_router(health_router(health, self._registry()))
+        app.include_router(blob_router(self.public))
+        return app
+
+    def _registry(self) -> CollectorRegistry:
         """What an operator watches: how far this node has verified, and if anything is wrong."""
+        registry = CollectorRegistry()
         participant = self.participant
         for name, text, read in (
             (
@@ -42,6 +58,7 @@ class Assembled:
             ),
         ):
             Gauge(f"volquorum_node_{name}", text, registry=registry).set_function(read)
+        return registry
 
 
 def assemble(config: NodeConfig) -> Assembled:

@@ -16,6 +16,7 @@ from protocol.chain.gateway import Chain
 from protocol.chain.outbox import Outbox
 from protocol.chain.transactor import Transactor
 from protocol.http import Health
+from protocol.service import Outcome
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,10 @@ class Assembled:
 
     orchestrator: Orchestrator
     own: DirectoryStore
+
+    def tick(self) -> Outcome:
+        """Serve every task once."""
+        return self.orchestrator.tick()
 
     def app(self, health: Health) -> FastAPI:
         """Its HTTP surface."""

@@ -48,11 +48,6 @@ class OrchestratorConfig(ServiceSettings):
         return self.state_dir / "metrics.jsonl"
 
     @property
-    def heartbeat_file(self) -> Path:
-        """Touched whenever the loop turns; for container health checks."""
-        return self.state_dir / "heartbeat"
-
-    @property
     def dry_run(self) -> bool:
         """Without a key the orchestrator watches and sends nothing."""
         return not self.has_key

@@ -85,6 +85,8 @@ class ServiceSettings(Settings):
     """Where others serve their blobs, asked in this order after the own store."""
     blob_timeout_seconds: Annotated[float, Field(gt=0)] = 5.0
     """Longest time that one blob server may take for one whole answer."""
+    listen: Listen
+    """Host and port on which this service answers HTTP; port 0 takes a free one."""
     interval_seconds: Annotated[float, Field(gt=0, le=3600)] = 2.0
     """Time between two looks at the chain when there is nothing to do."""
     stuck_after_seconds: Annotated[float, Field(gt=0)] = 3600.0

@@ -23,23 +23,26 @@ from protocol.exit_codes import exit_code
 P = ParamSpec("P")
 
 rpc_option = click.option("--rpc", required=True, metavar="URL", help="Where the chain answers.")
-deployment_option = click.option(
-    "--deployment",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Deployment file; instead of --contract.",
-)
-contract_option = click.option(
-    "--contract", metavar="ADDRESS", help="The contract's address; instead of --deployment."
-)
-from_block_option = click.option(
-    "--from-block",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="With --contract: the block it was deployed in, so that older logs are not searched.",
-)
-task_option = click.option(
-    "--task", metavar="ID", help="The task; may be left out where there is exactly one."
+_TASK_OPTIONS = (
+    rpc_option,
+    click.option(
+        "--deployment",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="Deployment file; instead of --contract.",
+    ),
+    click.option(
+        "--contract", metavar="ADDRESS", help="The contract's address; instead of --deployment."
+    ),
+    click.option(
+        "--from-block",
+        type=click.IntRange(min=0),
+        default=0,
+        show_default=True,
+        help="With --contract: the block it was deployed in, so that older logs are not searched.",
+    ),
+    click.option(
+        "--task", metavar="ID", help="The task; may be left out where there is exactly one."
+    ),
 )
 keystore_option = click.option(
     "--keystore",
@@ -71,6 +74,28 @@ def reports_failures(command: Callable[P, None]) -> Callable[P, None]:
             sys.exit(exit_code(error))
 
     return wrapped
+
+
+def on_task(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that name a task, and pass it `chain` and `task_id` instead."""
+
+    @functools.wraps(command)
+    def wrapped(
+        *,
+        rpc: str,
+        deployment: Path | None,
+        contract: str | None,
+        from_block: int,
+        task: str | None,
+        **others: object,
+    ) -> None:
+        chain = connect(rpc, deployment, contract, from_block)
+        command(chain=chain, task_id=choose_task(chain, task), **others)
+
+    with_options: Callable[..., None] = wrapped
+    for option in reversed(_TASK_OPTIONS):
+        with_options = option(with_options)
+    return with_options
 
 
 def connect(rpc: str, deployment: Path | None, contract: str | None, from_block: int) -> Chain:

@@ -16,19 +16,13 @@ from protocol.chain.outbox import IN_MEMORY, Outbox
 from protocol.chain.transactor import Transactor
 from scripts.command import (
     checked_address,
-    choose_task,
-    connect,
-    contract_option,
-    deployment_option,
-    from_block_option,
     json_option,
     key_option,
     keystore_option,
+    on_task,
     password_option,
     print_json,
     reports_failures,
-    rpc_option,
-    task_option,
 )
 
 
@@ -70,11 +64,8 @@ def depart(
 
 
 @click.command()
-@rpc_option
-@deployment_option
-@contract_option
-@from_block_option
-@task_option
+@reports_failures
+@on_task
 @keystore_option
 @password_option
 @key_option
@@ -86,14 +77,10 @@ def depart(
     help="First close a task that is over: its sponsor is owed what no round spent.",
 )
 @json_option
-@reports_failures
 def main(
     *,
-    rpc: str,
-    deployment: Path | None,
-    contract: str | None,
-    from_block: int,
-    task: str | None,
+    chain: Chain,
+    task_id: bytes,
     keystore: Path | None,
     password_env: str | None,
     key_env: str | None,
@@ -107,9 +94,8 @@ def main(
     """
     receiver = None if to is None else checked_address("--to", to)
     account = keys.load_account(keystore, password_env, key_env)
-    chain = connect(rpc, deployment, contract, from_block)
     transactor = Transactor(chain, account, Outbox(IN_MEMORY))
-    done = depart(chain, transactor, choose_task(chain, task), to=receiver, close=close)
+    done = depart(chain, transactor, task_id, to=receiver, close=close)
     if as_json:
         print_json(asdict(done))
         return

@@ -2,25 +2,18 @@
 
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import click
 
 from protocol import rounds
-from protocol.chain.gateway import Snapshot
+from protocol.chain.gateway import Chain, Snapshot
 from protocol.task import ZERO_ADDRESS, Phase, RoundState, Rule, TaskParams
 from scripts.command import (
-    choose_task,
-    connect,
-    contract_option,
-    deployment_option,
-    from_block_option,
     json_option,
+    on_task,
     print_json,
     reports_failures,
-    rpc_option,
-    task_option,
 )
 
 
@@ -112,27 +105,19 @@ def _missing(
 
 
 @click.command()
-@rpc_option
-@deployment_option
-@contract_option
-@from_block_option
-@task_option
+@reports_failures
+@on_task
 @click.option("--round", "number", type=click.IntRange(min=1), help="Default: the latest.")
 @json_option
-@reports_failures
 def main(
     *,
-    rpc: str,
-    deployment: Path | None,
-    contract: str | None,
-    from_block: int,
-    task: str | None,
+    chain: Chain,
+    task_id: bytes,
     number: int | None,
     as_json: bool,
 ) -> None:
     """Show a round's phase, deadlines, roots, and who is missing."""
-    chain = connect(rpc, deployment, contract, from_block)
-    facts = describe(chain.at(chain.head()), choose_task(chain, task), number)
+    facts = describe(chain.at(chain.head()), task_id, number)
     if as_json:
         print_json(facts)
         return

@@ -13,22 +13,16 @@ from numpy.typing import NDArray
 
 from protocol import rounds
 from protocol.blobs import BlobStore, DirectoryStore, FirstOf, HttpStore
-from protocol.chain.gateway import Snapshot
+from protocol.chain.gateway import Chain, Snapshot
 from protocol.errors import BlobError, ConfigError, RangeError, RuleError, VerificationFailed
 from protocol.exit_codes import ExitCode
 from protocol.recompute import check_published, recompute_round
 from protocol.task import Phase, RoundState, TaskParams
 from scripts.command import (
-    choose_task,
-    connect,
-    contract_option,
-    deployment_option,
-    from_block_option,
     json_option,
+    on_task,
     print_json,
     reports_failures,
-    rpc_option,
-    task_option,
 )
 
 STATUS_OF = {
@@ -120,11 +114,8 @@ class Verifier:
 
 
 @click.command()
-@rpc_option
-@deployment_option
-@contract_option
-@from_block_option
-@task_option
+@reports_failures
+@on_task
 @click.option(
     "--blobs",
     required=True,
@@ -136,21 +127,15 @@ class Verifier:
     "--round", "chosen", default="all", show_default=True, help="A round's number, or all."
 )
 @json_option
-@reports_failures
 def main(
     *,
-    rpc: str,
-    deployment: Path | None,
-    contract: str | None,
-    from_block: int,
-    task: str | None,
+    chain: Chain,
+    task_id: bytes,
     blobs: tuple[str, ...],
     chosen: str,
     as_json: bool,
 ) -> None:
     """Recompute finished rounds and compare them with the chain."""
-    chain = connect(rpc, deployment, contract, from_block)
-    task_id = choose_task(chain, task)
     stores = FirstOf([store_of(address) for address in blobs])
     verdicts = Verifier(chain.at(chain.head()), task_id, stores).check(chosen)
     if as_json:

@@ -10,7 +10,7 @@ from eth_utils.address import to_checksum_address
 from protocol.chain.rpc import quantity
 from protocol.exit_codes import ExitCode
 from protocol.task import Phase
-from scripts import leave
+from scripts import command, leave
 from scripts.network import EmbeddedNetwork
 
 pytestmark = pytest.mark.chain
@@ -33,7 +33,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
 
     def run(network: EmbeddedNetwork, account: object, *arguments: str) -> Result:
         monkeypatch.setenv(KEY_ENV, account.key.hex())
-        monkeypatch.setattr(leave, "connect", lambda *_address: network.chain)
+        monkeypatch.setattr(command, "connect", lambda *_address: network.chain)
         options = ("--rpc", "embedded", "--key-env", KEY_ENV, *arguments)
         return CliRunner().invoke(leave.main, options)
 

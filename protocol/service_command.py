@@ -1,0 +1,89 @@
+"""The command line of a service: `--config FILE`, or one tick of it with `--once`.
+
+Exit codes: `protocol/exit_codes.py`.
+"""
+
+import dataclasses
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import click
+import structlog
+from fastapi import FastAPI
+
+from protocol import logs
+from protocol.errors import VolquorumError
+from protocol.exit_codes import exit_code
+from protocol.http import Health, HttpServer
+from protocol.service import Outcome, Service
+from protocol.settings import ServiceSettings, host_and_port
+
+S = TypeVar("S", bound=ServiceSettings)
+
+log = structlog.get_logger(__name__)
+
+
+class Assembled(Protocol):
+    """A service put together from its settings."""
+
+    def tick(self) -> Outcome:
+        """Do the next thing, if any."""
+
+    def app(self, health: Health) -> FastAPI:
+        """Its HTTP surface, health pages included."""
+
+
+def service_command(
+    name: str, text: str, settings: type[S], assemble: Callable[[S], Assembled]
+) -> click.Command:
+    """The command that runs a service; `text` is its help."""
+
+    @click.command(help=text)
+    @click.option(
+        "--config",
+        "config_file",
+        required=True,
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="The service's settings, a TOML file; see docs/configuration.md.",
+    )
+    @click.option("--once", is_flag=True, help="Do one tick, serve nothing, and end.")
+    @click.option("--json", "as_json", is_flag=True, help="With --once: print its outcome as JSON.")
+    def main(*, config_file: Path, once: bool, as_json: bool) -> None:
+        try:
+            config = settings.load(config_file)
+            logs.configure(config.log_level, config.log_json)
+            assembled = assemble(config)
+            if once:
+                _show(assembled.tick(), as_json=as_json)
+            else:
+                _serve(name, config, assembled)
+        except VolquorumError as error:
+            click.echo(f"{type(error).__name__}: {error}", err=True)
+            sys.exit(exit_code(error))
+
+    return main
+
+
+def _show(outcome: Outcome, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(dataclasses.asdict(outcome)))
+    else:
+        click.echo(f"{outcome.acted or 'nothing to do'}: {outcome.why}")
+
+
+def _serve(name: str, config: ServiceSettings, assembled: Assembled) -> None:
+    service = Service(
+        assembled.tick,
+        config.interval_seconds,
+        name,
+        stuck_after_seconds=config.stuck_after_seconds,
+        heartbeat_file=config.state_dir / "heartbeat",
+    )
+    host, port = host_and_port(config.listen)
+    with HttpServer(assembled.app(service), host=host, port=port) as server:
+        service.require(server.alive)
+        log.info("serving", service=name, url=server.url)
+        service.run()
