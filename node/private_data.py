@@ -5,6 +5,8 @@ it. A desk without such a folder takes the panel from its own quotes. The panel'
 trained on: desks that share no quotes then still share these, which keeps their updates alike.
 """
 
+from datetime import timedelta
+
 import polars as pl
 import structlog
 
@@ -14,6 +16,11 @@ from node.desks import partition, read_desk
 from node.features import Samples, Split, anchor_samples, build_samples, split_for
 from node.panel import build_panel
 from node.synthetic import market
+from protocol.errors import DataError
+
+PANEL_AGE = timedelta(hours=1)
+"""How old the public snapshot may be that a private quote is priced by."""
+OPTION = ["timestamp", "currency", "expiry", "strike_usd", "is_call"]
 
 log = structlog.get_logger("node")
 
@@ -26,9 +33,10 @@ def desk_samples(config: NodeConfig) -> Samples:
     if config.data == "synthetic":
         return _made_up(config)
     own = _cleaned(read_desk(config.data), "own")
-    reference = (
-        own if config.reference is None else _cleaned(read_desk(config.reference), "reference")
-    )
+    reference = own
+    if config.reference is not None:
+        reference = _cleaned(read_desk(config.reference), "reference")
+        own = at_public_snapshots(own, reference)
     panel = build_panel(reference)
     return Samples.join(build_samples(own, panel), anchor_samples(panel))
 
@@ -48,6 +56,32 @@ def training_days(chain: pl.DataFrame, split: Split) -> pl.DataFrame:
     time = pl.col("timestamp")
     in_stress = (time >= split.stress_start) & (time < split.stress_end)
     return chain.filter((time < split.train_end) & ~in_stress)
+
+
+def at_public_snapshots(own: pl.DataFrame, public: pl.DataFrame) -> pl.DataFrame:
+    """Own quotes, dated to the latest public snapshot before them, whose panel they are priced by.
+
+    A quote without one inside `PANEL_AGE` is left out; of several quotes of one option by the same
+    snapshot the latest is kept.
+
+    Raises: DataError if no quote is left.
+    """
+    snapshots = public.select(snapshot="timestamp").unique().sort("snapshot")
+    dated = (
+        own.sort("timestamp", maintain_order=True)
+        .join_asof(snapshots, left_on="timestamp", right_on="snapshot", tolerance=PANEL_AGE)
+        .drop_nulls("snapshot")
+        .with_columns(timestamp="snapshot")
+        .drop("snapshot")
+        .unique(OPTION, keep="last", maintain_order=True)
+    )
+    log.info("quotes_dated", kept=dated.height, without_panel_or_repeated=own.height - dated.height)
+    if dated.is_empty():
+        raise DataError(
+            f"own quotes at most {PANEL_AGE} after a public snapshot are wanted, found none of "
+            f"{own.height} after any of {snapshots.height}: collect public quotes of the same days"
+        )
+    return dated
 
 
 def _cleaned(quotes: pl.DataFrame, which: str) -> pl.DataFrame:

@@ -12,7 +12,7 @@ from node.config import NodeConfig
 from node.desks import write_desk
 from node.features import Samples, anchor_samples, build_samples, split_for
 from node.panel import build_panel
-from node.private_data import desk_samples
+from node.private_data import at_public_snapshots, desk_samples
 from node.quotes import QUOTES
 from node.synthetic import market
 from protocol.errors import DataError
@@ -123,9 +123,41 @@ def test_empty_folder_is_refused(tmp_path):
         desk_samples(config(data=tmp_path))
 
 
+def test_own_quotes_are_dated_to_the_public_snapshot_before_them(own, public, tmp_path):
+    quotes = pl.read_parquet(own / "quotes.parquet")
+    write_desk(tmp_path, quotes.with_columns(pl.col("timestamp") + pl.duration(minutes=20)))
+
+    found = desk_samples(config(data=tmp_path, reference=public))
+
+    exact = desk_samples(config(data=own, reference=public))
+    assert len(found) > 0.98 * len(exact)
+    assert set(found.snapshot.tolist()) == set(exact.snapshot.tolist())
+
+
+def test_quotes_an_hour_after_the_last_public_snapshot_have_no_panel(chain):
+    quotes = clean(chain).quotes
+    late = quotes.with_columns(pl.col("timestamp") + pl.duration(minutes=61))
+
+    with pytest.raises(DataError, match="found none of"):
+        at_public_snapshots(late, quotes)
+
+
+def test_later_of_two_quotes_by_one_snapshot_is_kept(chain):
+    quotes = clean(chain).quotes
+    early = quotes.with_columns(pl.col("timestamp") + pl.duration(minutes=1))
+    late = quotes.with_columns(
+        pl.col("timestamp") + pl.duration(minutes=5), mark_iv=pl.col("mark_iv") + 1.0
+    )
+
+    dated = at_public_snapshots(pl.concat([late, early]), quotes)
+
+    assert dated.height == quotes.height
+    assert dated["mark_iv"].min() > 1.0
+
+
 def test_panel_of_other_days_is_refused(own, tmp_path):
     late = market(SEED, days=1).with_columns(pl.col("timestamp", "expiry") + pl.duration(days=4000))
     write_desk(tmp_path, late.select(list(QUOTES)))
 
-    with pytest.raises(DataError, match="without a snapshot in common"):
+    with pytest.raises(DataError, match="found none of"):
         desk_samples(config(data=own, reference=tmp_path))
