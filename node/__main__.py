@@ -9,6 +9,7 @@ main = service_command(
     "Take part in a task: train, commit, reveal, and verify every published model.",
     NodeConfig,
     assemble,
+    switches={"watch": "Take no seat and train nothing: only verify and challenge."},
 )
 
 if __name__ == "__main__":

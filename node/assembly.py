@@ -20,6 +20,7 @@ from protocol.chain.transactor import Transactor
 from protocol.errors import ConfigError
 from protocol.http import Health, health_router
 from protocol.service import Outcome
+from protocol.task import TaskParams
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,11 @@ class Assembled:
                 "Latest round dealt with",
                 lambda: participant.memory.verified_round,
             ),
-            ("mismatch", "1 if a result was refused", lambda: bool(participant.memory.mismatch)),
+            (
+                "mismatch",
+                "1 if a result was refused",
+                lambda: participant.memory.mismatch is not None,
+            ),
             (
                 "unverified_rounds",
                 "Rounds taken over by root only",
@@ -75,15 +80,12 @@ def assemble(config: NodeConfig) -> Assembled:
     limit_bytes = largest_blob_bytes(params.dimension)
     state = config.state_dir
     public = DirectoryStore(state / "blobs", limit_bytes=limit_bytes)
-    training = TrainingSettings(rounds=params.rounds)
-    if config.local_steps is not None:
-        training = TrainingSettings(rounds=params.rounds, steps_per_round=config.local_steps)
     participant = Participant(
         chain=chain,
         transactor=Transactor(chain, account, Outbox(state / "outbox.sqlite")),
         account=account,
         task_id=task_id,
-        trainer=DeskTrainer(desk_samples(config), training, config.seed, config.device),
+        trainer=None if config.watch else _trainer(config, params),
         stores=Stores(
             private=DirectoryStore(state / "private", limit_bytes=limit_bytes),
             public=public,
@@ -99,8 +101,17 @@ def assemble(config: NodeConfig) -> Assembled:
         memory_file=MemoryFile(state / "memory.npz"),
         wants_seat=config.join,
         drives=config.open_rounds,
+        challenges=config.challenge,
+        publishes=config.publish,
     )
     return Assembled(participant, public)
+
+
+def _trainer(config: NodeConfig, params: TaskParams) -> DeskTrainer:
+    training = TrainingSettings(rounds=params.rounds)
+    if config.local_steps is not None:
+        training = TrainingSettings(rounds=params.rounds, steps_per_round=config.local_steps)
+    return DeskTrainer(desk_samples(config), training, config.seed, config.device)
 
 
 def _task_of(config: NodeConfig, deployment: Deployment) -> bytes:

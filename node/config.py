@@ -14,7 +14,7 @@ class NodeConfig(ServiceSettings):
     """The deployment file that `scripts/deploy.py` wrote: chain id, contract address, task."""
     task_id: Hash | None = None
     """The task to take part in; may be left out where the deployment file names one."""
-    data: Literal["synthetic"] | PathBesideFile
+    data: Literal["synthetic"] | PathBesideFile | None = None
     """A folder with this desk's own quotes, or "synthetic" for its part of the made-up market."""
     reference: PathBesideFile | None = None
     """A folder with public quotes for the reference panel; the own quotes where left out."""
@@ -38,6 +38,18 @@ class NodeConfig(ServiceSettings):
     """Take a seat if this key has none; the stake is locked with it."""
     open_rounds: bool = False
     """Also open and settle rounds when that is due, once seated; anybody may."""
+    challenge: bool = True
+    """Prove a wrong published result wrong to the contract; half of its bond is the reward."""
+    publish: bool = False
+    """Also publish a round's result where the aggregator did not; locks the bond until final."""
+    watch: bool = False
+    """Take no seat and train nothing: only verify, and challenge and publish as told."""
+
+    @model_validator(mode="after")
+    def _trains_on_something(self) -> "NodeConfig":
+        if self.data is None and not self.watch:
+            raise ValueError("data is missing; only a node with watch = true needs none")
+        return self
 
     @model_validator(mode="after")
     def _desk_exists(self) -> "NodeConfig":

@@ -1,9 +1,9 @@
-"""What a participant does next: a pure function of the chain's facts and its own memory."""
+"""What a node does next: a pure function of the chain's facts and its own memory."""
 
 from dataclasses import dataclass
 
 from protocol import rounds
-from protocol.task import Phase, RoundState, Seat, TaskParams, TaskState
+from protocol.task import ZERO_ADDRESS, Phase, RoundState, Seat, TaskParams, TaskState
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,18 @@ class Facts:
     """The model root that verification of `verified_round` led to."""
     mismatch: str
     """Why a published result was refused; empty while all is well."""
+    provable: bool
+    """The refused result is the latest round's, and the contract can be shown that it is wrong."""
+    own_address: str
     wants_seat: bool
+    watches: bool
+    """This node trains nothing and needs no seat: it verifies and challenges."""
     drives: bool
     """This node also opens and settles rounds when they are due."""
+    challenges: bool
+    """This node proves wrong results wrong."""
+    publishes: bool
+    """This node publishes a result, with a bond, where the aggregator did not."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +59,16 @@ class Verify:
 
 
 @dataclass(frozen=True)
+class Challenge:
+    """Prove the latest round's published result wrong."""
+
+
+@dataclass(frozen=True)
+class Publish:
+    """Compute the latest round's result and publish it with the bond."""
+
+
+@dataclass(frozen=True)
 class Drive:
     """Call a permissionless function that moves the task on."""
 
@@ -64,7 +83,7 @@ class Wait:
     why: str
 
 
-Action = Join | Commit | Reveal | Verify | Drive | Wait
+Action = Join | Commit | Reveal | Verify | Challenge | Publish | Drive | Wait
 
 
 def decide(facts: Facts) -> Action:
@@ -73,18 +92,41 @@ def decide(facts: Facts) -> Action:
     phase = rounds.phase(facts.params, facts.round_state, facts.now)
     until = rounds.next_deadline(facts.params, facts.round_state, facts.now)
     if facts.mismatch:
-        return Wait(None, f"refusing to go on: {facts.mismatch}")
+        return _contest(facts, phase)
+    if facts.watches:
+        return _after_reveal(facts, phase, until)
     if facts.seat.active_from == 0:
         return _without_seat(facts, until)
     if phase is Phase.COMMIT:
         return _in_commit(facts, latest, until)
     if phase is Phase.REVEAL:
         return _in_reveal(facts, latest, until)
+    return _after_reveal(facts, phase, until)
+
+
+def _contest(facts: Facts, phase: Phase) -> Action:
+    if phase is Phase.CHALLENGE and facts.provable and facts.challenges:
+        return Challenge()
+    return Wait(None, f"refusing to go on: {facts.mismatch}")
+
+
+def _after_reveal(facts: Facts, phase: Phase, until: int | None) -> Action:
+    if phase is Phase.AGGREGATE and facts.publishes:
+        return _in_aggregate(facts)
     if phase in (Phase.CHALLENGE, Phase.FINAL) and not _is_verified(facts):
         return Verify()
     if phase in (Phase.NONE, Phase.FINAL, Phase.VOID):
         return _between_rounds(facts, phase)
-    return Wait(until, f"round {latest} is in {phase.name}")
+    return Wait(until, f"round {facts.task.round} is in {phase.name}")
+
+
+def _in_aggregate(facts: Facts) -> Action:
+    first = facts.params.aggregator
+    head_start = rounds.deadlines(facts.params, facts.round_state).aggregator
+    others = {ZERO_ADDRESS, facts.own_address.lower()}
+    if first.lower() not in others and facts.now < head_start:
+        return Wait(head_start, f"{first} may publish round {facts.task.round} first")
+    return Publish()
 
 
 def _is_verified(facts: Facts) -> bool:

@@ -6,7 +6,7 @@ Losing it costs nothing but work: the salt comes from the key, the model from th
 import json
 import os
 import zipfile
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from protocol.errors import ConfigError
 
-VERSION = 1
+VERSION = 2
 Floats = NDArray[np.float64]
 
 
@@ -33,6 +33,18 @@ class Pending:
 
 
 @dataclass(frozen=True)
+class Mismatch:
+    """A published result that was refused."""
+
+    round: int
+    publication: str
+    """Which publication of that round it was; a challenge makes room for another."""
+    why: str
+    provable: bool
+    """The revealed updates have a result, so the contract can be shown that this is not it."""
+
+
+@dataclass(frozen=True)
 class Memory:
     """Facts that the chain cannot give back."""
 
@@ -43,8 +55,8 @@ class Memory:
     """The model this node trusts: it recomputed it, or took it by root when it first started."""
     unverified_rounds: tuple[int, ...] = ()
     """Final rounds taken over by root because their updates could no longer be fetched."""
-    mismatch: str = ""
-    """Why a published result was refused; empty while all is well."""
+    mismatch: Mismatch | None = None
+    """None while all is well."""
     pending: Pending | None = field(default=None)
 
 
@@ -89,7 +101,7 @@ class MemoryFile:
             "verified_round": memory.verified_round,
             "verified_model_root": memory.verified_model_root.hex(),
             "unverified_rounds": memory.unverified_rounds,
-            "mismatch": memory.mismatch,
+            "mismatch": None if memory.mismatch is None else asdict(memory.mismatch),
             "pending": None if pending is None else _pending_facts(pending),
         }
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -112,7 +124,7 @@ def _memory(facts: dict[str, Any], residual: Floats, pending_residual: Floats) -
         verified_round=facts["verified_round"],
         verified_model_root=bytes.fromhex(facts["verified_model_root"]),
         unverified_rounds=tuple(facts["unverified_rounds"]),
-        mismatch=facts["mismatch"],
+        mismatch=None if facts["mismatch"] is None else Mismatch(**facts["mismatch"]),
     )
     if facts["pending"] is None:
         return memory

@@ -16,7 +16,7 @@ from node.desks import partition, read_desk
 from node.features import Samples, Split, anchor_samples, build_samples, split_for
 from node.panel import build_panel
 from node.synthetic import market
-from protocol.errors import DataError
+from protocol.errors import ConfigError, DataError
 
 PANEL_AGE = timedelta(hours=1)
 """How old the public snapshot may be that a private quote is priced by."""
@@ -32,6 +32,8 @@ def desk_samples(config: NodeConfig) -> Samples:
     """
     if config.data == "synthetic":
         return _made_up(config)
+    if config.data is None:
+        raise ConfigError("data is missing: a node that trains needs quotes")
     own = _cleaned(read_desk(config.data), "own")
     reference = own
     if config.reference is not None:

@@ -1,6 +1,7 @@
-"""One tick of a participant: pin a block, read, decide, act at most once; safe to repeat.
+"""One tick of a node: pin a block, read, decide, act at most once; safe to repeat.
 
-A published result is adopted only after recomputing it bit for bit from the revealed updates.
+A published result is adopted only after recomputing it bit for bit from the revealed updates; a
+wrong one is proven wrong to the contract while that can be done.
 """
 
 import math
@@ -12,18 +13,38 @@ import structlog
 from eth_account.signers.local import LocalAccount
 from numpy.typing import NDArray
 
-from node.decide import Action, Commit, Drive, Facts, Join, Reveal, Verify, Wait, decide
-from node.memory import Memory, MemoryFile, Pending
+from node.decide import (
+    Action,
+    Challenge,
+    Commit,
+    Drive,
+    Facts,
+    Join,
+    Publish,
+    Reveal,
+    Verify,
+    Wait,
+    decide,
+)
+from node.memory import Memory, MemoryFile, Mismatch, Pending
 from node.update import make_update
 from protocol import keys, rounds
 from protocol.blobs import BlobStore, FirstOf
 from protocol.chain.gateway import Chain, Snapshot
 from protocol.chain.transactor import Transactor
+from protocol.challenge import Case
 from protocol.commitment import update_commitment
 from protocol.encoding import decode_model, encode_model, encode_update
-from protocol.errors import BlobError, ConfigError, RangeError, RuleError, VerificationFailed
+from protocol.errors import (
+    BlobError,
+    ConfigError,
+    RangeError,
+    Reverted,
+    RuleError,
+    VerificationFailed,
+)
 from protocol.numbers import to_float
-from protocol.recompute import check_published, recompute_round
+from protocol.recompute import check_published, combine, fetch_updates, recompute_round
 from protocol.service import Outcome
 from protocol.sumtree import SumTree
 from protocol.task import Phase, RoundState, TaskParams, TaskState
@@ -54,7 +75,7 @@ class Stores:
 
 
 class Participant:
-    """A seat in one task, kept by one key."""
+    """A seat in one task, kept by one key; without a trainer, a watcher that needs no seat."""
 
     def __init__(
         self,
@@ -63,18 +84,20 @@ class Participant:
         transactor: Transactor,
         account: LocalAccount,
         task_id: bytes,
-        trainer: Trainer,
+        trainer: Trainer | None,
         stores: Stores,
         memory_file: MemoryFile,
         wants_seat: bool = True,
         drives: bool = False,
+        challenges: bool = True,
+        publishes: bool = False,
     ) -> None:
         self.chain = chain
         self.account = account
         self.task_id = task_id
         self.memory_file = memory_file
         self.params: TaskParams = chain.at(chain.head()).task_params(task_id)
-        if trainer.spec_hash != self.params.model_spec_hash:
+        if trainer is not None and trainer.spec_hash != self.params.model_spec_hash:
             raise ConfigError(
                 f"the task trains the model 0x{self.params.model_spec_hash.hex()}, this node "
                 f"0x{trainer.spec_hash.hex()}: configure the task's model"
@@ -86,6 +109,8 @@ class Participant:
         self._everywhere = FirstOf([stores.public, stores.peers])
         self._wants_seat = wants_seat
         self._drives = drives
+        self._challenges = challenges
+        self._publishes = publishes
 
     def tick(self) -> Outcome:
         """Do the one next thing, if any.
@@ -106,6 +131,7 @@ class Participant:
         if not self.memory.verified_model_root:
             self._start_from(snapshot, task, state)
         seat = snapshot.seat(self.task_id, self.account.address)
+        mismatch = self._standing_mismatch(snapshot)
         pending = self.memory.pending
         committed = (
             pending is not None
@@ -121,10 +147,26 @@ class Participant:
             committed=committed,
             verified_round=self.memory.verified_round,
             verified_model_root=self.memory.verified_model_root,
-            mismatch=self.memory.mismatch,
+            mismatch="" if mismatch is None else f"round {mismatch.round}: {mismatch.why}",
+            provable=mismatch is not None and mismatch.provable and mismatch.round == task.round,
+            own_address=self.account.address,
             wants_seat=self._wants_seat,
+            watches=self._trainer is None,
             drives=self._drives,
+            challenges=self._challenges,
+            publishes=self._publishes,
         )
+
+    def _standing_mismatch(self, snapshot: Snapshot) -> Mismatch | None:
+        """What was refused and still stands on the chain; a challenge makes room for another."""
+        mismatch = self.memory.mismatch
+        if mismatch is None:
+            return None
+        state = snapshot.round_state(self.task_id, mismatch.round)
+        if rounds.publication(state) != mismatch.publication:
+            log.info("refused result is gone", round=mismatch.round)
+            self._remember(replace(self.memory, mismatch=None))
+        return self.memory.mismatch
 
     def _start_from(self, snapshot: Snapshot, task: TaskState, state: RoundState) -> None:
         # A participant that is new to a running task takes the model it starts from by its root;
@@ -151,6 +193,10 @@ class Participant:
                 self._reveal(latest)
             case Verify():
                 self._catch_up(snapshot, latest)
+            case Challenge():
+                self._challenge(snapshot, latest, facts.round_state)
+            case Publish():
+                self._publish(snapshot, latest, facts.round_state)
             case Drive(function):
                 self._send(function, (self.task_id,), f"{latest}:{function}")
 
@@ -171,6 +217,8 @@ class Participant:
         )
 
     def _train(self, snapshot: Snapshot, latest: int) -> Pending:
+        if self._trainer is None:
+            raise AssertionError("decide() lets no watcher commit")
         self._settle_residual(snapshot)
         root = self.memory.verified_model_root
         base = self._model(root)
@@ -275,6 +323,7 @@ class Participant:
             return
         base_root = snapshot.base_model_root(self.task_id, number)
         revealed = snapshot.revealed(self.task_id, number)
+        combined = None
         try:
             base = self._model(base_root)
             combined = recompute_round(self.params, base, revealed, self._everywhere)
@@ -286,15 +335,61 @@ class Participant:
             self._adopt(number, state, (*self.memory.unverified_rounds, number))
             return
         except (VerificationFailed, RuleError, RangeError) as failure:
-            # Where the revealed updates have no result at all, no published one can be right.
+            # Where the revealed updates have no result at all, no published one can be right; the
+            # contract can be shown that only of a model that leaves int32.
+            provable = combined is not None or isinstance(failure, RangeError)
             log.critical("published result is wrong", round=number, reason=str(failure))
-            self._remember(replace(self.memory, mismatch=f"round {number}: {failure}"))
+            mismatch = Mismatch(number, rounds.publication(state), str(failure), provable=provable)
+            self._remember(replace(self.memory, mismatch=mismatch))
             return
         self._stores.public.put(
             encode_model(combined.model, self.params.shift), chunk_length=self.params.chunk_length
         )
         self._adopt(number, state, self.memory.unverified_rounds)
         log.info("round verified", round=number, model_root="0x" + state.model_root.hex())
+
+    # ---------------------------------------------------------------------- challenge and publish
+
+    def _challenge(self, snapshot: Snapshot, number: int, state: RoundState) -> None:
+        revealed = snapshot.revealed(self.task_id, number)
+        base, updates = self._inputs(snapshot, number)
+        case = Case(self.params, self.task_id, number, state, revealed, base, updates)
+        try:
+            challenge = case.challenge(self._everywhere)
+        except (BlobError, VerificationFailed) as failure:
+            log.critical("wrong result cannot be proven", round=number, reason=str(failure))
+            raise
+        if challenge is None:
+            raise AssertionError(f"round {number} was refused, but nothing is wrong with it")
+        purpose = f"{number}:challenge:{rounds.publication(state)}"
+        self._send_in_time(challenge.function, challenge.args, purpose)
+
+    def _publish(self, snapshot: Snapshot, number: int, state: RoundState) -> None:
+        base, updates = self._inputs(snapshot, number)
+        combined = combine(self.params, base, updates)
+        shift, chunk_length = self.params.shift, self.params.chunk_length
+        # Invariant: the blobs can be fetched before the chain names them.
+        for content in (
+            encode_update(combined.aggregate, shift),
+            encode_model(combined.model, shift),
+        ):
+            self._stores.public.put(content, chunk_length=chunk_length)
+        roots = (combined.aggregate_root, combined.model_root)
+        purpose = f"{number}:publish:{state.restarted_at}"
+        self._send_in_time(
+            "publish",
+            (self.task_id, number, *roots, state.updates_hash),
+            purpose,
+            self.params.bond_wei,
+        )
+
+    def _inputs(
+        self, snapshot: Snapshot, number: int
+    ) -> tuple[NDArray[np.int32], NDArray[np.int16]]:
+        """A round's base model and revealed updates. Shape: [d], [n, d]"""
+        base = self._model(snapshot.base_model_root(self.task_id, number))
+        revealed = snapshot.revealed(self.task_id, number)
+        return base, fetch_updates(self.params, revealed, self._everywhere)
 
     def _adopt(self, number: int, state: RoundState, unverified: tuple[int, ...]) -> None:
         self._remember(
@@ -321,6 +416,17 @@ class Participant:
             function, args, value_wei=wei, purpose=f"{self.task_id.hex()}:{purpose}"
         )
         log.info("sent", function=function, purpose=purpose)
+
+    def _send_in_time(
+        self, function: str, args: tuple[object, ...], purpose: str, wei: int = 0
+    ) -> None:
+        """Sends what anybody may do, unless somebody else was quicker."""
+        try:
+            self._send(function, args, purpose, wei)
+        except Reverted as refused:
+            if refused.error != "WrongPhase":
+                raise
+            log.info("came too late", function=function, reason=str(refused))
 
     def _remember(self, memory: Memory) -> None:
         self.memory_file.save(memory)

@@ -65,6 +65,7 @@ class Board:
             phase=round_reading.phase.name.lower(),
             opened_at=state.opened_at,
             published_at=state.published_at or None,
+            restarted_at=state.restarted_at or None,
             deadlines=views.Deadlines(
                 selection=ends.selection,
                 commit=ends.commit,

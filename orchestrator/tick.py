@@ -19,6 +19,7 @@ from orchestrator.judge import Judge
 from orchestrator.metrics import Metrics, label
 from orchestrator.reading import RoundReading, TaskReader, TaskReading
 from orchestrator.task_blobs import TaskBlobs
+from protocol import rounds
 from protocol.blobs import BlobStore, DirectoryStore
 from protocol.chain.gateway import Chain
 from protocol.errors import (
@@ -77,7 +78,7 @@ class Orchestrator:
         self.board = board or Board(own, journal)
         self.metrics = metrics or Metrics()
         self._readers: dict[bytes, TaskReader] = {}
-        self._attempts: Counter[tuple[bytes, int]] = Counter()
+        self._attempts: Counter[tuple[bytes, int, str]] = Counter()
         self._reported: set[tuple[bytes, int, bytes]] = set()
         self._judge = Judge(evaluator, journal, self.metrics)
 
@@ -178,7 +179,8 @@ class Orchestrator:
             return Outcome(None, until, f"round {number} has no result: {error}")
         self._send(
             reading,
-            f"{number}:publish",
+            # A round that a challenge returned to Aggregate is published once more.
+            f"{number}:publish:{latest.state.restarted_at}",
             "publish",
             (number, combined.aggregate_root, combined.model_root, latest.state.updates_hash),
             value_wei=reading.params.bond_wei,
@@ -215,7 +217,7 @@ class Orchestrator:
             return
         if all(self._own.has(root) for root in roots):
             return
-        attempt = (reading.task_id, round_reading.number)
+        attempt = (reading.task_id, round_reading.number, rounds.publication(published))
         if self._attempts[attempt] >= _ATTEMPTS_TO_KEEP_A_RESULT:
             return
         self._attempts[attempt] += 1

@@ -87,6 +87,8 @@ class Round(View):
     phase: str
     opened_at: int
     published_at: int | None
+    restarted_at: int | None
+    """When the latest published result was refuted."""
     deadlines: Deadlines
     base_model_root: Hash
     aggregate_root: Hash | None

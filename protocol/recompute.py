@@ -68,10 +68,20 @@ def recompute_round(
         raise VerificationFailed(
             f"the base model must have {params.dimension} coordinates; found {base_model.shape}"
         )
+    return combine(params, base_model, fetch_updates(params, revealed, blobs))
+
+
+def fetch_updates(
+    params: TaskParams, revealed: Sequence[RevealedUpdate], blobs: BlobStore
+) -> Int16Array:
+    """The revealed updates, in order of reveal and checked against it. Shape: [n, d]
+
+    Raises: VerificationFailed and BlobError as `recompute_round`.
+    """
     updates = np.empty((len(revealed), params.dimension), dtype=np.int16)
     for row, reveal in zip(updates, revealed, strict=True):
         row[:] = _checked_update(params, reveal, blobs)
-    return combine(params, base_model, updates)
+    return updates
 
 
 def check_published(combined: Combined, round_state: RoundState) -> None:

@@ -18,13 +18,15 @@ def deadlines(params: TaskParams, round_state: RoundState) -> Deadlines:
     reveal = commit + params.reveal_seconds
     availability = reveal + params.availability_seconds
     published = round_state.published_at
+    # A refuted result makes room for another one: the whole window again, and no head start.
+    restarted = round_state.restarted_at
     return Deadlines(
         selection=selection,
         commit=commit,
         reveal=reveal,
         availability=availability,
-        aggregator=availability + params.aggregator_seconds,
-        aggregate=availability + params.aggregate_seconds,
+        aggregator=restarted or availability + params.aggregator_seconds,
+        aggregate=(restarted or availability) + params.aggregate_seconds,
         challenge=published + params.challenge_seconds if published else 0,
     )
 
@@ -72,3 +74,14 @@ def can_open(params: TaskParams, task_state: TaskState, round_state: RoundState,
         and now < params.closes_at
         and task_state.seats >= params.quorum
     )
+
+
+def publication(round_state: RoundState) -> str:
+    """A name for what is published now, unlike that of any other publication; empty if nothing is.
+
+    A round published again after a challenge differs in its time at least.
+    """
+    if not round_state.published_at:
+        return ""
+    roots = (round_state.aggregate_root + round_state.model_root).hex()
+    return f"{round_state.published_at}:{round_state.publisher}:{roots}"

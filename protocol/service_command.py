@@ -6,8 +6,9 @@ Exit codes: `protocol/exit_codes.py`.
 import dataclasses
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol, TypeVar
 
 import click
@@ -37,9 +38,17 @@ class Assembled(Protocol):
 
 
 def service_command(
-    name: str, text: str, settings: type[S], assemble: Callable[[S], Assembled]
+    name: str,
+    text: str,
+    settings: type[S],
+    assemble: Callable[[S], Assembled],
+    *,
+    switches: Mapping[str, str] = MappingProxyType({}),
 ) -> click.Command:
-    """The command that runs a service; `text` is its help."""
+    """The command that runs a service; `text` is its help.
+
+    `switches` name the settings that an option of the same name turns on, with its help.
+    """
 
     @click.command(help=text)
     @click.option(
@@ -51,9 +60,11 @@ def service_command(
     )
     @click.option("--once", is_flag=True, help="Do one tick, serve nothing, and end.")
     @click.option("--json", "as_json", is_flag=True, help="With --once: print its outcome as JSON.")
-    def main(*, config_file: Path, once: bool, as_json: bool) -> None:
+    def main(*, config_file: Path, once: bool, as_json: bool, **switched: bool) -> None:
         try:
-            config = settings.load(config_file)
+            config = settings.load(
+                config_file, **{name: True for name in switched if switched[name]}
+            )
             logs.configure(config.log_level, config.log_json)
             assembled = assemble(config)
             if once:
@@ -64,6 +75,8 @@ def service_command(
             click.echo(f"{type(error).__name__}: {error}", err=True)
             sys.exit(exit_code(error))
 
+    for switch, meaning in switches.items():
+        main.params.append(click.Option([f"--{switch}"], is_flag=True, help=meaning))
     return main
 
 

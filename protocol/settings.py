@@ -46,8 +46,8 @@ class Settings(BaseModel):
     )
 
     @classmethod
-    def load(cls, path: Path) -> Self:
-        """The settings in a TOML file.
+    def load(cls, path: Path, **overrides: object) -> Self:
+        """The settings in a TOML file; `overrides` count instead of what it says.
 
         Raises: ConfigError naming the file and every faulty key, without the offending values: one
         of them may be a secret.
@@ -59,7 +59,7 @@ class Settings(BaseModel):
         except tomllib.TOMLDecodeError as error:
             raise ConfigError(f"{path}: is not TOML: {error}") from error
         try:
-            return cls.model_validate(values, context={"folder": path.resolve().parent})
+            return cls.model_validate(values | overrides, context={"folder": path.resolve().parent})
         except ValidationError as error:
             problems = [
                 f"{path}: {'.'.join(map(str, problem['loc'])) or 'settings'}: {problem['msg']}"

@@ -49,6 +49,13 @@ class Rule(IntEnum):
         return 0 if self is Rule.MEAN else (count - 1) // 2
 
 
+class Fault(IntEnum):
+    """Which part of a published result was proven wrong."""
+
+    AGGREGATE = 0
+    MODEL = 1
+
+
 class Privacy(IntEnum):
     """What participants hide from each other."""
 
@@ -217,7 +224,9 @@ class RoundState:
     opened_at: int = 0
     """Zero: no such round."""
     published_at: int = 0
-    """Zero: nothing published."""
+    """Zero: nothing published, or what was published has been refuted."""
+    restarted_at: int = 0
+    """When the latest published result was refuted; zero: none was."""
     revealed: int = 0
     """Number of revealed updates."""
     settled: bool = False
@@ -228,7 +237,7 @@ class RoundState:
     model_root: bytes = ZERO_HASH
     publisher: str = ZERO_ADDRESS
     bond_wei: int = 0
-    """Locked by the publisher until settled."""
+    """Locked by the publisher until settled or refuted."""
 
 
 @dataclass(frozen=True)
@@ -257,7 +266,7 @@ class Deadlines:
     reveal: int = 0
     availability: int = 0
     aggregator: int = 0
-    """End of the aggregator's head start."""
+    """End of the aggregator's head start; once refuted, the time of that, for it is over."""
     aggregate: int = 0
     challenge: int = 0
     """Zero until something is published."""

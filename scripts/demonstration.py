@@ -152,7 +152,8 @@ def main(
     out.print(_comparison_table(result["rmse_vol_points"]))
     out.print(f"{result['rounds_final']} of {options.rounds} rounds are final; each model was")
     out.print(f"recomputed bit for bit by {result['verified_by']} participants.")
-    out.print(f"Everybody left and withdrew; the contract holds {result['left_wei']} wei.")
+    burned = f", {result['burned_wei']} of them burned" if result["burned_wei"] else ""
+    out.print(f"Everybody left and withdrew; the contract holds {result['left_wei']} wei{burned}.")
     out.print(f"Report: {options.report}", soft_wrap=True)
 
 
@@ -201,6 +202,7 @@ def demonstrate(options: Options, console: Console) -> dict[str, Any]:
         "rounds_final": sum(record["phase"] == "final" for record in records),
         "verified_by": summary.verified_by,
         "left_wei": summary.left_wei,
+        "burned_wei": summary.burned_wei,
         "rmse_vol_points": comparison.rmse_vol_points(),
         "metrics": comparison.as_dict(),
         **pictures,

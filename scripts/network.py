@@ -57,7 +57,9 @@ class Summary:
     verified_by: int
     """Participants that recomputed every final model."""
     left_wei: int
-    """Money in the contract after everybody withdrew."""
+    """Money in the contract after everybody withdrew, the burned part included."""
+    burned_wei: int
+    """What refuted publishers lost to nobody; nobody can withdraw it."""
 
 
 class EmbeddedNetwork:
@@ -145,7 +147,8 @@ class EmbeddedNetwork:
         while self._tick_all():
             pass
         verified = sum(
-            not (participant.memory.mismatch or participant.memory.unverified_rounds)
+            participant.memory.mismatch is None
+            and not participant.memory.unverified_rounds
             and participant.memory.verified_round == self.params.rounds
             for participant in self.participants
         )
@@ -155,7 +158,8 @@ class EmbeddedNetwork:
         for account in self.embedded.accounts:
             if self.chain.at(self.chain.head()).credit(account.address):
                 self._send(account, "withdraw", (account.address,))
-        return Summary(verified, self._balance())
+        burned_wei = self.chain.at(self.chain.head()).burned_wei()
+        return Summary(verified, self._balance(), burned_wei)
 
     def _participant(
         self,

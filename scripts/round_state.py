@@ -77,7 +77,7 @@ def what_is_next(
                 return f"{params.aggregator} publishes; from {when(head_start)} anybody may"
             return "anybody with the bond publishes; if nobody does the round is void"
         case Phase.CHALLENGE:
-            return "the published result can be checked; then it is final"
+            return "anybody may prove the published result wrong; then it is final"
         case _ if rounds.can_open(params, task, state, now):
             return "anybody opens the next round"
         case _ if task.closed:

@@ -7,6 +7,8 @@ from eth_hash.auto import keccak
 from pydantic import Field
 
 from node import smile
+from protocol.challenge import LARGEST_TRANSACTION_BYTES, largest_challenge_bytes
+from protocol.errors import ConfigError
 from protocol.settings import Settings
 from protocol.sumtree import SumTree
 from protocol.task import Privacy, Rule, TaskParams
@@ -75,7 +77,8 @@ class TaskConfig(Settings):
 
         Without a `salt` it is the settings' hash, by which a sponsor finds its task again.
 
-        Raises: ConfigError where the contract would refuse them.
+        Raises: ConfigError where the contract would refuse them, or no challenge would fit into a
+        transaction.
         """
         spec = smile.spec()
         genesis = smile.genesis(self.model_seed, self.shift)
@@ -109,6 +112,13 @@ class TaskConfig(Settings):
             salt=keccak(self.model_dump_json().encode()) if salt is None else salt,
         )
         params.check(now)
+        size_bytes = largest_challenge_bytes(params)
+        if size_bytes > LARGEST_TRANSACTION_BYTES:
+            raise ConfigError(
+                f"chunk_length {self.chunk_length} is too large for a cohort of {self.cohort}: a "
+                f"challenge may take {LARGEST_TRANSACTION_BYTES} bytes, this task's would take "
+                f"{size_bytes}, so no wrong result could be refuted"
+            )
         return params
 
 

@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {SafeTransferLib} from "solady/utils/SafeTransferLib.sol";
 
 import {IVolquorum} from "./interfaces/IVolquorum.sol";
+import {ChallengeLib} from "./libraries/ChallengeLib.sol";
 import {CommitmentLib} from "./libraries/CommitmentLib.sol";
 import {ParamsLib} from "./libraries/ParamsLib.sol";
 import {PhaseLib} from "./libraries/PhaseLib.sol";
@@ -13,8 +14,9 @@ import {Task, TaskLib} from "./libraries/TaskLib.sol";
 
 /// @title Volquorum
 /// @notice The round machine; what each call promises is written on `IVolquorum`.
-/// @dev The storage layout is `TaskLib`'s, the clock `PhaseLib`'s, the hashes `CommitmentLib`'s and `SumTree`'s. Money
-/// moves into credits only; `withdraw` alone calls out, after its effects.
+/// @dev The storage layout is `TaskLib`'s, the clock `PhaseLib`'s, the hashes `CommitmentLib`'s and `SumTree`'s, the
+/// judgement of a challenge `ChallengeLib`'s. Money moves into credits only; `withdraw` alone calls out, after its
+/// effects.
 contract Volquorum is IVolquorum {
     using ParamsLib for TaskParams;
     using PhaseLib for Task;
@@ -26,6 +28,9 @@ contract Volquorum is IVolquorum {
 
     /// @inheritdoc IVolquorum
     mapping(address account => uint256 amountWei) public creditOf;
+
+    /// @inheritdoc IVolquorum
+    uint256 public burnedWei;
 
     // --------------------------------------------------------------------------------------------------- tasks
 
@@ -102,7 +107,7 @@ contract Volquorum is IVolquorum {
 
         task.round = ++round;
         RoundState storage facts = task.roundOf[round];
-        facts.openedAt = uint64(block.timestamp);
+        facts.openedAt = uint48(block.timestamp);
         facts.updatesHash = CommitmentLib.updatesStart(taskId, round);
         emit RoundOpened(taskId, round, task.modelRoot);
     }
@@ -155,12 +160,36 @@ contract Volquorum is IVolquorum {
         uint96 bondWei = task.bondWei;
         _takeExactly(bondWei);
 
-        facts.publishedAt = uint64(block.timestamp);
+        facts.publishedAt = uint48(block.timestamp);
         facts.aggregateRoot = aggregateRoot;
         facts.modelRoot = modelRoot;
         facts.publisher = msg.sender;
         facts.bondWei = bondWei;
         emit AggregatePublished(taskId, round, msg.sender, aggregateRoot, modelRoot, updatesHash);
+    }
+
+    /// @inheritdoc IVolquorum
+    function challengeAggregate(
+        bytes32 taskId,
+        uint32 round,
+        Update[] calldata updates,
+        uint32 chunk,
+        bytes calldata openings
+    ) external {
+        (Task storage task, RoundState storage facts) = _inPhase(taskId, round, Phase.Challenge);
+        bytes32 given = CommitmentLib.updatesHash(taskId, round, updates);
+        if (given != facts.updatesHash) revert UpdatesMismatch(taskId, round, given, facts.updatesHash);
+        if (ChallengeLib.aggregateHolds(task, facts.aggregateRoot, updates, chunk, openings)) {
+            revert NoFraud(taskId, round, chunk);
+        }
+        _refute(taskId, round, facts, Fault.Aggregate, chunk);
+    }
+
+    /// @inheritdoc IVolquorum
+    function challengeModel(bytes32 taskId, uint32 round, uint32 chunk, bytes calldata openings) external {
+        (Task storage task, RoundState storage facts) = _inPhase(taskId, round, Phase.Challenge);
+        if (ChallengeLib.modelHolds(task, facts, chunk, openings)) revert NoFraud(taskId, round, chunk);
+        _refute(taskId, round, facts, Fault.Model, chunk);
     }
 
     /// @inheritdoc IVolquorum
@@ -316,6 +345,23 @@ contract Volquorum is IVolquorum {
     }
 
     // ---------------------------------------------------------------------------------------------- settlement
+
+    /// @dev Unpublishes the result of a round in its challenge phase. Invariant: what the round held of a bond is split
+    /// between `burnedWei` and the challenger's credit to the last wei.
+    function _refute(bytes32 taskId, uint32 round, RoundState storage facts, Fault fault, uint32 chunk) private {
+        address publisher = facts.publisher;
+        uint256 awardWei = facts.bondWei / 2;
+        uint256 lostWei = facts.bondWei - awardWei;
+        facts.publishedAt = 0;
+        facts.restartedAt = uint48(block.timestamp);
+        facts.aggregateRoot = 0;
+        facts.modelRoot = 0;
+        facts.publisher = address(0);
+        facts.bondWei = 0;
+        burnedWei += lostWei;
+        creditOf[msg.sender] += awardWei;
+        emit ResultRefuted(taskId, round, publisher, msg.sender, fault, chunk, awardWei, lostWei);
+    }
 
     function _settleAs(bytes32 taskId, Phase required) private {
         Task storage task = _task(taskId);

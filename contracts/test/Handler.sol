@@ -8,10 +8,14 @@ import {StdUtils} from "forge-std/StdUtils.sol";
 import {Volquorum} from "../src/Volquorum.sol";
 import {IVolquorum} from "../src/interfaces/IVolquorum.sol";
 import {PhaseLib} from "../src/libraries/PhaseLib.sol";
+import {RuleLib} from "../src/libraries/RuleLib.sol";
 import {SumTree} from "../src/libraries/SumTree.sol";
+import {PlainRules} from "./PlainRules.sol";
+import {PlainTree} from "./PlainTree.sol";
 
-/// @notice Several tasks and a few accounts in every role, called in any order at any time.
-/// @dev Calls may be refused; what an invariant says must hold after refused calls too.
+/// @notice Several tasks and a few accounts in every role, called in any order at any time. Publishers may lie.
+/// @dev Calls may be refused; what an invariant says must hold after refused calls too. A vector is one chunk of sixteen
+/// coordinates, so a chunk is its whole opening.
 contract Handler is CommonBase, StdAssertions, StdUtils {
     using PhaseLib for IVolquorum.Phase;
 
@@ -23,11 +27,15 @@ contract Handler is CommonBase, StdAssertions, StdUtils {
     address[] public accounts;
     mapping(string call => uint256 count) public done;
     uint256 public ended;
+    uint256 public burnedWei;
 
     mapping(bytes32 taskId => uint256 rewardWei) private rewardOf;
     // What each account was worth when that was last noted.
     uint256[] private known;
-    // Per round: the furthest phase seen.
+    // Per round: the revealed updates and their chunks, and the vectors behind published roots.
+    mapping(bytes32 taskId => mapping(uint32 round => IVolquorum.Update[])) private revealedIn;
+    mapping(bytes32 updateRoot => bytes chunk) private chunkOf;
+    // Per round: the furthest phase seen since the latest proof.
     mapping(bytes32 taskId => mapping(uint32 round => IVolquorum.Phase)) private furthest;
 
     constructor(Volquorum volquorum) {
@@ -52,8 +60,8 @@ contract Handler is CommonBase, StdAssertions, StdUtils {
         if (tasks.length == MAX_TASKS) return;
         IVolquorum.TaskParams memory params;
         params.modelSpecHash = "spec";
-        params.genesisModelRoot = "genesis";
-        params.dimension = 100;
+        params.genesisModelRoot = rootOf(new bytes(64), 4);
+        params.dimension = 16;
         params.chunkLength = 16;
         params.rule = IVolquorum.Rule.Median;
         params.cohort = uint8(draw(seed, "cohort", 1, 5));
@@ -105,8 +113,8 @@ contract Handler is CommonBase, StdAssertions, StdUtils {
         address committing = account(accountSeed);
         uint32 round = VOLQUORUM.taskState(taskId).round;
         if (round == 0 || VOLQUORUM.roundState(taskId, round).settled) return;
-        (bytes32 top, uint64 norm) = update(committing, kind);
-        bytes32 root = SumTree.root(100, norm, top);
+        bytes memory chunk = update(committing, kind);
+        (bytes32 root, uint64 norm) = (rootOf(chunk, 2), PlainTree.leaf(chunk, 2, 0).sum);
         bytes32 commitment = VOLQUORUM.commitmentOf(taskId, round, committing, root, norm, "salt");
         call("commit", committing, 0, abi.encodeCall(IVolquorum.commitUpdate, (taskId, round, commitment)));
     }
@@ -119,21 +127,64 @@ contract Handler is CommonBase, StdAssertions, StdUtils {
         bytes32 taskId = task(taskSeed);
         address revealing = account(accountSeed);
         uint32 round = VOLQUORUM.taskState(taskId).round;
-        (bytes32 top, uint64 norm) = update(revealing, kind);
-        call("reveal", revealing, 0, abi.encodeCall(IVolquorum.revealUpdate, (taskId, round, top, norm, "salt")));
+        bytes memory chunk = update(revealing, kind);
+        PlainTree.Node memory top = PlainTree.leaf(chunk, 2, 0);
+        bytes memory data = abi.encodeCall(IVolquorum.revealUpdate, (taskId, round, top.hash, top.sum, "salt"));
+        if (call("reveal", revealing, 0, data)) {
+            revealedIn[taskId][round].push(IVolquorum.Update(revealing, rootOf(chunk, 2), top.sum));
+        }
     }
 
-    function publish(uint256 taskSeed, uint256 accountSeed) public checked {
+    function publish(uint256 taskSeed, uint256 accountSeed, uint8 lie) public checked {
         checkWorths();
         bytes32 taskId = task(taskSeed);
         uint32 round = VOLQUORUM.taskState(taskId).round;
-        bytes32 updatesHash = VOLQUORUM.roundState(taskId, round).updatesHash;
-        bytes32 modelRoot = keccak256(abi.encode(taskId, round));
-        uint256 bondWei = VOLQUORUM.taskParams(taskId).bondWei;
-        bytes memory data = abi.encodeCall(IVolquorum.publish, (taskId, round, "aggregate", modelRoot, updatesHash));
-        bool published = call("publish", account(accountSeed), bondWei, data);
+        (bytes memory aggregate, bytes memory model) = result(taskId, round);
+        if (lie % 3 == 1) aggregate[lie % 32] ^= 0x01;
+        if (lie % 3 == 2) model[lie % 64] ^= 0x01;
+        bytes memory data = abi.encodeCall(
+            IVolquorum.publish,
+            (taskId, round, rootOf(aggregate, 2), rootOf(model, 4), VOLQUORUM.roundState(taskId, round).updatesHash)
+        );
+        bool published = call("publish", account(accountSeed), VOLQUORUM.taskParams(taskId).bondWei, data);
         // Without a challenge time the result is final at once, as if time had passed.
         if (published && VOLQUORUM.phase(taskId, round) == IVolquorum.Phase.Final) noteWorths();
+    }
+
+    function challengeAggregate(uint256 taskSeed, uint256 accountSeed) external checked {
+        bytes32 taskId = task(taskSeed);
+        uint32 round = VOLQUORUM.taskState(taskId).round;
+        IVolquorum.Update[] memory updates = revealedIn[taskId][round];
+        bytes memory openings;
+        for (uint256 index = 0; index < updates.length; ++index) {
+            openings = bytes.concat(openings, chunkOf[updates[index].updateRoot]);
+        }
+        IVolquorum.RoundState memory facts = VOLQUORUM.roundState(taskId, round);
+        openings = bytes.concat(openings, chunkOf[facts.aggregateRoot]);
+        (bytes memory aggregate,) = result(taskId, round);
+        challenge(
+            taskId,
+            account(accountSeed),
+            rootOf(aggregate, 2) != facts.aggregateRoot,
+            abi.encodeCall(IVolquorum.challengeAggregate, (taskId, round, updates, 0, openings))
+        );
+    }
+
+    function challengeModel(uint256 taskSeed, uint256 accountSeed) external checked {
+        bytes32 taskId = task(taskSeed);
+        uint32 round = VOLQUORUM.taskState(taskId).round;
+        IVolquorum.RoundState memory facts = VOLQUORUM.roundState(taskId, round);
+        bytes memory base = chunkOf[VOLQUORUM.taskState(taskId).modelRoot];
+        bytes memory aggregate = chunkOf[facts.aggregateRoot];
+        if (aggregate.length == 0) return;
+        challenge(
+            taskId,
+            account(accountSeed),
+            rootOf(sum(base, aggregate), 4) != facts.modelRoot,
+            abi.encodeCall(
+                IVolquorum.challengeModel, (taskId, round, 0, bytes.concat(base, aggregate, chunkOf[facts.modelRoot]))
+            )
+        );
     }
 
     function finalise(uint256 taskSeed, uint256 accountSeed) external checked {
@@ -180,7 +231,7 @@ contract Handler is CommonBase, StdAssertions, StdUtils {
         }
         if (steps <= ACCOUNTS) return;
         walkTo(ends.availability);
-        publish(taskSeed, 0);
+        publish(taskSeed, 0, uint8(steps));
         if (steps > 2 * ACCOUNTS) walkTo(ends.aggregate + 3);
     }
 
@@ -246,6 +297,25 @@ contract Handler is CommonBase, StdAssertions, StdUtils {
         if (success) ++done[name];
     }
 
+    /// @dev Invariant: a proof succeeds exactly if the result is wrong and can still be contested. It takes the
+    /// publisher's bond, gives half of it to the challenger, and alone sets a phase back, from Challenge to Aggregate.
+    function challenge(bytes32 taskId, address challenger, bool wrong, bytes memory data) private {
+        checkWorths();
+        uint32 round = VOLQUORUM.taskState(taskId).round;
+        IVolquorum.RoundState memory facts = VOLQUORUM.roundState(taskId, round);
+        bool contestable = VOLQUORUM.phase(taskId, round) == IVolquorum.Phase.Challenge;
+        bool proven = call(wrong ? "refute" : "accuse", challenger, 0, data);
+        assertEq(proven, contestable && wrong, "a proof of a wrong result, and of nothing else");
+        if (!proven) return;
+        assertEq(uint8(VOLQUORUM.phase(taskId, round)), uint8(IVolquorum.Phase.Aggregate), "the round goes on");
+        furthest[taskId][round] = IVolquorum.Phase.Aggregate;
+        burnedWei += facts.bondWei - facts.bondWei / 2;
+        for (uint256 index = 0; index < ACCOUNTS; ++index) {
+            if (accounts[index] == facts.publisher) known[index] -= facts.bondWei;
+            if (accounts[index] == challenger) known[index] += facts.bondWei / 2;
+        }
+    }
+
     function walkTo(uint256 time) private {
         check();
         if (time <= block.timestamp) return;
@@ -259,7 +329,7 @@ contract Handler is CommonBase, StdAssertions, StdUtils {
         watchPhases();
     }
 
-    /// @dev Invariant: no call changes what anybody is worth, the caller included; only time does.
+    /// @dev Invariant: no call but a proof changes what anybody is worth, the caller included; only time does.
     function checkWorths() private view {
         uint256[] memory worthWei = worths();
         for (uint256 index = 0; index < ACCOUNTS; ++index) {
@@ -271,7 +341,7 @@ contract Handler is CommonBase, StdAssertions, StdUtils {
         known = worths();
     }
 
-    /// @dev Invariant: a round's phase never goes backwards, and an end stays what it is.
+    /// @dev Invariant: a round's phase never goes backwards without a proof, and an end stays what it is.
     function watchPhases() private {
         for (uint256 index = 0; index < tasks.length; ++index) {
             bytes32 taskId = tasks[index];
@@ -288,10 +358,40 @@ contract Handler is CommonBase, StdAssertions, StdUtils {
     }
 
     /// @dev Kind 0 is an update of one's own, 1 one that everybody has, 2 one whose norm is too large.
-    function update(address owner, uint8 kind) private pure returns (bytes32 top, uint64 norm) {
+    function update(address owner, uint8 kind) private pure returns (bytes memory chunk) {
+        chunk = new bytes(32);
         kind %= 3;
-        top = kind == 1 ? bytes32("shared") : keccak256(abi.encode(owner));
-        norm = kind == 2 ? 1001 : 1000;
+        chunk[1] = kind == 1 ? bytes1(0x07) : bytes1(uint8(uint160(owner)) + 1);
+        if (kind == 2) chunk[3] = 0x20;
+    }
+
+    /// @dev The right result of a round, with the base model and the updates it has now.
+    function result(bytes32 taskId, uint32 round) private returns (bytes memory aggregate, bytes memory model) {
+        IVolquorum.Update[] memory updates = revealedIn[taskId][round];
+        aggregate = new bytes(32);
+        if (updates.length > 0) {
+            int256[][] memory values = new int256[][](updates.length);
+            for (uint256 index = 0; index < updates.length; ++index) {
+                values[index] = PlainRules.unpacked(chunkOf[updates[index].updateRoot], 2);
+            }
+            RuleLib.Terms memory terms = RuleLib.Terms(IVolquorum.Rule.Median, 0, 0);
+            aggregate = PlainRules.packed(PlainRules.aggregate(values, new uint64[](updates.length), terms), 2);
+        }
+        model = sum(chunkOf[VOLQUORUM.taskState(taskId).modelRoot], aggregate);
+    }
+
+    function sum(bytes memory base, bytes memory aggregate) private pure returns (bytes memory) {
+        int256[] memory total = PlainRules.unpacked(base, 4);
+        int256[] memory step = PlainRules.unpacked(aggregate, 2);
+        for (uint256 index = 0; index < total.length; ++index) {
+            total[index] += step[index];
+        }
+        return PlainRules.packed(total, 4);
+    }
+
+    function rootOf(bytes memory chunk, uint256 widthBytes) private returns (bytes32 root) {
+        root = PlainTree.rootOf(PlainTree.leaf(chunk, widthBytes, 0), SumTree.Shape(16, 16, widthBytes));
+        chunkOf[root] = chunk;
     }
 
     function task(uint256 seed) private view returns (bytes32) {

@@ -85,9 +85,23 @@ contract PhaseTest is Test {
         assertEq(task.deadlines(round).challenge, 1171);
     }
 
+    function testRefutedResultOpensTheAggregateWindowAnewForEverybody() public {
+        round.restartedAt = 1200;
+        assertPhase(1200, IVolquorum.Phase.Aggregate);
+        assertPhase(1249, IVolquorum.Phase.Aggregate);
+        assertPhase(1250, IVolquorum.Phase.Void);
+        assertEq(
+            abi.encode(task.deadlines(round)), abi.encode(IVolquorum.Deadlines(1010, 1030, 1060, 1100, 1200, 1250, 0))
+        );
+        round.publishedAt = 1249;
+        assertPhase(1249, IVolquorum.Phase.Challenge);
+        assertPhase(1309, IVolquorum.Phase.Final);
+        assertEq(task.deadlines(round).challenge, 1309);
+    }
+
     function testPhaseAgreesWithATableOfWindows(
         uint32[7] memory seconds_,
-        uint64 openedAt,
+        uint48 openedAt,
         uint8 revealed,
         uint256 seed
     ) public {
@@ -101,7 +115,7 @@ contract PhaseTest is Test {
         task.aggregateSeconds = seconds_[4];
         task.aggregatorSeconds = seconds_[5];
         task.challengeSeconds = seconds_[6];
-        round.openedAt = openedAt = uint64(bound(openedAt, 1, type(uint48).max));
+        round.openedAt = openedAt = uint48(bound(openedAt, 1, type(uint40).max));
         round.revealed = revealed;
 
         uint256[6] memory starts;
@@ -109,8 +123,14 @@ contract PhaseTest is Test {
         for (uint256 index = 0; index < 5; ++index) {
             starts[index + 1] = starts[index] + seconds_[index];
         }
+        uint256 aggregateFrom = starts[4];
+        if (seed % 3 == 1) {
+            aggregateFrom = bound(seed, starts[4], starts[5] + 365 days);
+            round.restartedAt = uint48(aggregateFrom);
+            starts[5] = aggregateFrom + seconds_[4];
+        }
         if (seed % 2 == 1 && seconds_[4] != 0) {
-            round.publishedAt = uint64(bound(seed, starts[4], starts[5] - 1));
+            round.publishedAt = uint48(bound(seed, aggregateFrom, starts[5] - 1));
         }
 
         // Each boundary from both sides, and any other time.

@@ -7,6 +7,17 @@ import {SumTree} from "../src/libraries/SumTree.sol";
 
 /// @notice Sum trees against the vectors that Python passes too, and against plain arithmetic.
 contract SumTreeTest is Test {
+    struct Node {
+        bytes32 hash;
+        uint64 sum;
+    }
+
+    struct Opening {
+        uint256 index;
+        bytes chunk;
+        Node[] siblings;
+    }
+
     // ----------------------------------------------------------------------------------------------------- vectors
 
     function testVectorsOfTrees() public view {
@@ -21,11 +32,11 @@ contract SumTreeTest is Test {
         assertGt(roots.length, 0, "no vectors");
         for (uint256 row = 0; row < roots.length; ++row) {
             SumTree.Shape memory shape = shapeOf(json, row);
-            SumTree.Node[] memory leaves = leavesOf(values[row], shape);
+            Node[] memory leaves = leavesOf(values[row], shape);
             assertEq(SumTree.depth(shape), depths[row], "depth");
             assertEq(abi.encodePacked(hashesOf(leaves)), leafHashes[row], "leaf hashes");
             assertEq(packedSums(leaves), leafSums[row], "leaf sums");
-            SumTree.Node memory top = topOf(leaves, depths[row]);
+            Node memory top = topOf(leaves, depths[row]);
             assertEq(top.hash, tops[row], "top");
             assertEq(top.sum, norms[row], "squared norm");
             assertEq(SumTree.root(shape.dimension, top.sum, top.hash), roots[row], "root");
@@ -69,44 +80,44 @@ contract SumTreeTest is Test {
         SumTree.Shape memory shape = SumTree.Shape(
             bound(dimension, 1, 400), 16 * bound(seed, 1, 3), model ? SumTree.INT32_BYTES : SumTree.INT16_BYTES
         );
-        SumTree.Node[] memory leaves = leavesOf(drawBytes(seed, shape.dimension * shape.widthBytes), shape);
-        SumTree.Node memory top = topOf(leaves, SumTree.depth(shape));
+        Node[] memory leaves = leavesOf(drawBytes(seed, shape.dimension * shape.widthBytes), shape);
+        Node memory top = topOf(leaves, SumTree.depth(shape));
         bytes32 root = SumTree.root(shape.dimension, top.sum, top.hash);
-        SumTree.Opening memory opening =
+        Opening memory opening =
             openingOf(drawBytes(seed, shape.dimension * shape.widthBytes), leaves, shape, seed % leaves.length);
-        assertTrue(this.verify(opening, root, shape), "honest");
+        assertTrue(proves(opening, root, shape), "honest");
 
-        assertFalse(this.verify(opening, keccak256(abi.encode(root)), shape), "another root");
+        assertFalse(proves(opening, keccak256(abi.encode(root)), shape), "another root");
         opening.chunk[seed % opening.chunk.length] ^= 0x01;
-        assertFalse(this.verify(opening, root, shape), "changed coordinate");
+        assertFalse(proves(opening, root, shape), "changed coordinate");
         opening.chunk[seed % opening.chunk.length] ^= 0x01;
         if (opening.siblings.length > 0) {
             uint256 height = seed % opening.siblings.length;
             opening.siblings[height].sum ^= uint64(1 << (seed % 64));
-            assertFalse(this.verify(opening, root, shape), "changed sum");
+            assertFalse(proves(opening, root, shape), "changed sum");
             opening.siblings[height].sum ^= uint64(1 << (seed % 64));
             opening.siblings[height].hash ^= bytes32(1 << (seed % 256));
-            assertFalse(this.verify(opening, root, shape), "changed hash");
+            assertFalse(proves(opening, root, shape), "changed hash");
             opening.siblings[height].hash ^= bytes32(1 << (seed % 256));
             opening.index ^= 1 << height;
-            assertFalse(this.verify(opening, root, shape), "another index");
+            assertFalse(proves(opening, root, shape), "another index");
             opening.index ^= 1 << height;
         }
         opening.index += 1 << SumTree.depth(shape);
-        assertFalse(this.verify(opening, root, shape), "index beyond the tree");
+        assertFalse(proves(opening, root, shape), "index beyond the tree");
     }
 
     /// @dev The liar knows the wrapped sum's root; the wrap itself is what must be refused.
     function testSumThatWrapsIsRefused(uint64 high) public view {
         high = uint64(bound(high, 1 << 63, type(uint64).max));
         SumTree.Shape memory shape = SumTree.Shape(32, 16, SumTree.INT16_BYTES);
-        SumTree.Opening memory opening = SumTree.Opening(0, new bytes(32), new SumTree.Node[](1));
-        opening.siblings[0] = SumTree.Node(keccak256("other"), high);
-        bytes32 top = SumTree.nodeHash(this.leafHash(2, 0, opening.chunk), 0, opening.siblings[0].hash, high);
-        assertFalse(this.verify(opening, SumTree.root(32, high, top), shape), "too large");
+        Opening memory opening = Opening(0, new bytes(32), new Node[](1));
+        opening.siblings[0] = Node(keccak256("other"), high);
+        bytes32 top = nodeHash(this.leafHash(2, 0, opening.chunk), 0, opening.siblings[0].hash, high);
+        assertFalse(proves(opening, SumTree.root(32, high, top), shape), "too large");
         opening.siblings[0].sum = (1 << 63) - 1;
-        top = SumTree.nodeHash(this.leafHash(2, 0, opening.chunk), 0, opening.siblings[0].hash, (1 << 63) - 1);
-        assertTrue(this.verify(opening, SumTree.root(32, (1 << 63) - 1, top), shape), "largest");
+        top = nodeHash(this.leafHash(2, 0, opening.chunk), 0, opening.siblings[0].hash, (1 << 63) - 1);
+        assertTrue(proves(opening, SumTree.root(32, (1 << 63) - 1, top), shape), "largest");
     }
 
     /// @dev The liar committed to a tree with such a chunk, so no hash gives him away.
@@ -114,41 +125,41 @@ contract SumTreeTest is Test {
         dimension = bound(dimension, 1, 63);
         place = bound(place, 2 * dimension, 127);
         SumTree.Shape memory shape = SumTree.Shape(dimension, 64, SumTree.INT16_BYTES);
-        SumTree.Opening memory opening = SumTree.Opening(0, new bytes(128), new SumTree.Node[](0));
+        Opening memory opening = Opening(0, new bytes(128), new Node[](0));
         opening.chunk[place] = dirt;
-        bool proves = this.verify(opening, rootOfOneChunk(dimension, opening.chunk), shape);
-        assertEq(proves, dirt == 0);
+        bool proven = proves(opening, rootOfOneChunk(dimension, opening.chunk), shape);
+        assertEq(proven, dirt == 0);
         opening.chunk[place] = 0;
         opening.chunk[place % (2 * dimension)] = dirt;
-        assertTrue(this.verify(opening, rootOfOneChunk(dimension, opening.chunk), shape), "no padding");
+        assertTrue(proves(opening, rootOfOneChunk(dimension, opening.chunk), shape), "no padding");
     }
 
     function testChunkOfAnotherLengthIsRefused(uint256 words) public view {
         words = bound(words, 0, 64);
         SumTree.Shape memory shape = SumTree.Shape(64, 64, SumTree.INT16_BYTES);
-        SumTree.Opening memory opening = SumTree.Opening(0, new bytes(32 * words), new SumTree.Node[](0));
-        assertEq(this.verify(opening, rootOfOneChunk(64, opening.chunk), shape), words == 4);
+        Opening memory opening = Opening(0, new bytes(32 * words), new Node[](0));
+        assertEq(proves(opening, rootOfOneChunk(64, opening.chunk), shape), words == 4);
     }
 
     function testTreeOfAnotherDepthIsRefused(uint256 height) public view {
         height = bound(height, 0, 6);
         SumTree.Shape memory shape = SumTree.Shape(16 * 5, 16, SumTree.INT16_BYTES);
-        SumTree.Opening memory opening = SumTree.Opening(0, new bytes(32), new SumTree.Node[](height));
+        Opening memory opening = Opening(0, new bytes(32), new Node[](height));
         bytes32 top = this.leafHash(2, 0, opening.chunk);
         for (uint256 index = 0; index < height; ++index) {
-            top = SumTree.nodeHash(top, 0, 0, 0);
+            top = nodeHash(top, 0, 0, 0);
         }
-        assertEq(this.verify(opening, SumTree.root(16 * 5, 0, top), shape), height == 3);
+        assertEq(proves(opening, SumTree.root(16 * 5, 0, top), shape), height == 3);
     }
 
     // ------------------------------------------------------------------------------- the library, called from outside
 
-    function verify(SumTree.Opening calldata opening, bytes32 root, SumTree.Shape memory shape)
+    function verify(uint256 index, bytes calldata opening, bytes32 root, SumTree.Shape memory shape)
         external
         pure
         returns (bool)
     {
-        return SumTree.verify(opening, root, shape);
+        return SumTree.verify(index, opening, root, shape);
     }
 
     function squares(bytes calldata chunk) external pure returns (uint256) {
@@ -161,7 +172,7 @@ contract SumTreeTest is Test {
 
     // ------------------------------------------------------------------------------------------------- plain trees
 
-    function checkOpenings(string memory path, bool proves) private view {
+    function checkOpenings(string memory path, bool wanted) private view {
         string memory json = vm.readFile(path);
         bytes32[] memory roots = vm.parseJsonBytes32Array(json, ".root");
         string[] memory names = vm.parseJsonStringArray(json, ".name");
@@ -171,9 +182,21 @@ contract SumTreeTest is Test {
         uint256[] memory indices = vm.parseJsonUintArray(json, ".index");
         assertGt(roots.length, 0, "no vectors");
         for (uint256 row = 0; row < roots.length; ++row) {
-            SumTree.Opening memory opening = SumTree.Opening(indices[row], chunks[row], nodesOf(hashes[row], sums[row]));
-            assertEq(this.verify(opening, roots[row], shapeOf(json, row)), proves, names[row]);
+            Opening memory opening = Opening(indices[row], chunks[row], nodesOf(hashes[row], sums[row]));
+            assertEq(proves(opening, roots[row], shapeOf(json, row)), wanted, names[row]);
         }
+    }
+
+    function proves(Opening memory opening, bytes32 root, SumTree.Shape memory shape) private view returns (bool) {
+        bytes memory packed = opening.chunk;
+        for (uint256 height = 0; height < opening.siblings.length; ++height) {
+            packed = abi.encodePacked(packed, opening.siblings[height].hash, opening.siblings[height].sum);
+        }
+        return this.verify(opening.index, packed, root, shape);
+    }
+
+    function nodeHash(bytes32 left, uint256 leftSum, bytes32 right, uint256 rightSum) private pure returns (bytes32) {
+        return keccak256(abi.encodePacked(left, right, "volquorum.node.1", uint64(leftSum), uint64(rightSum)));
     }
 
     function rootOfOneChunk(uint256 dimension, bytes memory chunk) private view returns (bytes32) {
@@ -188,20 +211,16 @@ contract SumTreeTest is Test {
         );
     }
 
-    function nodesOf(bytes memory hashes, bytes memory sums) private pure returns (SumTree.Node[] memory nodes) {
-        nodes = new SumTree.Node[](hashes.length / 32);
+    function nodesOf(bytes memory hashes, bytes memory sums) private pure returns (Node[] memory nodes) {
+        nodes = new Node[](hashes.length / 32);
         for (uint256 index = 0; index < nodes.length; ++index) {
             nodes[index].hash = bytes32(slice(hashes, 32 * index, 32));
             nodes[index].sum = uint64(bytes8(slice(sums, 8 * index, 8)));
         }
     }
 
-    function leavesOf(bytes memory values, SumTree.Shape memory shape)
-        private
-        view
-        returns (SumTree.Node[] memory leaves)
-    {
-        leaves = new SumTree.Node[](SumTree.chunkCount(shape));
+    function leavesOf(bytes memory values, SumTree.Shape memory shape) private view returns (Node[] memory leaves) {
+        leaves = new Node[](SumTree.chunkCount(shape));
         for (uint256 index = 0; index < leaves.length; ++index) {
             bytes memory chunk = chunkOf(values, shape, index);
             leaves[index].hash =
@@ -211,22 +230,22 @@ contract SumTreeTest is Test {
         }
     }
 
-    function topOf(SumTree.Node[] memory leaves, uint256 depth) private pure returns (SumTree.Node memory) {
+    function topOf(Node[] memory leaves, uint256 depth) private pure returns (Node memory) {
         return levelOf(leaves, depth)[0];
     }
 
     /// @dev The nodes `height` levels above the leaves, padding included.
-    function levelOf(SumTree.Node[] memory leaves, uint256 height) private pure returns (SumTree.Node[] memory nodes) {
+    function levelOf(Node[] memory leaves, uint256 height) private pure returns (Node[] memory nodes) {
         uint256 width = 1;
         while (width < leaves.length) width *= 2;
-        nodes = new SumTree.Node[](width);
+        nodes = new Node[](width);
         for (uint256 index = 0; index < leaves.length; ++index) {
             nodes[index] = leaves[index];
         }
         for (; height > 0; --height) {
-            SumTree.Node[] memory parents = new SumTree.Node[](nodes.length / 2);
+            Node[] memory parents = new Node[](nodes.length / 2);
             for (uint256 index = 0; index < parents.length; ++index) {
-                (SumTree.Node memory left, SumTree.Node memory right) = (nodes[2 * index], nodes[2 * index + 1]);
+                (Node memory left, Node memory right) = (nodes[2 * index], nodes[2 * index + 1]);
                 parents[index].hash =
                     keccak256(abi.encodePacked(left.hash, right.hash, "volquorum.node.1", left.sum, right.sum));
                 parents[index].sum = left.sum + right.sum;
@@ -235,14 +254,14 @@ contract SumTreeTest is Test {
         }
     }
 
-    function openingOf(bytes memory values, SumTree.Node[] memory leaves, SumTree.Shape memory shape, uint256 index)
+    function openingOf(bytes memory values, Node[] memory leaves, SumTree.Shape memory shape, uint256 index)
         private
         pure
-        returns (SumTree.Opening memory opening)
+        returns (Opening memory opening)
     {
         opening.index = index;
         opening.chunk = chunkOf(values, shape, index);
-        opening.siblings = new SumTree.Node[](SumTree.depth(shape));
+        opening.siblings = new Node[](SumTree.depth(shape));
         for (uint256 height = 0; height < opening.siblings.length; ++height) {
             opening.siblings[height] = levelOf(leaves, height)[(index >> height) ^ 1];
         }
@@ -267,14 +286,14 @@ contract SumTreeTest is Test {
         }
     }
 
-    function hashesOf(SumTree.Node[] memory nodes) private pure returns (bytes32[] memory hashes) {
+    function hashesOf(Node[] memory nodes) private pure returns (bytes32[] memory hashes) {
         hashes = new bytes32[](nodes.length);
         for (uint256 index = 0; index < nodes.length; ++index) {
             hashes[index] = nodes[index].hash;
         }
     }
 
-    function packedSums(SumTree.Node[] memory nodes) private pure returns (bytes memory packed) {
+    function packedSums(Node[] memory nodes) private pure returns (bytes memory packed) {
         for (uint256 index = 0; index < nodes.length; ++index) {
             packed = abi.encodePacked(packed, nodes[index].sum);
         }

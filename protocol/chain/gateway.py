@@ -196,6 +196,11 @@ class Snapshot:
         (credit_wei,) = self._call("creditOf", account)
         return int(credit_wei)
 
+    def burned_wei(self) -> int:
+        """What refuted publishers lost to nobody; it lies in the contract for ever."""
+        (burned_wei,) = self._call("burnedWei")
+        return int(burned_wei)
+
     def phase(self, task_id: bytes, round_number: int) -> Phase:
         """A round's phase at this block's time, by the contract and by its mirror alike."""
         (answered,) = self._call("phase", task_id, round_number)
@@ -323,6 +328,9 @@ def _impossible(state: RoundState, now: int) -> str | None:
         (state.opened_at > now, f"opened at {state.opened_at}, after the block's time {now}"),
         (state.published_at > now, f"published at {state.published_at}, after {now}"),
         (published and state.published_at < state.opened_at, "published before it opened"),
+        (state.restarted_at > now, f"refuted at {state.restarted_at}, after {now}"),
+        (0 < state.restarted_at < state.opened_at, "refuted before it opened"),
+        (published and state.published_at < state.restarted_at, "published before it was refuted"),
         (published != (state.publisher != ZERO_ADDRESS), "published without a publisher"),
         (published != any(state.model_root), "published without a model"),
         (state.revealed > MAX_COHORT, f"{state.revealed} reveals of at most {MAX_COHORT}"),

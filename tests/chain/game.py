@@ -7,6 +7,7 @@ import numpy as np
 from protocol import commitment
 from protocol.chain.gateway import Snapshot
 from protocol.chain.sender import Receipt
+from protocol.challenge import encode_opening
 from protocol.sumtree import SumTree
 from protocol.task import Deadlines, Rule, TaskParams
 from tests.chain.network import Network
@@ -130,13 +131,39 @@ class Game:
             norm, salt = shown.squared_norm, self.salt(account)
             self.send(account, "revealUpdate", self.task_id, self.round, shown.top, norm, salt)
 
-    def publish(self, account: int, updates_hash: bytes | None = None) -> Receipt:
+    def publish(
+        self,
+        account: int,
+        updates_hash: bytes | None = None,
+        aggregate_root: bytes = AGGREGATE_ROOT,
+    ) -> Receipt:
         found = self.look().round_state(self.task_id, self.round).updates_hash
-        roots = (AGGREGATE_ROOT, MODEL_ROOT, updates_hash or found)
+        roots = (aggregate_root, MODEL_ROOT, updates_hash or found)
         bond_wei = self.params.bond_wei
         return self.send(account, "publish", self.task_id, self.round, *roots, value_wei=bond_wei)
 
-    def play_until_published(self) -> None:
+    def lie(self, account: int) -> Receipt:
+        """Publishes the mean of any desks' updates, less what makes it zero."""
+        return self.publish(account, aggregate_root=self.tree(0).root)
+
+    def openings(self, published: SumTree | None = None) -> tuple[list[object], bytes]:
+        """What a challenge of the only chunk carries: the revealed updates and all openings."""
+        revealed = self.look().revealed(self.task_id, self.round)
+        desks = {self.address(desk): desk for desk in DESKS}
+        trees = [self.tree(desks[update.participant]) for update in revealed]
+        trees.append(published or self.tree(0))
+        openings = b"".join(encode_opening(tree.opening(0)) for tree in trees)
+        return [tuple(update) for update in revealed], openings
+
+    def refute(self, account: int) -> Receipt:
+        """Proves a `lie` to be one."""
+        updates, openings = self.openings()
+        return self.challenge(account, updates, 0, openings)
+
+    def challenge(self, account: int, *claim: object) -> Receipt:
+        return self.send(account, "challengeAggregate", self.task_id, self.round, *claim)
+
+    def play_until_published(self, aggregate_root: bytes = AGGREGATE_ROOT) -> None:
         """Selection to publication of the open round, by everybody and without delay."""
         ends = self.deadlines()
         self.travel(ends.selection)
@@ -144,4 +171,4 @@ class Game:
         self.travel(ends.commit)
         self.reveal(*DESKS)
         self.travel(ends.availability)
-        self.publish(STRANGER)
+        self.publish(STRANGER, aggregate_root=aggregate_root)

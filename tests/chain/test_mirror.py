@@ -23,6 +23,7 @@ STEPS = 60
 
 def test_contract_and_mirror_agree_along_random_schedules(embedded: Network) -> None:
     seen: set[Phase] = set()
+    refuted = 0
     for seed in range(SCHEDULES):
         chance = random.Random(seed)  # noqa: S311 # a schedule, not a secret
         before = embedded.snapshot()
@@ -31,7 +32,13 @@ def test_contract_and_mirror_agree_along_random_schedules(embedded: Network) -> 
         for _ in range(STEPS):
             _move(game, chance)
             seen |= _compare(game)
+        look = game.look()
+        refuted += any(
+            look.round_state(game.task_id, number).restarted_at
+            for number in range(1, look.task_state(game.task_id).round + 1)
+        )
         embedded.revert(before)
+    assert refuted, "the schedules no longer refute anything"
     assert seen == set(Phase), "the schedules no longer reach every phase"
 
 
@@ -54,6 +61,49 @@ def test_each_phase_ends_at_its_deadline_and_not_a_second_before(embedded: Netwo
         assert game.look().phase(game.task_id, 1) is after
         _compare(game)
         act()
+
+
+def test_refuted_round_returns_to_aggregate_with_the_whole_window(embedded: Network) -> None:
+    game = Game(embedded, aggregator=embedded.accounts[5].address)
+    game.begin()
+    ends = game.deadlines()
+    game.travel(ends.selection)
+    game.commit(*DESKS)
+    game.travel(ends.commit)
+    game.reveal(*DESKS)
+    game.travel(ends.availability)
+    game.lie(5)
+    game.travel(game.deadlines().challenge - 2)
+    burned_wei, bond_wei = game.look().burned_wei(), game.params.bond_wei
+
+    receipt = game.refute(DESKS[1])
+
+    _compare(game)
+    refuted_at = game.chain.block(receipt.block_number).timestamp
+    state = game.look().round_state(game.task_id, 1)
+    assert (state.restarted_at, state.published_at, state.bond_wei) == (refuted_at, 0, 0)
+    assert game.deadlines().aggregate == refuted_at + game.params.aggregate_seconds
+    assert game.look().credit(game.address(DESKS[1])) == bond_wei // 2
+    assert game.look().burned_wei() - burned_wei == bond_wei - bond_wei // 2
+    game.publish(STRANGER)  # the aggregator's head start is over
+    _compare(game)
+    game.travel(game.deadlines().challenge)
+    _compare(game)
+    assert game.look().phase(game.task_id, 1) is Phase.FINAL
+
+
+def test_refuted_round_that_nobody_publishes_again_is_void(embedded: Network) -> None:
+    game = Game(embedded)
+    game.begin()
+    game.play_until_published(game.tree(0).root)
+    game.refute(DESKS[0])
+    for deadline, phase in (
+        (game.deadlines().aggregate - 1, Phase.AGGREGATE),
+        (game.deadlines().aggregate, Phase.VOID),
+    ):
+        game.travel(deadline)
+        _compare(game)
+        assert game.look().phase(game.task_id, 1) is phase
 
 
 def test_hashes_are_the_contracts(embedded: Network) -> None:
@@ -85,8 +135,10 @@ def test_a_revealed_root_is_the_sum_trees(embedded: Network, dimension: int) -> 
 
 def _durations(chance: random.Random) -> dict[str, object]:
     """Phases from none to a minute, wherever the contract allows none."""
-    names = ("selection", "availability", "aggregator", "challenge")
+    names = ("selection", "availability", "aggregator")
     maybe = {f"{name}_seconds": chance.choice([0, 1, 60]) for name in names}
+    # A refutation takes a second itself.
+    maybe["challenge_seconds"] = chance.choice([0, 1, 60, 60, 60])
     surely = {f"{name}_seconds": chance.choice([5, 60]) for name in ("commit", "reveal")}
     return {**maybe, **surely, "aggregate_seconds": 60, "rounds": 8, "dimension": DIMENSION}
 
@@ -124,8 +176,12 @@ def _fitting(
         Phase.COMMIT: [*[everybody(game.commit)] * 2, wait],
         Phase.REVEAL: [*[everybody(game.reveal)] * 2, wait],
         Phase.AVAILABILITY: [wait],
-        Phase.AGGREGATE: [*[lambda: game.publish(STRANGER)] * 3, wait],
-        Phase.CHALLENGE: [wait, lambda: game.send(desk, "leave", game.task_id)],
+        Phase.AGGREGATE: [*[lambda: game.lie(STRANGER)] * 3, wait],
+        Phase.CHALLENGE: [
+            *[lambda: game.refute(desk)] * 2,
+            lambda: game.send(desk, "leave", game.task_id),
+            wait,
+        ],
         Phase.FINAL: [settle("finalise"), game.open, settle("closeTask")],
         Phase.VOID: [settle("voidRound"), game.open, everybody(game.join)],
     }

@@ -199,12 +199,44 @@ def transfer_failed(game: Game) -> dict[str, object]:
     return wanted | _try(lambda: game.send(1, "withdraw", ZERO_ADDRESS))
 
 
+def unknown_chunk(game: Game) -> dict[str, object]:
+    _until_lied_to(game)
+    updates, openings = game.openings()
+    wanted = {"chunk": 1, "chunks": 1}
+    return wanted | _try(lambda: game.challenge(1, updates, 1, openings))
+
+
+def wrong_length(game: Game) -> dict[str, object]:
+    _until_lied_to(game)
+    updates, openings = game.openings()
+    wanted = {"givenBytes": len(openings) - 1, "requiredBytes": len(openings)}
+    return wanted | _try(lambda: game.challenge(1, updates, 0, openings[:-1]))
+
+
+def bad_opening(game: Game) -> dict[str, object]:
+    _until_lied_to(game)
+    updates, openings = game.openings()
+    second = len(openings) // 4
+    openings = openings[:second] + b"\1" + openings[second + 1 :]
+    return {"index": 1} | _try(lambda: game.challenge(1, updates, 0, openings))
+
+
+def no_fraud(game: Game) -> dict[str, object]:
+    honest = game.tree(2)  # the mean of one, two and three
+    _until_aggregate(game)
+    game.publish(5, aggregate_root=honest.root)
+    wanted = {"taskId": game.task_id, "round": 1, "chunk": 0}
+    updates, openings = game.openings(honest)
+    return wanted | _try(lambda: game.challenge(1, updates, 0, openings))
+
+
 CASES: tuple[Case, ...] = (
     *(invalid_parameter, task_exists, unknown_task, wrong_value, task_is_closed, task_not_over),
     *(cohort_full, already_seated, not_seated, seat_serving, wrong_round, wrong_phase),
     *(round_running, no_more_rounds, quorum_unreachable, empty_commitment, commitment_mismatch),
     *(not_committed, already_revealed, norm_too_large, duplicate_update, aggregator_first),
     *(updates_mismatch, empty_root, already_settled, nothing_to_withdraw, transfer_failed),
+    *(unknown_chunk, wrong_length, bad_opening, no_fraud),
 )
 
 
@@ -245,3 +277,8 @@ def _until_aggregate(game: Game) -> None:
     _until_reveal(game)
     game.reveal(*DESKS)
     game.travel(game.deadlines().availability)
+
+
+def _until_lied_to(game: Game) -> None:
+    _until_aggregate(game)
+    game.lie(5)

@@ -46,7 +46,7 @@ def test_every_round_is_final_and_everybody_verified_it(numbers):
 
 
 def test_nobody_s_money_is_left_in_the_contract(numbers):
-    assert numbers["left_wei"] == 0
+    assert numbers["left_wei"] == numbers["burned_wei"] == 0
 
 
 def test_numbers_hold_every_comparison_on_test_and_under_stress(numbers):

@@ -157,12 +157,7 @@ def test_participants_open_rounds_when_nobody_else_does(make_network: Make) -> N
     assert network.round_state(1).opened_at > 0
 
 
-def test_one_wrong_coordinate_is_refused_by_everybody(
-    make_network: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    network = make_network()
-    seat_all(network)
-
+def lie_about_one_coordinate(network: EmbeddedNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
     def lie(params: object, base: np.ndarray, revealed: object, blobs: object) -> Combined:
         from protocol.recompute import recompute_round  # noqa: PLC0415 - the honest one
 
@@ -172,12 +167,64 @@ def test_one_wrong_coordinate_is_refused_by_everybody(
         return combine(replace(network.params, rule=Rule.MEAN), base, aggregate[None, :])
 
     monkeypatch.setattr("orchestrator.results.recompute_round", lie)
+
+
+def test_one_wrong_coordinate_is_refuted_and_the_round_ends_with_the_honest_model(
+    make_network: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = make_network()
+    seat_all(network)
+    lie_about_one_coordinate(network, monkeypatch)
+    run_until(network, 1, Phase.CHALLENGE)
+    liar, network.ticks = network.ticks[0], network.ticks[1:]
+    monkeypatch.undo()
+    network.participants[1]._publishes = True
+
+    run_until(network, 1, Phase.FINAL)
+    network.ticks.insert(0, liar)
+    run_until(network, 2, Phase.FINAL)
+
+    first = network.round_state(1)
+    assert first.restarted_at > 0
+    assert first.publisher == network.participants[1].account.address
+    assert network.round_state(2).revealed == len(network.participants)
+    assert verdicts(network) == ["verified", "verified"]
+    summary = network.wind_up()
+    assert summary.verified_by == len(network.participants)
+    assert summary.left_wei == summary.burned_wei == network.params.bond_wei // 2
+
+
+def test_aggregator_that_lied_may_end_the_round_with_the_truth(
+    make_network: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = make_network(rounds=1)
+    seat_all(network)
+    lie_about_one_coordinate(network, monkeypatch)
+    run_until(network, 1, Phase.CHALLENGE)
+    monkeypatch.undo()
+
+    run_until(network, 1, Phase.FINAL)
+
+    assert network.round_state(1).restarted_at > 0
+    assert verdicts(network) == ["verified"]
+    assert withdraw_all(network) == network.params.bond_wei // 2
+
+
+def test_wrong_result_that_nobody_challenged_is_refused_by_everybody(
+    make_network: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = make_network()
+    seat_all(network)
+    for participant in network.participants:
+        participant._challenges = False
+    lie_about_one_coordinate(network, monkeypatch)
     run_until(network, 1, Phase.FINAL)
     monkeypatch.undo()
     run_until(network, 2, Phase.VOID)
 
     for participant in network.participants:
-        assert "aggregate root: the revealed updates give" in participant.memory.mismatch
+        assert participant.memory.mismatch is not None
+        assert "aggregate root: the revealed updates give" in participant.memory.mismatch.why
     snapshot = network.chain.at(network.chain.head())
     wrong = Verifier(snapshot, network.task_id, network.blobs).check("1")[0]
     assert wrong.verdict == "wrong"

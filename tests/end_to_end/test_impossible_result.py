@@ -74,7 +74,10 @@ def test_result_of_updates_that_have_none_is_a_mismatch_for_all(
         participant.tick()
 
     for participant in honest:
-        assert "kind must be UPDATE; found MODEL" in participant.memory.mismatch
+        mismatch = participant.memory.mismatch
+        assert mismatch is not None
+        assert "kind must be UPDATE; found MODEL" in mismatch.why
+        assert not mismatch.provable
         facts = participant._facts(network.chain.at(network.chain.head()))
         assert isinstance(decide(facts), Wait)
     snapshot = network.chain.at(network.chain.head())

@@ -94,6 +94,26 @@ def test_every_final_model_was_judged(devnet: Devnet) -> None:
     assert 0 < metrics["validation_rmse"] < 100
 
 
+def test_watcher_with_no_quotes_verifies_and_takes_no_seat(devnet: Devnet, tmp_path: Path) -> None:
+    config = tmp_path / "watcher.toml"
+    config.write_text(
+        devnet.settings(
+            str(tmp_path / "watcher"), key_env=KEY_ENV, blob_urls=[devnet.orchestrator.url]
+        )
+    )
+
+    refused = devnet.run("node", "--config", str(config), "--once", role="watcher")
+    done = devnet.run(
+        "node", "--config", str(config), "--watch", "--once", "--json", role="watcher"
+    )
+
+    assert refused.returncode == ExitCode.CONFIG, refused.stderr
+    assert "data is missing" in refused.stderr
+    assert done.returncode == ExitCode.OK, done.stderr
+    assert json.loads(done.stdout)["acted"] in {None, "verify"}
+    assert (tmp_path / "watcher" / "memory.npz").exists()
+
+
 def test_second_deployment_leaves_contract_and_task_as_they_are(devnet: Devnet) -> None:
     before = devnet.deployment.read_text()
 

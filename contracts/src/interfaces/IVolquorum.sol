@@ -5,7 +5,8 @@ pragma solidity 0.8.37;
 /// @notice One contract serves many tasks. A task trains one model in rounds: participants commit to model updates,
 /// reveal them, an aggregator publishes the combined model, and the result becomes final when nobody proved it wrong.
 /// @dev Phases are derived from stored facts and `block.timestamp` in half-open intervals; nothing stores a phase.
-/// No account has any power over a task's money or results.
+/// Time only walks forward through them; the one step back is a proof that a published result is wrong, which returns
+/// the round from Challenge to Aggregate. No account has any power over a task's money or results.
 interface IVolquorum {
     // --------------------------------------------------------------------------------------------------- types
 
@@ -33,6 +34,12 @@ interface IVolquorum {
     /// @notice What participants hide from each other. Only plain updates exist so far.
     enum Privacy {
         Plain
+    }
+
+    /// @notice Which part of a published result was proven wrong.
+    enum Fault {
+        Aggregate, // it is not what the rule makes of the revealed updates
+        Model // it is not the base model plus the aggregate
     }
 
     /// @notice Everything that defines a task. Immutable, and hashed to the task id.
@@ -77,8 +84,9 @@ interface IVolquorum {
 
     /// @notice A round's facts; `phase` and deadlines follow from them.
     struct RoundState {
-        uint64 openedAt; // zero: no such round
-        uint64 publishedAt; // zero: nothing published
+        uint48 openedAt; // zero: no such round
+        uint48 publishedAt; // zero: nothing published, or what was published has been refuted
+        uint48 restartedAt; // when the latest published result was refuted; zero: none was
         uint8 revealed; // number of revealed updates
         bool settled; // its money has been accounted for
         uint96 shareWei; // each revealed update's part of the reward, once settled as final
@@ -86,7 +94,14 @@ interface IVolquorum {
         bytes32 aggregateRoot;
         bytes32 modelRoot;
         address publisher;
-        uint96 bondWei; // locked by the publisher until settled
+        uint96 bondWei; // locked by the publisher until settled or refuted
+    }
+
+    /// @notice A revealed update as its reveal recorded it.
+    struct Update {
+        address participant;
+        bytes32 updateRoot;
+        uint64 squaredNorm;
     }
 
     /// @notice One participant's place in a task.
@@ -105,8 +120,8 @@ interface IVolquorum {
         uint64 commit;
         uint64 reveal;
         uint64 availability;
-        uint64 aggregator; // end of the aggregator's head start
-        uint64 aggregate;
+        uint64 aggregator; // end of the aggregator's head start; once refuted: the time of that, for it is over
+        uint64 aggregate; // `aggregateSeconds` after availability or, once refuted, after the time of that
         uint64 challenge; // zero until something is published
     }
 
@@ -134,6 +149,16 @@ interface IVolquorum {
         bytes32 aggregateRoot,
         bytes32 modelRoot,
         bytes32 updatesHash
+    );
+    event ResultRefuted(
+        bytes32 indexed taskId,
+        uint32 indexed round,
+        address indexed publisher,
+        address challenger,
+        Fault fault,
+        uint32 chunk,
+        uint256 awardWei,
+        uint256 lostWei
     );
     event RoundFinalised(bytes32 indexed taskId, uint32 indexed round, bytes32 modelRoot, uint96 shareWei);
     event RoundVoided(bytes32 indexed taskId, uint32 indexed round, uint8 revealed);
@@ -186,8 +211,17 @@ interface IVolquorum {
     error DuplicateUpdate(bytes32 taskId, uint32 round, bytes32 updateRoot);
     /// @notice Thrown when somebody else publishes during the aggregator's head start.
     error AggregatorFirst(bytes32 taskId, uint32 round, address aggregator, uint64 until);
-    /// @notice Thrown when a result was computed from another set of updates than the revealed one.
+    /// @notice Thrown when a result was computed, or is contested, from another set of updates than the revealed one,
+    /// or from the same in another order.
     error UpdatesMismatch(bytes32 taskId, uint32 round, bytes32 given, bytes32 revealed);
+    /// @notice Thrown when a vector has no chunk of this number.
+    error UnknownChunk(uint32 chunk, uint256 chunks);
+    /// @notice Thrown when the openings of a challenge are not exactly as long as their layout asks for.
+    error WrongLength(uint256 givenBytes, uint256 requiredBytes);
+    /// @notice Thrown when an opening does not prove its chunk under its root; `index` counts openings from zero.
+    error BadOpening(uint256 index);
+    /// @notice Thrown when a contested chunk is what it must be.
+    error NoFraud(bytes32 taskId, uint32 round, uint32 chunk);
     /// @notice Thrown when a published root is zero.
     error EmptyRoot();
     /// @notice Thrown when a round's money was accounted for before.
@@ -228,6 +262,42 @@ interface IVolquorum {
         external
         payable;
 
+    /// @notice Proves that one chunk of the published aggregate is not what the task's rule makes of that chunk of the
+    /// revealed updates. The round returns to Aggregate for whoever publishes next: nothing is published any more, the
+    /// aggregator's head start is over, and `aggregateSeconds` count from now on. Half of the publisher's bond is
+    /// credited to the caller; the other half, and an odd wei, are lost to everybody, so that nobody gains by
+    /// refuting himself.
+    /// @param updates Every update revealed in the round, in order of reveal.
+    /// @param chunk Number of the chunk, from zero.
+    /// @param openings One opening of the chunk per update, in the order of `updates`, then one of the aggregate,
+    /// without anything between or behind them.
+    ///
+    /// An opening is, with c = `chunkLength`, w bytes per integer (2 in an update and an aggregate, 4 in a model) and
+    /// D = ceil(log2(ceil(dimension / c))), everything big-endian:
+    ///   - c * w bytes: the chunk, c integers in two's complement, the last chunk padded with zeros;
+    ///   - D times 40 bytes, the siblings on the way from the leaf up to the top:
+    ///       32 bytes: the sibling's hash, zero for a padding leaf,
+    ///        8 bytes: the sum of squares below the sibling, zero in a model.
+    /// Neither index nor length is written: all openings of a call share the chunk's number, and one opening is
+    /// c * w + 40 * D bytes long. So `openings` has (n + 1) * (2 * c + 40 * D) bytes; errors count the updates from 0
+    /// and give the aggregate the index n. Padding must be zero in an update and in a base model; in what was published
+    /// it is judged as all other coordinates are.
+    function challengeAggregate(
+        bytes32 taskId,
+        uint32 round,
+        Update[] calldata updates,
+        uint32 chunk,
+        bytes calldata openings
+    ) external;
+
+    /// @notice Proves that one chunk of the published model is not the same chunk of the round's base model plus that
+    /// of the published aggregate. A sum that an int32 cannot hold proves it too: no model is right then. What follows
+    /// is the same as for `challengeAggregate`.
+    /// @param openings Openings of the chunk as described there, in this order: 0 the base model (the task's
+    /// `modelRoot`, w = 4), 1 the published aggregate (w = 2), 2 the published model (w = 4); in all
+    /// 10 * c + 120 * D bytes.
+    function challengeModel(bytes32 taskId, uint32 round, uint32 chunk, bytes calldata openings) external;
+
     /// @notice Makes the latest round's result the task's model and accounts for its reward and bond.
     function finalise(bytes32 taskId) external;
 
@@ -246,6 +316,9 @@ interface IVolquorum {
 
     /// @notice What an account may withdraw.
     function creditOf(address account) external view returns (uint256);
+
+    /// @notice What refuted publishers lost to nobody. It lies in the contract for ever.
+    function burnedWei() external view returns (uint256);
 
     function taskIdOf(address sponsor, TaskParams calldata params) external view returns (bytes32);
 

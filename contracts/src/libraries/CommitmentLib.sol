@@ -51,6 +51,25 @@ library CommitmentLib {
         return keccak256(abi.encode(UPDATES_TAG, task, round));
     }
 
+    /// @notice The running hash after all given updates, in their order.
+    /// @dev An update's three words lie in calldata as `updatesStep` hashes them behind the previous hash. Bits that do
+    /// not belong there give another hash.
+    function updatesHash(bytes32 task, uint32 round, IVolquorum.Update[] calldata updates)
+        internal
+        pure
+        returns (bytes32 hash)
+    {
+        hash = updatesStart(task, round);
+        assembly ("memory-safe") {
+            let step := mload(0x40)
+            for { let index := 0 } lt(index, updates.length) { index := add(index, 1) } {
+                mstore(step, hash)
+                calldatacopy(add(step, 32), add(updates.offset, mul(index, 96)), 96)
+                hash := keccak256(step, 128)
+            }
+        }
+    }
+
     function updatesStep(bytes32 previous, address participant, bytes32 updateRoot, uint64 squaredNorm)
         internal
         pure

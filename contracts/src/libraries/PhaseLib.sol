@@ -6,7 +6,8 @@ import {Task} from "./TaskLib.sol";
 
 /// @notice A round's phase and deadlines as functions of stored facts and a given time.
 /// @dev Windows follow one another from `openedAt`, each half-open: its last second belongs to the next one. The walk
-/// stops at the window that holds `time`, so early phases never read what only later ones need.
+/// stops at the window that holds `time`, so early phases never read what only later ones need. A refuted result opens
+/// the aggregate window anew, from the time of the proof.
 library PhaseLib {
     function phase(Task storage task, IVolquorum.RoundState storage round, uint256 time)
         internal
@@ -23,7 +24,8 @@ library PhaseLib {
 
         uint256 published = round.publishedAt;
         if (published == 0) {
-            return time < end + task.aggregateSeconds ? IVolquorum.Phase.Aggregate : IVolquorum.Phase.Void;
+            end = aggregateStart(round, end) + task.aggregateSeconds;
+            return time < end ? IVolquorum.Phase.Aggregate : IVolquorum.Phase.Void;
         }
         return time < published + task.challengeSeconds ? IVolquorum.Phase.Challenge : IVolquorum.Phase.Final;
     }
@@ -39,9 +41,20 @@ library PhaseLib {
         ends.commit = ends.selection + task.commitSeconds;
         ends.reveal = ends.commit + task.revealSeconds;
         ends.availability = ends.reveal + task.availabilitySeconds;
-        ends.aggregator = ends.availability + task.aggregatorSeconds;
-        ends.aggregate = ends.availability + task.aggregateSeconds;
+        uint64 start = uint64(aggregateStart(round, ends.availability));
+        ends.aggregator = round.restartedAt == 0 ? start + task.aggregatorSeconds : start;
+        ends.aggregate = start + task.aggregateSeconds;
         if (round.publishedAt != 0) ends.challenge = round.publishedAt + task.challengeSeconds;
+    }
+
+    /// @dev When the window in which a result may be published began, the latest time.
+    function aggregateStart(IVolquorum.RoundState storage round, uint256 availabilityEnd)
+        private
+        view
+        returns (uint256)
+    {
+        uint256 restarted = round.restartedAt;
+        return restarted == 0 ? availabilityEnd : restarted;
     }
 
     /// @notice Whether no call can change the round's outcome any more.

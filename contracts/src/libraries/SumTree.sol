@@ -15,13 +15,15 @@ library SumTree {
     uint256 internal constant INT16_BYTES = 2;
     uint256 internal constant INT32_BYTES = 4;
 
-    // The largest honest sum is below 2^62: 2^32 coordinates of at most 2^30 each.
-    uint256 private constant SUM_LIMIT = 1 << 63;
+    // A hash and a sum of 64 bits.
+    uint256 internal constant SIBLING_BYTES = 40;
 
     // 0x8000 in each of a word's sixteen lanes of 16 bits, and the lowest lane of each of its four lanes of 64 bits.
     uint256 private constant BIAS = 0x8000800080008000800080008000800080008000800080008000800080008000;
     uint256 private constant LANES = 0x000000000000ffff000000000000ffff000000000000ffff000000000000ffff;
-    uint256 private constant ONES = 0x0000000000000001000000000000000100000000000000010000000000000001;
+    // The lower lane of each of its eight lanes of 32 bits, and one in each of them.
+    uint256 private constant EVEN = 0x0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff;
+    uint256 private constant ONES = 0x0000000100000001000000010000000100000001000000010000000100000001;
 
     /// @notice What fixes a tree's shape.
     struct Shape {
@@ -30,28 +32,44 @@ library SumTree {
         uint256 widthBytes;
     }
 
-    /// @notice A subtree's hash and the sum of squares below it.
-    struct Node {
-        bytes32 hash;
-        uint64 sum;
-    }
-
-    /// @notice One chunk, its big-endian integers with their padding, and the way from its leaf upward.
-    struct Opening {
-        uint256 index;
-        bytes chunk;
-        Node[] siblings;
-    }
-
     function root(uint256 dimension, uint256 squaredNorm, bytes32 top) internal pure returns (bytes32) {
         return EfficientHashLib.hash(tagged(ROOT_TAG, dimension, squaredNorm), top);
     }
 
-    /// @notice Whether an opening proves its chunk under a root.
-    function verify(Opening calldata opening, bytes32 expectedRoot, Shape memory shape) internal pure returns (bool) {
-        if (!wellFormed(opening, shape)) return false;
-        (bytes32 top, uint256 sum, bool bounded) = walk(opening, shape.widthBytes);
+    /// @notice Whether an opening, of any length and for any index, proves its chunk under a root.
+    function verify(uint256 index, bytes calldata opening, bytes32 expectedRoot, Shape memory shape)
+        internal
+        pure
+        returns (bool)
+    {
+        return index < chunkCount(shape) && opening.length == openingBytes(shape) && padded(index, opening, shape)
+            && opens(index, opening, expectedRoot, shape);
+    }
+
+    /// @notice Whether an opening of the right length, for an index that exists, leads to a root; whatever its padding.
+    function opens(uint256 index, bytes calldata opening, bytes32 expectedRoot, Shape memory shape)
+        internal
+        pure
+        returns (bool)
+    {
+        (bytes32 top, uint256 sum, bool bounded) = walk(index, opening, shape);
         return bounded && root(shape.dimension, sum, top) == expectedRoot;
+    }
+
+    /// @notice Whether an opening's chunk holds nothing but zeros behind the vector's end.
+    function padded(uint256 index, bytes calldata opening, Shape memory shape) internal pure returns (bool) {
+        uint256 rest = shape.dimension - index * shape.chunkLength;
+        return rest >= shape.chunkLength || zeroFrom(opening[:chunkBytes(shape)], rest * shape.widthBytes);
+    }
+
+    /// @notice Length of an opening: the chunk's big-endian integers, then, from the leaf upward, each sibling's hash
+    /// and the sum below it.
+    function openingBytes(Shape memory shape) internal pure returns (uint256) {
+        return chunkBytes(shape) + SIBLING_BYTES * depth(shape);
+    }
+
+    function chunkBytes(Shape memory shape) internal pure returns (uint256) {
+        return shape.chunkLength * shape.widthBytes;
     }
 
     /// @notice Chunks of a vector, the padded last one included.
@@ -75,10 +93,6 @@ library SumTree {
         }
     }
 
-    function nodeHash(bytes32 left, uint256 leftSum, bytes32 right, uint256 rightSum) internal pure returns (bytes32) {
-        return EfficientHashLib.hash(left, right, tagged(NODE_TAG, leftSum, rightSum));
-    }
-
     /// @notice The sum of squares of a chunk of int16, in whole words.
     /// @dev Four coordinates at a time, each as b = x + 2^15, so that x^2 = b^2 - 2^16 b + 2^30: four lanes times the
     /// same lanes in reverse order hold the sum of the four b^2 in the top lane. No lane carries into the next: one
@@ -95,28 +109,19 @@ library SumTree {
                     shl(64, and(back, 0xffffffffffffffff0000000000000000ffffffffffffffff)),
                     and(shr(64, back), 0xffffffffffffffff0000000000000000ffffffffffffffff)
                 )
-                for { let bit := 0 } lt(bit, 64) { bit := add(bit, 16) } {
-                    let lanes := and(shr(bit, word), LANES)
-                    products := add(products, mul(lanes, and(shr(bit, back), LANES)))
-                    biased := add(biased, lanes)
-                }
+                products := add(products, mul(and(word, LANES), and(back, LANES)))
+                products := add(products, mul(and(shr(16, word), LANES), and(shr(16, back), LANES)))
+                products := add(products, mul(and(shr(32, word), LANES), and(shr(32, back), LANES)))
+                products := add(products, mul(and(shr(48, word), LANES), and(shr(48, back), LANES)))
+                biased := add(biased, add(and(word, EVEN), and(shr(16, word), EVEN)))
             }
             sum := add(shr(192, products), shl(29, chunk.length))
-            sum := sub(sum, shl(16, shr(192, mul(biased, ONES))))
+            sum := sub(sum, shl(16, shr(224, mul(biased, ONES))))
         }
     }
 
     function tagged(bytes32 tag, uint256 first, uint256 second) private pure returns (bytes32) {
         return tag | bytes32(first << 64 | second);
-    }
-
-    function wellFormed(Opening calldata opening, Shape memory shape) private pure returns (bool) {
-        uint256 index = opening.index;
-        if (index >= chunkCount(shape)) return false;
-        if (opening.chunk.length != shape.chunkLength * shape.widthBytes) return false;
-        if (opening.siblings.length != depth(shape)) return false;
-        uint256 rest = shape.dimension - index * shape.chunkLength;
-        return rest >= shape.chunkLength || zeroFrom(opening.chunk, rest * shape.widthBytes);
     }
 
     /// @dev Whether the chunk, whole words, holds only zeros from byte `start` on.
@@ -130,25 +135,34 @@ library SumTree {
         }
     }
 
-    /// @dev Invariant: no sum wraps. A liar chooses the siblings' sums, and one that wrapped would hide a large norm.
-    function walk(Opening calldata opening, uint256 widthBytes)
+    /// @dev Invariant: no sum wraps. A liar chooses the siblings' sums, and one that wrapped would hide a large norm. The
+    /// largest honest sum is 2^62, of 2^32 coordinates of at most 2^15 each; from 2^63 on none is believed. In 256 bits
+    /// the sum only grows, so that it is looked at once.
+    function walk(uint256 index, bytes calldata opening, Shape memory shape)
         private
         pure
         returns (bytes32 hash, uint256 sum, bool bounded)
     {
-        uint256 index = opening.index;
-        hash = leafHash(widthBytes, index, opening.chunk);
-        if (widthBytes == INT16_BYTES) sum = squares(opening.chunk);
-        Node[] calldata siblings = opening.siblings;
-        for (uint256 height = 0; height < siblings.length; ++height) {
-            bytes32 other = siblings[height].hash;
-            uint256 otherSum = siblings[height].sum;
-            hash = (index >> height) & 1 == 1
-                ? nodeHash(other, otherSum, hash, sum)
-                : nodeHash(hash, sum, other, otherSum);
-            sum += otherSum;
-            if (sum >= SUM_LIMIT) return (0, 0, false);
+        bytes calldata chunk = opening[:chunkBytes(shape)];
+        hash = leafHash(shape.widthBytes, index, chunk);
+        if (shape.widthBytes == INT16_BYTES) sum = squares(chunk);
+        bytes32 tag = NODE_TAG;
+        assembly ("memory-safe") {
+            let node := mload(0x40)
+            let end := add(opening.offset, opening.length)
+            for { let p := add(chunk.offset, chunk.length) } lt(p, end) { p := add(p, SIBLING_BYTES) } {
+                let otherSum := shr(192, calldataload(add(p, 32)))
+                // A left child is one with an even index. Places are in bytes here, in bits below.
+                let place := shl(5, and(index, 1))
+                mstore(add(node, place), hash)
+                mstore(add(node, sub(32, place)), calldataload(p))
+                place := shl(1, place)
+                mstore(add(node, 64), or(tag, or(shl(sub(64, place), sum), shl(place, otherSum))))
+                hash := keccak256(node, 96)
+                sum := add(sum, otherSum)
+                index := shr(1, index)
+            }
+            bounded := iszero(shr(63, sum))
         }
-        bounded = true;
     }
 }

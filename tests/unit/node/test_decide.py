@@ -6,15 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.decide import Commit, Drive, Facts, Join, Reveal, Verify, Wait, decide
+from node.decide import Challenge, Commit, Drive, Facts, Join, Publish, Reveal, Verify, Wait, decide
 from protocol import rounds
-from protocol.task import Phase, RoundState, Seat, TaskParams, TaskState
+from protocol.task import ZERO_ADDRESS, Phase, RoundState, Seat, TaskParams, TaskState
 
 pytestmark = pytest.mark.unit
 
 T0 = 1_000_000
 LATEST = 3
 MODEL, OTHER_MODEL = b"\2" * 32, b"\3" * 32
+OWN, OTHER = "0x" + "Ab" * 20, "0x" + "cD" * 20
 PARAMS = replace(
     TaskParams.default(
         model_spec_hash=b"\1" * 32,
@@ -55,10 +56,20 @@ def facts(**changes) -> Facts:
         verified_round=LATEST - 1,
         verified_model_root=b"\1" * 32,
         mismatch="",
+        provable=False,
+        own_address=OWN,
         wants_seat=True,
+        watches=False,
         drives=False,
+        challenges=True,
+        publishes=False,
     )
     return replace(default, **changes)
+
+
+WRONG = facts(
+    now=IN_CHALLENGE, round_state=PUBLISHED, mismatch="round 3: model root", provable=True
+)
 
 
 @st.composite
@@ -74,7 +85,7 @@ def any_facts(draw) -> Facts:
             state = replace(state, published_at=at, model_root=MODEL)
     near = st.sampled_from([0, max(number - 1, 0), number, number + 1])
     return Facts(
-        params=PARAMS,
+        params=replace(PARAMS, aggregator=draw(st.sampled_from([ZERO_ADDRESS, OWN, OTHER]))),
         task=replace(
             TASK,
             round=number,
@@ -93,8 +104,13 @@ def any_facts(draw) -> Facts:
         verified_round=draw(near),
         verified_model_root=draw(st.sampled_from([b"", MODEL, OTHER_MODEL])),
         mismatch=draw(st.sampled_from(["", "", "", "round 1: model root"])),
+        provable=draw(st.booleans()),
+        own_address=OWN,
         wants_seat=draw(st.booleans()),
+        watches=draw(st.booleans()),
         drives=draw(st.booleans()),
+        challenges=draw(st.booleans()),
+        publishes=draw(st.booleans()),
     )
 
 
@@ -159,12 +175,36 @@ def test_drives_only_if_told_and_only_what_the_contract_would_accept(known):
 
 
 @given(any_facts())
-def test_mismatch_stops_everything_and_is_named(known):
-    if known.mismatch:
-        action = decide(known)
+def test_mismatch_leads_to_a_challenge_or_stops_everything_and_is_named(known):
+    action = decide(known)
+    if known.mismatch and not isinstance(action, Challenge):
         assert isinstance(action, Wait)
         assert action.until is None
         assert known.mismatch in action.why
+
+
+@given(any_facts())
+def test_challenges_only_if_told_and_only_what_it_can_prove_in_time(known):
+    if isinstance(decide(known), Challenge):
+        assert known.challenges
+        assert known.mismatch
+        assert known.provable
+        assert phase_of(known) is Phase.CHALLENGE
+
+
+@given(any_facts())
+def test_publishes_only_if_told_and_only_what_the_contract_would_take(known):
+    if isinstance(decide(known), Publish):
+        assert known.publishes
+        assert phase_of(known) is Phase.AGGREGATE
+        head_start = rounds.deadlines(known.params, known.round_state).aggregator
+        assert known.params.aggregator != OTHER or known.now >= head_start
+
+
+@given(any_facts())
+def test_watcher_takes_no_seat_and_binds_itself_to_nothing(known):
+    if known.watches:
+        assert not isinstance(decide(known), Join | Commit | Reveal)
 
 
 @given(any_facts())
@@ -213,6 +253,23 @@ def test_waiting_says_why_and_until_a_time_to_come(known):
             ),
             Verify(),
         ),
+        (WRONG, Challenge()),
+        (replace(WRONG, challenges=False), Wait(None, "refusing to go on: round 3: model root")),
+        (replace(WRONG, provable=False), Wait(None, "refusing to go on: round 3: model root")),
+        (replace(WRONG, now=AFTER), Wait(None, "refusing to go on: round 3: model root")),
+        (replace(WRONG, seat=Seat(), watches=True), Challenge()),
+        (facts(now=IN_AGGREGATE, round_state=REVEALED, publishes=True), Publish()),
+        (
+            facts(
+                now=IN_AGGREGATE,
+                round_state=REVEALED,
+                publishes=True,
+                params=replace(PARAMS, aggregator=OTHER),
+            ),
+            Wait(T0 + 50, f"{OTHER} may publish round 3 first"),
+        ),
+        (facts(now=IN_COMMIT, seat=Seat(), watches=True), Wait(IN_REVEAL, "round 3 is in COMMIT")),
+        (facts(now=AFTER, round_state=PUBLISHED, seat=Seat(), watches=True), Verify()),
         (facts(now=AFTER), Wait(None, "no round is running")),
         (facts(now=AFTER, drives=True), Drive("openRound")),
         (facts(now=AFTER, drives=True, task=replace(TASK, seats=2)), Drive("voidRound")),

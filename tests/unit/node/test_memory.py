@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from node import memory as memory_module
-from node.memory import Memory, MemoryFile, Pending
+from node.memory import VERSION, Memory, MemoryFile, Mismatch, Pending
 from protocol.errors import ConfigError
 
 pytestmark = pytest.mark.unit
@@ -26,7 +26,7 @@ FULL = Memory(
     verified_round=6,
     verified_model_root=b"\4" * 32,
     unverified_rounds=(2, 5),
-    mismatch="round 6: model root",
+    mismatch=Mismatch(round=6, publication="1:2", why="model root", provable=True),
     pending=PENDING,
 )
 
@@ -94,16 +94,16 @@ def test_failed_save_leaves_the_old_memory(file, monkeypatch):
 def test_memory_of_another_model_is_refused(file):
     file.save(FULL)
 
-    with pytest.raises(ConfigError, match=r"for 5 parameters, wanted version 1 for 6"):
+    with pytest.raises(ConfigError, match=r"for 5 parameters, wanted version 2 for 6"):
         file.load(DIMENSION + 1)
 
 
 def test_memory_of_another_version_is_refused(file, monkeypatch):
-    monkeypatch.setattr(memory_module, "VERSION", 2)
+    monkeypatch.setattr(memory_module, "VERSION", VERSION - 1)
     file.save(FULL)
     monkeypatch.undo()
 
-    with pytest.raises(ConfigError, match=r"holds version 2 .* wanted version 1"):
+    with pytest.raises(ConfigError, match=r"holds version 1 .* wanted version 2"):
         file.load(DIMENSION)
 
 
@@ -122,7 +122,7 @@ def save_without_facts(path: Path) -> None:
 
 
 def save_with_other_facts(path: Path) -> None:
-    facts = np.frombuffer(b'{"version": 1}', dtype=np.uint8)
+    facts = np.frombuffer(b'{"version": 2}', dtype=np.uint8)
     np.savez(path, facts=facts, residual=np.zeros(DIMENSION), pending_residual=np.zeros(0))
 
 
@@ -139,7 +139,7 @@ def save_one_array(path: Path) -> None:
 def save_objects(path: Path) -> None:
     # Loading it would run code of the file's choosing.
     with path.open("wb") as file:
-        np.savez(file, facts=np.array([{"version": 1}], dtype=object))
+        np.savez(file, facts=np.array([{"version": 2}], dtype=object))
 
 
 def save_text(path: Path) -> None:

@@ -42,6 +42,27 @@ def test_made_up_market_is_a_word_and_not_a_folder(load):
     assert load(LEAST).data == "synthetic"
 
 
+def test_watcher_needs_no_quotes_and_anybody_else_does(load):
+    without = LEAST.replace('data = "synthetic"\n', "")
+
+    assert load(without + "watch = true\n").data is None
+    with pytest.raises(ConfigError, match="data is missing"):
+        load(without)
+
+
+def test_option_counts_instead_of_what_the_file_says(tmp_path):
+    file = tmp_path / "node.toml"
+    file.write_text(LEAST.replace('data = "synthetic"\n', "watch = false\n"))
+
+    assert NodeConfig.load(file, watch=True).watch
+
+
+def test_node_challenges_and_does_not_publish_unless_told(load):
+    config = load(LEAST)
+
+    assert (config.challenge, config.publish, config.watch) == (True, False, False)
+
+
 def test_settings_cannot_be_changed_after_they_were_checked(load):
     with pytest.raises(ValueError, match="frozen"):
         load(LEAST).desk = 3

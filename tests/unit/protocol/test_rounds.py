@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocol.rounds import can_open, deadlines, next_deadline, phase
+from protocol.rounds import can_open, deadlines, next_deadline, phase, publication
 from protocol.task import Deadlines, Phase, RoundState, TaskParams, TaskState
 
 pytestmark = pytest.mark.unit
@@ -33,6 +33,8 @@ PARAMS = replace(
 OPEN = RoundState(opened_at=1_000)
 QUORATE = replace(OPEN, revealed=3)
 PUBLISHED = replace(QUORATE, published_at=1_120)
+REFUTED = replace(QUORATE, restarted_at=1_150)
+AGAIN = replace(REFUTED, published_at=1_200)
 LATEST = 10**10
 
 windows = st.integers(0, 50)
@@ -52,9 +54,16 @@ def rounds(draw, published=None):
     )
     least = params.quorum if published else 0
     facts = RoundState(opened_at=draw(st.integers(1, 1000)), revealed=draw(st.integers(least, 6)))
+    if facts.revealed >= params.quorum and draw(st.booleans()):
+        last = deadlines(params, facts).aggregate + params.challenge_seconds
+        facts = replace(
+            facts,
+            restarted_at=draw(st.integers(deadlines(params, facts).availability, last)),
+        )
     ends = deadlines(params, facts)
     if published or (facts.revealed >= params.quorum and draw(st.booleans())):
-        moment = draw(st.integers(ends.availability, ends.aggregate - 1))
+        earliest = facts.restarted_at or ends.availability
+        moment = draw(st.integers(earliest, ends.aggregate - 1))
         facts = replace(facts, published_at=moment)
     return params, facts
 
@@ -82,6 +91,12 @@ def rounds(draw, published=None):
         (PUBLISHED, 1_189, Phase.CHALLENGE),
         (PUBLISHED, 1_190, Phase.FINAL),
         (PUBLISHED, LATEST, Phase.FINAL),
+        (REFUTED, 1_150, Phase.AGGREGATE),
+        (REFUTED, 1_209, Phase.AGGREGATE),
+        (REFUTED, 1_210, Phase.VOID),
+        (AGAIN, 1_200, Phase.CHALLENGE),
+        (AGAIN, 1_269, Phase.CHALLENGE),
+        (AGAIN, 1_270, Phase.FINAL),
         (OPEN, LATEST, Phase.VOID),
     ],
 )
@@ -99,6 +114,40 @@ def test_deadlines_are_ends_of_windows():
         aggregate=1_160,
         challenge=1_190,
     )
+
+
+def test_refuted_result_gives_the_whole_window_again_without_a_head_start():
+    ends = deadlines(PARAMS, REFUTED)
+    assert (ends.aggregator, ends.aggregate, ends.challenge) == (1_150, 1_210, 0)
+    assert deadlines(PARAMS, AGAIN).challenge == 1_270
+    assert next_deadline(PARAMS, REFUTED, 1_150) == 1_210
+
+
+@exact
+@given(rounds(published=True), st.integers(0, 200))
+def test_refuted_round_is_open_for_another_result_and_ends_by_time_alone(facts_of_round, later):
+    params, facts = facts_of_round
+    moment = facts.published_at + later
+    if phase(params, facts, moment) is not Phase.CHALLENGE:
+        return
+    refuted = replace(facts, published_at=0, restarted_at=moment)
+    assert phase(params, refuted, moment) is Phase.AGGREGATE
+    assert phase(params, refuted, moment + params.aggregate_seconds) is Phase.VOID
+    ends, before = deadlines(params, refuted), deadlines(params, facts)
+    assert (ends.aggregator, ends.aggregate) == (moment, moment + params.aggregate_seconds)
+    assert replace(ends, aggregator=0, aggregate=0) == replace(
+        before, aggregator=0, aggregate=0, challenge=0
+    )
+
+
+def test_publication_is_named_by_its_time_its_publisher_and_its_roots():
+    assert publication(QUORATE) == publication(REFUTED) == ""
+    again = replace(PUBLISHED, published_at=PUBLISHED.published_at + 1)
+    by_another = replace(PUBLISHED, publisher="0x" + "11" * 20)
+    with_another_root = replace(PUBLISHED, model_root=b"\1" * 32)
+    names = [publication(each) for each in (PUBLISHED, again, by_another, with_another_root)]
+    assert len(set(names)) == 4
+    assert publication(replace(PUBLISHED, settled=True)) == names[0]
 
 
 def test_nothing_is_contested_before_it_is_published():

@@ -11,7 +11,17 @@ from hypothesis import strategies as st
 
 from protocol import task
 from protocol.errors import ConfigError
-from protocol.task import Deadlines, Phase, Privacy, RoundState, Rule, Seat, TaskParams, TaskState
+from protocol.task import (
+    Deadlines,
+    Fault,
+    Phase,
+    Privacy,
+    RoundState,
+    Rule,
+    Seat,
+    TaskParams,
+    TaskState,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -42,7 +52,7 @@ def valid(**changes):
     return replace(params, **changes)
 
 
-@pytest.mark.parametrize("enum", [Phase, Rule, Privacy], ids=lambda enum: enum.__name__)
+@pytest.mark.parametrize("enum", [Phase, Rule, Fault, Privacy], ids=lambda enum: enum.__name__)
 def test_enum_has_the_contracts_members_in_order(enum):
     wanted = [snake(member).upper() for member in block("enum", enum.__name__)]
     assert [member.name for member in enum] == wanted

@@ -72,6 +72,7 @@ RESULT = {
     "rounds_final": 1,
     "verified_by": 5,
     "left_wei": 0,
+    "burned_wei": 0,
     "rmse_vol_points": {**RMSE, "stress": {name: value * 2 for name, value in RMSE.items()}},
     "cells": [
         {"model": model, "tenor_days": tenor, "z": z, "rmse": rmse}

@@ -1,0 +1,332 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {IVolquorum} from "../src/interfaces/IVolquorum.sol";
+import {ChallengeFixture} from "./ChallengeFixture.sol";
+import {PlainTree} from "./PlainTree.sol";
+
+/// @notice What can be proven wrong, what cannot, and what follows from a proof.
+/// forge-config: default.fuzz.runs = 48
+contract ChallengeTest is ChallengeFixture {
+    address private challenger = makeAddr("challenger");
+
+    // ------------------------------------------------------------------------------------------- what is refuted
+
+    function testHonestResultCannotBeRefutedByAnyChunk(uint256 seed, uint8 rule, uint8 count) public {
+        play(seed, rule, count);
+        publishResult(aggregator);
+        for (uint32 chunk = 0; chunk < CHUNKS; ++chunk) {
+            noFraudIn(chunk);
+            noFraudInModel(chunk);
+        }
+    }
+
+    function testWrongCoordinateOfTheAggregateIsRefutedByItsChunkOnly(
+        uint256 seed,
+        uint8 rule,
+        uint8 count,
+        uint256 place,
+        bytes1 change
+    ) public {
+        vm.assume(change != 0);
+        play(seed, rule, count);
+        place = bound(place, 0, aggregate.length - 1);
+        aggregate[place] ^= change;
+        publishResult(aggregator);
+        for (uint32 chunk = 0; chunk < CHUNKS; ++chunk) {
+            if (chunk != place / 32) noFraudIn(chunk);
+        }
+        challengeAggregate(uint32(place / 32));
+        assertPhase(phaseOf(taskId, round), IVolquorum.Phase.Aggregate);
+    }
+
+    function testWrongCoordinateOfTheModelIsRefutedByItsChunkOnly(uint256 seed, uint256 place, bytes1 change) public {
+        vm.assume(change != 0);
+        play(seed, 3, 5);
+        place = bound(place, 0, model.length - 1);
+        model[place] ^= change;
+        publishResult(aggregator);
+        for (uint32 chunk = 0; chunk < CHUNKS; ++chunk) {
+            noFraudIn(chunk);
+            if (chunk != place / 64) noFraudInModel(chunk);
+        }
+        challengeModel(uint32(place / 64));
+        assertPhase(phaseOf(taskId, round), IVolquorum.Phase.Aggregate);
+    }
+
+    function testSumThatLeavesInt32RefutesEveryModel(uint256 seed, bool below, bytes4 claimed) public {
+        play(seed, 0, 5);
+        // The base model is the sponsor's to choose, so it is changed under the round that runs on it.
+        base[17] = below ? type(int32).min : type(int32).max;
+        int256[] memory step = new int256[](DIMENSION);
+        step[17] = below ? -1 : int256(1);
+        aggregate = packed(step, 2);
+        int256[] memory next = base;
+        model = packed(next, 4);
+        for (uint256 index = 0; index < 4; ++index) {
+            model[4 * 17 + index] = claimed[index];
+        }
+        overwriteBase();
+        publishResult(aggregator);
+        noFraudInModel(0);
+        challengeModel(1);
+    }
+
+    function testNonZeroPaddingOfWhatWasPublishedIsRefuted(uint256 place, bytes1 dirt, bool inModel) public {
+        vm.assume(dirt != 0);
+        play(1, 3, 5);
+        if (inModel) {
+            model = bytes.concat(model, new bytes(32));
+            model[bound(place, 160, 191)] = dirt;
+        } else {
+            aggregate = bytes.concat(aggregate, new bytes(16));
+            aggregate[bound(place, 80, 95)] = dirt;
+        }
+        publishResult(aggregator);
+        if (inModel) challengeModel(2);
+        else challengeAggregate(2);
+    }
+
+    // ------------------------------------------------------------------------------------------- what is no proof
+
+    function testOpeningsWithAnyByteChangedAreRefused(uint256 seed, uint256 place, bytes1 change) public {
+        vm.assume(change != 0);
+        play(seed, 3, 5);
+        publishResult(aggregator);
+        uint32 chunk = uint32(seed % CHUNKS);
+        bytes memory openings = aggregateOpenings(chunk);
+        uint256 changed = bound(place, 0, openings.length - 1);
+        openings[changed] ^= change;
+        refused(chunk, openings, abi.encodeWithSelector(IVolquorum.BadOpening.selector, changed / UPDATE_OPENING));
+
+        openings = modelOpenings(chunk);
+        changed = bound(place, 0, openings.length - 1);
+        openings[changed] ^= change;
+        uint256 index = changed < MODEL_OPENING ? 0 : changed < MODEL_OPENING + UPDATE_OPENING ? 1 : 2;
+        vm.expectRevert(abi.encodeWithSelector(IVolquorum.BadOpening.selector, index));
+        volquorum.challengeModel(taskId, round, chunk, openings);
+    }
+
+    function testOpeningsOfAnotherChunkAreRefused(uint256 seed) public {
+        play(seed, 2, 4);
+        publishResult(aggregator);
+        uint32 chunk = uint32(seed % CHUNKS);
+        uint32 other = (chunk + 1) % uint32(CHUNKS);
+        refused(other, aggregateOpenings(chunk), abi.encodeWithSelector(IVolquorum.BadOpening.selector, 0));
+        vm.expectRevert(abi.encodeWithSelector(IVolquorum.BadOpening.selector, 0));
+        volquorum.challengeModel(taskId, round, other, modelOpenings(chunk));
+    }
+
+    function testUpdateThatDoesNotPadItsLastChunkWithZerosIsNoEvidence() public {
+        play(1, 0, 3);
+        publishResult(aggregator);
+        bytes memory dirty = bytes.concat(packed(values[1], 2), bytes16(uint128(1)));
+        bytes memory openings = bytes.concat(
+            PlainTree.open(packed(values[0], 2), updateShape(), 2),
+            PlainTree.open(dirty, updateShape(), 2),
+            PlainTree.open(packed(values[2], 2), updateShape(), 2),
+            PlainTree.open(aggregate, updateShape(), 2)
+        );
+        refused(2, openings, abi.encodeWithSelector(IVolquorum.BadOpening.selector, 1));
+    }
+
+    function testOpeningsOfAnotherLengthAreRefused(uint256 length) public {
+        play(1, 3, 5);
+        publishResult(aggregator);
+        bytes memory openings = aggregateOpenings(0);
+        length = bound(length, 0, 2 * openings.length);
+        vm.assume(length != openings.length);
+        refused(0, new bytes(length), abi.encodeWithSelector(IVolquorum.WrongLength.selector, length, openings.length));
+        uint256 required = 2 * MODEL_OPENING + UPDATE_OPENING;
+        vm.assume(length != required);
+        vm.expectRevert(abi.encodeWithSelector(IVolquorum.WrongLength.selector, length, required));
+        volquorum.challengeModel(taskId, round, 0, new bytes(length));
+    }
+
+    function testChunkThatDoesNotExistIsRefused(uint32 chunk) public {
+        play(1, 3, 5);
+        publishResult(aggregator);
+        chunk = uint32(bound(chunk, CHUNKS, type(uint32).max));
+        bytes memory unknown = abi.encodeWithSelector(IVolquorum.UnknownChunk.selector, chunk, CHUNKS);
+        refused(chunk, aggregateOpenings(0), unknown);
+        vm.expectRevert(unknown);
+        volquorum.challengeModel(taskId, round, chunk, modelOpenings(0));
+    }
+
+    function testOtherUpdatesThanTheRevealedOnesAreRefused(uint256 which, uint256 kind, uint256 other) public {
+        play(1, 3, 5);
+        aggregate[0] ^= 0x01;
+        publishResult(aggregator);
+        IVolquorum.Update[] memory updates = revealed;
+        which = bound(which, 0, 4);
+        kind = bound(kind, 0, 4);
+        if (kind == 0) updates[which].participant = address(uint160(other));
+        if (kind == 1) updates[which].updateRoot = bytes32(other);
+        if (kind == 2) updates[which].squaredNorm = uint64(other);
+        if (kind == 3) (updates[which], updates[(which + 1) % 5]) = (updates[(which + 1) % 5], updates[which]);
+        if (kind == 4) updates = new IVolquorum.Update[](which);
+        vm.assume(keccak256(abi.encode(updates)) != keccak256(abi.encode(revealed)));
+        bytes memory openings = aggregateOpenings(0);
+        vm.expectPartialRevert(IVolquorum.UpdatesMismatch.selector);
+        volquorum.challengeAggregate(taskId, round, updates, 0, openings);
+    }
+
+    function testUpdatesOfAnotherRoundAreRefused() public {
+        play(1, 3, 5);
+        publishResult(aggregator);
+        IVolquorum.Update[] memory before = revealed;
+        walkToEnd(taskId, round);
+        round = openToAggregate(taskId, 5);
+        publish(taskId, round, aggregator);
+        vm.expectPartialRevert(IVolquorum.UpdatesMismatch.selector);
+        volquorum.challengeAggregate(taskId, round, before, 0, "");
+        vm.expectRevert(abi.encodeWithSelector(IVolquorum.WrongRound.selector, taskId, 1, 2));
+        volquorum.challengeAggregate(taskId, 1, before, 0, "");
+    }
+
+    function testOnlyThePhaseOfChallengeTakesChallenges() public {
+        play(1, 3, 5);
+        aggregate[0] ^= 0x01;
+        model[0] ^= 0x01;
+        refusedInPhase(IVolquorum.Phase.Aggregate);
+        publishResult(aggregator);
+        vm.warp(volquorum.deadlines(taskId, round).challenge);
+        refusedInPhase(IVolquorum.Phase.Final);
+        vm.warp(volquorum.deadlines(taskId, round).challenge - 1);
+        challengeAggregate(0);
+        refusedInPhase(IVolquorum.Phase.Aggregate);
+    }
+
+    // ------------------------------------------------------------------------------------------ what a proof does
+
+    function testProofClearsThePublicationAndSplitsTheBond(bool inModel) public {
+        play(1, 3, 5);
+        if (inModel) model[0] ^= 0x01;
+        else aggregate[0] ^= 0x01;
+        publishResult(aggregator);
+        vm.warp(block.timestamp + 3);
+        IVolquorum.Fault fault = inModel ? IVolquorum.Fault.Model : IVolquorum.Fault.Aggregate;
+        vm.expectEmit(address(volquorum));
+        emit IVolquorum.ResultRefuted(taskId, round, aggregator, challenger, fault, 0, 1 ether, 1 ether + 1);
+        if (inModel) challengeModel(0);
+        else challengeAggregate(0);
+
+        IVolquorum.RoundState memory facts = volquorum.roundState(taskId, round);
+        assertEq(facts.publishedAt, 0);
+        assertEq(facts.restartedAt, block.timestamp);
+        assertEq(facts.aggregateRoot, 0);
+        assertEq(facts.modelRoot, 0);
+        assertEq(facts.publisher, address(0));
+        assertEq(facts.bondWei, 0);
+        assertEq(facts.revealed, 5);
+        assertEq(volquorum.creditOf(challenger), 1 ether);
+        assertEq(volquorum.creditOf(aggregator), 0);
+        assertEq(volquorum.burnedWei(), 1 ether + 1);
+    }
+
+    function testAfterAProofAnybodyPublishesAtOnceAndTheRoundEndsWell() public {
+        play(1, 3, 5);
+        aggregate[0] ^= 0x01;
+        publishResult(aggregator);
+        challengeAggregate(0);
+        aggregate[0] ^= 0x01;
+        publishResult(stranger);
+        noFraudIn(0);
+        walkToEnd(taskId, round);
+        volquorum.finalise(taskId);
+        assertEq(volquorum.creditOf(stranger), 2 ether + 1);
+        assertEq(volquorum.taskState(taskId).modelRoot, PlainTree.rootOf(model, modelShape()));
+        assertEq(volquorum.burnedWei(), 1 ether + 1);
+    }
+
+    function testAfterAProofTheWholeAggregateWindowRunsAgainAndThenTimeEndsTheRound(uint256 late) public {
+        play(1, 3, 5);
+        aggregate[0] ^= 0x01;
+        publishResult(aggregator);
+        late = bound(late, 0, 69);
+        vm.warp(block.timestamp + late);
+        challengeAggregate(0);
+        uint256 proven = block.timestamp;
+        vm.warp(proven + 89);
+        assertPhase(phaseOf(taskId, round), IVolquorum.Phase.Aggregate);
+        vm.warp(proven + 90);
+        volquorum.voidRound(taskId);
+        vm.prank(desk(0));
+        volquorum.leave(taskId);
+        assertEq(volquorum.creditOf(desk(0)), 1 ether);
+    }
+
+    function testEachLieOfSeveralCostsItsBond() public {
+        play(1, 3, 5);
+        aggregate[0] ^= 0x01;
+        for (uint256 lie = 1; lie <= 3; ++lie) {
+            publishResult(stranger);
+            vm.warp(block.timestamp + 60);
+            challengeAggregate(0);
+            assertEq(volquorum.creditOf(challenger), lie * 1 ether);
+            assertEq(volquorum.burnedWei(), lie * (1 ether + 1));
+        }
+        assertEq(volquorum.creditOf(stranger), 0);
+    }
+
+    function testWhoRefutesHimselfLosesMoreThanHalf() public {
+        play(1, 3, 5);
+        aggregate[0] ^= 0x01;
+        challenger = stranger;
+        publishResult(stranger);
+        challengeAggregate(0);
+        assertEq(volquorum.creditOf(stranger), 1 ether);
+    }
+
+    // ------------------------------------------------------------------------------------------------------- steps
+
+    function play(uint256 seed, uint8 rule, uint8 count) private {
+        playToAggregate(IVolquorum.Rule(rule % 4), bound(count, 3, 7), seed);
+        vm.warp(volquorum.deadlines(taskId, round).aggregator);
+    }
+
+    function challengeAggregate(uint32 chunk) private {
+        bytes memory openings = aggregateOpenings(chunk);
+        vm.prank(challenger);
+        volquorum.challengeAggregate(taskId, round, revealed, chunk, openings);
+    }
+
+    function challengeModel(uint32 chunk) private {
+        bytes memory openings = modelOpenings(chunk);
+        vm.prank(challenger);
+        volquorum.challengeModel(taskId, round, chunk, openings);
+    }
+
+    function noFraudIn(uint32 chunk) private {
+        refused(
+            chunk, aggregateOpenings(chunk), abi.encodeWithSelector(IVolquorum.NoFraud.selector, taskId, round, chunk)
+        );
+    }
+
+    function noFraudInModel(uint32 chunk) private {
+        bytes memory openings = modelOpenings(chunk);
+        vm.expectRevert(abi.encodeWithSelector(IVolquorum.NoFraud.selector, taskId, round, chunk));
+        volquorum.challengeModel(taskId, round, chunk, openings);
+    }
+
+    function refused(uint32 chunk, bytes memory openings, bytes memory reason) private {
+        vm.expectRevert(reason);
+        volquorum.challengeAggregate(taskId, round, revealed, chunk, openings);
+    }
+
+    function refusedInPhase(IVolquorum.Phase current) private {
+        bytes memory openings = aggregateOpenings(0);
+        expectWrongPhase(taskId, round, current, IVolquorum.Phase.Challenge);
+        volquorum.challengeAggregate(taskId, round, revealed, 0, openings);
+        openings = modelOpenings(0);
+        expectWrongPhase(taskId, round, current, IVolquorum.Phase.Challenge);
+        volquorum.challengeModel(taskId, round, 0, openings);
+    }
+
+    /// @dev The base model's root lies in the task's third slot.
+    function overwriteBase() private {
+        bytes32 taskSlot = keccak256(abi.encode(taskId, 0));
+        vm.store(address(volquorum), bytes32(uint256(taskSlot) + 2), PlainTree.rootOf(packed(base, 4), modelShape()));
+        assertEq(volquorum.taskState(taskId).modelRoot, PlainTree.rootOf(packed(base, 4), modelShape()));
+    }
+}
