@@ -10,7 +10,7 @@ from pathlib import Path
 
 from eth_hash.auto import keccak
 
-from tests.vectors import reference
+from tests.vectors import generate_rules, reference
 
 Cell = str | int
 Row = dict[str, Cell]
@@ -76,6 +76,7 @@ def files() -> dict[str, str]:
         "invalid/rules.json": invalid_rules(),
         "invalid/numbers.json": invalid_numbers(),
         "invalid/add_update.json": invalid_add_updates(),
+        **generate_rules.tables(),
     }
     return {name: _as_table(rows) for name, rows in tables.items()}
 

@@ -1,4 +1,4 @@
-"""Every rule of the table: the definition, coordinate by coordinate, and what all rules promise."""
+"""The rules a task can name: the definition, coordinate by coordinate, and what they promise."""
 
 import tracemalloc
 
@@ -10,6 +10,8 @@ from hypothesis.extra.numpy import arrays
 
 from protocol import rules
 from protocol.errors import RuleError
+from protocol.rules.rows import BLOCK_COLUMNS
+from protocol.rules.sorting import at_ranks, network
 from protocol.task import Rule
 from tests.vectors import reference
 
@@ -44,8 +46,8 @@ def applied(rule, updates, tolerance=0, clip_norm=1000):
     )
 
 
-def test_table_has_every_rule():
-    assert set(rules.RULES) == set(Rule)
+def test_every_rule_of_a_task_is_in_the_table():
+    assert {rule.name.lower() for rule in Rule} <= rules.RULES.keys()
 
 
 @EVERY_RULE
@@ -139,11 +141,11 @@ def test_memory_layout_does_not_matter(rule, layout):
 def test_blocks_join_without_a_seam(rule, extra):
     updates = (
         np.random.default_rng(4)
-        .integers(LOWEST, HIGHEST, (5, 2 * rules._BLOCK + extra))
+        .integers(LOWEST, HIGHEST, (5, 2 * BLOCK_COLUMNS + extra))
         .astype(np.int16)
     )
     whole = applied(rule, updates, 2, clip_norm=10**6)
-    middle = slice(rules._BLOCK - 40, rules._BLOCK + 40)
+    middle = slice(BLOCK_COLUMNS - 40, BLOCK_COLUMNS + 40)
     expected = reference.aggregate(rule, updates.tolist(), 2, 10**6)
     assert whole[middle].tolist() == expected[middle]
     assert whole.tolist() == expected
@@ -192,12 +194,12 @@ def test_sorting_network_sorts_every_sequence_of_zeros_and_ones(count):
     columns = patterns.T.astype(np.int16)
     ordered = np.sort(columns, axis=0)
     for rank in range(count):
-        found = rules._mean_of_ranks(columns, range(rank, rank + 1))
+        (found,) = at_ranks(columns, range(rank, rank + 1))
         np.testing.assert_array_equal(found, ordered[rank])
 
 
 def test_network_for_one_rank_is_smaller_than_for_all():
-    assert len(rules._network(64, range(31, 33))) < len(rules._network(64, range(64))) == 543
+    assert len(network(64, range(31, 33))) < len(network(64, range(64))) == 543
 
 
 @pytest.mark.parametrize("clip_norm", [1, 4, 5, 6, 7071, 46340, 46341, 2**31, 2**64 - 1])

@@ -1,0 +1,99 @@
+"""Rules that move a centre step by step: geometric median, centered clipping.
+
+The centre is always a mean of updates with integer weights, so its distances follow from the Gram
+matrix, and only the last step touches the coordinates. Steps are fixed in number.
+"""
+
+import numpy as np
+
+from protocol.errors import RuleError
+from protocol.rules.distances import distances_from, gram, weighted_mean
+from protocol.rules.fixed_point import DISTANCE_BITS, ONE, RATIO_BITS, ratio
+from protocol.rules.rows import IntArray, Rows, Updates, check_at_least
+
+
+def geometric_median(updates: Updates, nu: int = ONE >> 10, iterations: int = 32) -> IntArray:
+    """The point with the least sum of distances, by T = `iterations` smoothed Weiszfeld steps.
+
+    From the mean on, `z <- sum w_i x_i / sum w_i` with `w_i = 1 / max(|x_i - z|, nu D)`, where D is
+    the (lower) median of these distances. In integers: `r_i` is the greater of `|x_i - z|` and
+    `floor(nu D / 2^30)` in units of 2^-16, at least 1, and `w_i = floor(2^30 min_j r_j / r_i)`.
+    `nu` is in units of 2^-30.
+
+    Breakdown point 1/2. With f < n/2 liars and honest updates within R of a point, the minimiser is
+    within `2 R (n - f) / (n - 2f)` of it, and the steps approach it linearly.
+
+    Shape: updates [n, d] -> [d].
+    Source: Weiszfeld, Sur le point pour lequel la somme des distances de n points donnés est
+    minimum, 1937; Pillutla et al., Robust Aggregation for Federated Learning, 2022.
+    Raises: RuleError without updates, or unless 1 <= nu <= 2^30 and iterations >= 1.
+    """
+    rows = Rows.of(updates)
+    check_at_least("the geometric median", "iterations", iterations, 1)
+    if not 1 <= nu <= ONE:
+        raise RuleError(f"the geometric median needs nu from 1 to {ONE} (2^30); got {nu}")
+    table = gram(rows)
+    weights = [1] * rows.count
+    for _ in range(iterations):
+        distances = distances_from(table, weights)
+        median = sorted(distances)[(rows.count - 1) // 2]
+        least = max(1, median * nu >> RATIO_BITS)
+        smoothed = [max(least, distance) for distance in distances]
+        nearest = min(smoothed)
+        weights = [ratio(nearest, distance) for distance in smoothed]
+    return weighted_mean(rows, weights)
+
+
+def centered_clipping(
+    updates: Updates, tau: int, iterations: int = 1, v0: IntArray | None = None
+) -> IntArray:
+    """Moves a centre, L = `iterations` times, by the mean of the updates' clipped differences.
+
+    `v <- v + mean_i((x_i - v) min(1, tau / |x_i - v|))` from `v0` (the previous aggregate, zero
+    unless given), with `tau` in units. In integers: `v = (a_0 v0 + sum a_i x_i) / 2^30`; with `c_i`
+    the clipping factor (`floor`, at most 2^30) and C their sum, every `a_i` becomes
+    `floor((a_i (2^30 n - C) + 2^30 c_i) / (2^30 n))` and `a_0` what they leave of 2^30.
+
+    One step moves by at most tau, and one liar by at most tau / n of it, whatever it sends; the
+    guarantee needs f/n < 0.1 and tau near the spread of the honest. Breakdown point 1/2 for a good
+    v0. Liars who push one way round after round do drift it.
+
+    Shape: updates [n, d], v0 [d] of the same type -> [d].
+    Source: Karimireddy et al., Learning from History for Byzantine Robust Optimization, 2021;
+    Özfatura et al., Byzantines Can Also Learn from History, 2022 (the drift).
+    Raises: RuleError without updates, if v0 has another shape, or unless tau and iterations >= 1.
+    """
+    rows = Rows.of(updates)
+    check_at_least("centered clipping", "tau", tau, 1)
+    check_at_least("centered clipping", "iterations", iterations, 1)
+    with_start = _preceded_by(v0, rows)
+    table = gram(with_start)
+    shares = [ONE] + [0] * rows.count
+    whole = ONE * rows.count
+    for _ in range(iterations):
+        radii = distances_from(table, shares)[1:]
+        factors = [min(ONE, ratio(tau << DISTANCE_BITS, max(1, radius))) for radius in radii]
+        kept = whole - sum(factors)
+        moved = [
+            (share * kept + ONE * factor) // whole
+            for share, factor in zip(shares[1:], factors, strict=True)
+        ]
+        shares = [ONE - sum(moved), *moved]
+    return weighted_mean(with_start, shares)
+
+
+def _preceded_by(start: IntArray | None, rows: Rows) -> Rows:
+    """The rows with `start` before the first."""
+    first = np.zeros(rows.dimension, dtype=rows.dtype) if start is None else start
+    if first.shape != (rows.dimension,):
+        raise RuleError(
+            f"centered clipping needs v0 of {rows.dimension} coordinates; got {first.shape}"
+        )
+    if first.dtype != rows.dtype:
+        raise TypeError(f"v0 must be {rows.dtype}, as the updates are, not {first.dtype}")
+    return Rows(
+        rows.count + 1,
+        rows.dimension,
+        rows.dtype,
+        lambda columns: np.concatenate([first[None, columns], rows.block(columns)]),
+    )

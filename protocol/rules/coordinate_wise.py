@@ -1,0 +1,106 @@
+"""Rules that work coordinate by coordinate, so a contract can check a result chunk by chunk."""
+
+import numpy as np
+
+from protocol.errors import RuleError
+from protocol.rules.distances import squared_norms
+from protocol.rules.fixed_point import root_above
+from protocol.rules.rows import IntArray, Rows, Updates, check_tolerance
+from protocol.rules.sorting import at_ranks
+
+
+def mean(updates: Updates) -> IntArray:
+    """`floor(sum_i x_i / n)`. Breakdown point 0: one liar moves it anywhere.
+
+    Shape: updates [n, d] -> [d].
+    Source: McMahan et al., Communication-Efficient Learning of Deep Networks from Decentralized
+    Data, 2017.
+    Raises: RuleError without updates.
+    """
+    rows = Rows.of(updates)
+    return rows.combined(lambda block: np.add.reduce(block, axis=0, dtype=np.int64) // rows.count)
+
+
+def clipped_mean(updates: Updates, clip_norm: int) -> IntArray:
+    """Floor mean of the updates, each scaled down to norm C = `clip_norm` units if it is longer.
+
+    `x_i` stays if `|x_i|^2 <= C^2`; else it becomes `floor(x_i C / s_i)`, with `s_i` the least
+    integer whose square is at least `|x_i|^2`. One liar moves the result by about 2C/n at most; the
+    breakdown point is still 0. For a norm that adapts to the updates, put `arc` before a mean.
+
+    Shape: updates [n, d] -> [d].
+    Source: Sun et al., Can You Really Backdoor Federated Learning?, 2019 (norm clipping).
+    Raises: RuleError without updates or without a positive `clip_norm`.
+    """
+    rows = Rows.of(updates)
+    if clip_norm <= 0:
+        raise RuleError(
+            f"the clipped mean needs a clipping norm of at least 1 unit; got {clip_norm}"
+        )
+    squares = squared_norms(rows)
+    norms = [root_above(square) if square > clip_norm**2 else None for square in squares]
+
+    def combine(block: IntArray) -> IntArray:
+        total = np.zeros(block.shape[1], dtype=np.int64)
+        for row, norm in zip(block, norms, strict=True):
+            total += row if norm is None else _scaled(row, clip_norm, norm)
+        return total // rows.count
+
+    return rows.combined(combine)
+
+
+def median(updates: Updates) -> IntArray:
+    """The middle value; for even n, `floor((a + b) / 2)` of the two middle ones.
+
+    Breakdown point 1/2: it lies among the honest values while liars are fewer than half.
+
+    Shape: updates [n, d] -> [d].
+    Source: Yin et al., Byzantine-Robust Distributed Learning: Towards Optimal Statistical Rates,
+    2018.
+    Raises: RuleError without updates.
+    """
+    rows = Rows.of(updates)
+    return _mean_of_ranks(rows, range((rows.count - 1) // 2, rows.count // 2 + 1))
+
+
+def trimmed_mean(updates: Updates, f: int) -> IntArray:
+    """Floor mean of the values that remain without the f least and the f greatest.
+
+    Breakdown point f/n: with at most f liars it lies among the honest values.
+
+    Shape: updates [n, d] -> [d].
+    Source: Yin et al., Byzantine-Robust Distributed Learning: Towards Optimal Statistical Rates,
+    2018.
+    Raises: RuleError unless 2f < n.
+    """
+    rows = Rows.of(updates)
+    check_tolerance("trimmed mean", rows.count, f, 2 * f + 1)
+    return _mean_of_ranks(rows, range(f, rows.count - f))
+
+
+def _mean_of_ranks(rows: Rows, ranks: range) -> IntArray:
+    """Floor mean of the values at `ranks` of each sorted column."""
+
+    def combine(block: IntArray) -> IntArray:
+        first, *others = at_ranks(block, ranks)
+        total = first.astype(np.int64)
+        for row in others:
+            total += row
+        return total // len(ranks)
+
+    return rows.combined(combine)
+
+
+def _scaled(row: IntArray, clip_norm: int, norm: int) -> IntArray:
+    """`floor(x C / s)` of a row longer than C, in int64."""
+    wide = row.astype(np.int64)
+    if row.dtype == np.int16:
+        # Invariant: C < s <= 2^31, so x C fits.
+        return wide * clip_norm // norm
+    # Invariant: C < s <= 2^45, so high and low halves times C fit, and so does 2^16 times a
+    # remainder below s.
+    high, low = wide >> 16, wide & 0xFFFF
+    whole = high * clip_norm // norm
+    rest = high * clip_norm - whole * norm
+    scaled: IntArray = (whole << 16) + ((rest << 16) + low * clip_norm) // norm
+    return scaled

@@ -1,0 +1,121 @@
+"""What is done to updates before a rule: adaptive clipping, mixing of neighbours, bucketing.
+
+A pre-step returns rows that are computed block by block when a rule asks for them.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from eth_hash.auto import keccak
+
+from protocol.errors import RuleError
+from protocol.rules.distances import gram, squared_distances, squared_norms
+from protocol.rules.fixed_point import RATIO_BITS, root_ratio
+from protocol.rules.rows import IntArray, Rows, Updates, check_at_least, check_tolerance
+
+_TAG = b"volquorum.bucket"
+_MIX_COLUMNS = 1 << 12  # keeps the floats in the cache
+
+
+def arc(updates: Updates, f: int) -> Rows:
+    """Adaptive robust clipping: the longest updates are scaled to the norm of the next one.
+
+    The k = `floor(2 f (n - f) / n)` longest; with q the square of the (k + 1)-th greatest norm,
+    `x_i` with `|x_i|^2 > q` becomes `floor(x_i c_i / 2^30)`, `c_i = floor(2^30 sqrt(q / |x_i|^2))`.
+
+    Shape: updates [n, d] -> [n, d].
+    Source: Allouah et al., Adaptive Gradient Clipping for Robust Federated Learning, 2024.
+    Raises: RuleError unless 2f < n.
+    """
+    rows = Rows.of(updates)
+    check_tolerance("ARC", rows.count, f, 2 * f + 1)
+    squares = squared_norms(rows)
+    clipped = 2 * f * (rows.count - f) // rows.count
+    bound = sorted(squares)[rows.count - clipped - 1]
+    factors = {
+        i: np.int64(root_ratio(bound, square)) for i, square in enumerate(squares) if square > bound
+    }
+
+    def clip(block: IntArray) -> IntArray:
+        changed = block.copy()
+        for i, factor in factors.items():
+            # Invariant: a factor is at most 2^30, so even an int32 times it fits int64.
+            changed[i] = block[i] * factor >> RATIO_BITS
+        return changed
+
+    return rows.changed(clip) if factors else rows
+
+
+def nnm(updates: Updates, f: int) -> Rows:
+    """Nearest-neighbour mixing: each update becomes the floor mean of the n - f nearest to it.
+
+    It is the first of them itself; of equally near updates the earlier participants' are taken.
+
+    Shape: updates [n, d] -> [n, d].
+    Source: Allouah et al., Fixing by Mixing: A Recipe for Optimal Byzantine ML under Heterogeneity,
+    2023.
+    Raises: RuleError unless 2f < n.
+    """
+    rows = Rows.of(updates)
+    check_tolerance("nearest-neighbour mixing", rows.count, f, 2 * f + 1)
+    if f == 0:
+        everybody = range(rows.count)
+        return _group_means(rows, [everybody] * rows.count)
+    distances = squared_distances(gram(rows))
+    # A mean of a twin instead of itself is the same mean, so ties with zero need no care.
+    return _group_means(
+        rows,
+        [
+            sorted(range(rows.count), key=row.__getitem__)[: rows.count - f]
+            for row in distances.tolist()
+        ],
+    )
+
+
+def bucketing(updates: Updates, s: int, seed: int, f: int = 0) -> Rows:
+    """Floor means of s updates at a time, in a pseudo-random order; the last of what remains.
+
+    The order is that of `keccak("volquorum.bucket" ‖ seed ‖ i)`, seed and i as eight bytes, so it
+    depends on who participates in which place and on nothing that they send. A liar spoils one
+    bucket.
+
+    Shape: updates [n, d] -> [ceil(n / s), d].
+    Source: Karimireddy et al., Byzantine-Robust Learning on Heterogeneous Datasets via Bucketing,
+    2022.
+    Raises: RuleError unless s >= 1, 0 <= seed < 2^64 and 2 f s < n.
+    """
+    rows = Rows.of(updates)
+    check_at_least("bucketing", "s", s, 1)
+    if not 0 <= seed < 1 << 64:
+        raise RuleError(f"bucketing needs a seed from 0 to 2^64 - 1; got {seed}")
+    check_tolerance(f"bucketing by {s}", rows.count, f, 2 * f * s + 1)
+    tagged = _TAG + seed.to_bytes(8, "big")
+    order = sorted(range(rows.count), key=lambda i: keccak(tagged + i.to_bytes(8, "big")))
+    return _group_means(rows, [order[i : i + s] for i in range(0, rows.count, s)])
+
+
+PRE_STEPS: dict[str, Callable[..., Rows]] = {"arc": arc, "bucketing": bucketing, "nnm": nnm}
+
+
+def _group_means(rows: Rows, groups: Sequence[Sequence[int]]) -> Rows:
+    """One row for each group of rows: its floor mean."""
+    # Invariant: a sum of at most 2^8 int16 is within 2^23, and a float32 holds it. A quotient by up
+    # to 2^8 that is no integer is at least 2^-8 away from one, and is rounded by 2^-10 at most. A
+    # double leaves as much room for int32.
+    narrow = rows.dtype == np.int16 and rows.count <= 1 << 8
+    dtype = np.float32 if narrow else np.float64
+    members = np.zeros((len(groups), rows.count), dtype=dtype)
+    for row, group in zip(members, groups, strict=True):
+        row[list(group)] = 1
+    sizes = members.sum(axis=1, keepdims=True)
+
+    def mix(block: IntArray) -> IntArray:
+        mixed = np.empty((len(groups), block.shape[1]), dtype=rows.dtype)
+        for start in range(0, block.shape[1], _MIX_COLUMNS):
+            columns = slice(start, start + _MIX_COLUMNS)
+            means = members @ block[:, columns].astype(dtype)
+            means /= sizes
+            mixed[:, columns] = np.floor(means, out=means)
+        return mixed
+
+    return rows.changed(mix, len(groups))

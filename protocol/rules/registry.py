@@ -1,0 +1,88 @@
+"""Rules by name, pre-steps put before them, and the rules that a task on the chain can name."""
+
+from collections.abc import Callable, Sequence
+from inspect import signature
+from typing import TypeVar
+
+import numpy as np
+
+from protocol.errors import RuleError
+from protocol.numbers import Int16Array
+from protocol.rules.centers import centered_clipping, geometric_median
+from protocol.rules.coordinate_wise import clipped_mean, mean, median, trimmed_mean
+from protocol.rules.pre_steps import PRE_STEPS
+from protocol.rules.rows import IntArray, Rows, Updates
+from protocol.rules.selection import bulyan, krum, multi_krum
+from protocol.task import Rule
+
+T = TypeVar("T")
+
+RULES: dict[str, Callable[..., IntArray]] = {
+    "bulyan": bulyan,
+    "centered_clipping": centered_clipping,
+    "clipped_mean": clipped_mean,
+    "geometric_median": geometric_median,
+    "krum": krum,
+    "mean": mean,
+    "median": median,
+    "multi_krum": multi_krum,
+    "trimmed_mean": trimmed_mean,
+}
+
+_ON_CHAIN: dict[Rule, Callable[[Int16Array, int, int], IntArray]] = {
+    Rule.MEAN: lambda updates, _tolerance, _clip_norm: mean(updates),
+    Rule.CLIPPED_MEAN: lambda updates, _tolerance, clip_norm: clipped_mean(updates, clip_norm),
+    Rule.MEDIAN: lambda updates, _tolerance, _clip_norm: median(updates),
+    Rule.TRIMMED_MEAN: lambda updates, tolerance, _clip_norm: trimmed_mean(updates, tolerance),
+}
+
+
+def compose(pre_steps: Sequence[str], rule: str, **parameters: object) -> Callable[..., IntArray]:
+    """`rule` after `pre_steps`, in their order; each takes those `parameters` that it names.
+
+    `compose(["arc", "nnm"], "trimmed_mean", f=2)(updates)` gives all three f = 2.
+
+    Raises: RuleError if there is no such pre-step or rule; TypeError for a parameter that none
+    takes.
+    """
+    steps = [_named(PRE_STEPS, "pre-step", name) for name in pre_steps]
+    last = _named(RULES, "rule", rule)
+    known = {name for step in (*steps, last) for name in list(signature(step).parameters)[1:]}
+    if not parameters.keys() <= known:
+        unknown = ", ".join(sorted(parameters.keys() - known))
+        raise TypeError(f"{[*pre_steps, rule]} take {sorted(known)}, not {unknown}")
+
+    def composed(updates: Updates) -> IntArray:
+        rows = Rows.of(updates)
+        for step in steps:
+            rows = step(rows, **_taken_by(step, parameters))
+        return last(rows, **_taken_by(last, parameters))
+
+    return composed
+
+
+def aggregate(rule: Rule, updates: Int16Array, *, tolerance: int, clip_norm: int) -> Int16Array:
+    """`rule` applied with a task's parameters. Shape: updates [n, d] -> [d].
+
+    Raises: RuleError if the rule cannot tolerate so many liars among these updates.
+    """
+    if updates.dtype != np.dtype(np.int16):
+        raise TypeError(f"updates must be int16, not {updates.dtype}")
+    count = Rows.of(updates).count
+    most = rule.most_liars(count)
+    if not 0 <= tolerance <= most:
+        raise RuleError(
+            f"{rule.name} of {count} updates tolerates at most {most} liars; got {tolerance}"
+        )
+    return _ON_CHAIN[rule](updates, tolerance, clip_norm).astype(np.int16, copy=False)
+
+
+def _named(table: dict[str, Callable[..., T]], what: str, name: str) -> Callable[..., T]:
+    try:
+        return table[name]
+    except KeyError:
+        raise RuleError(f"there is no {what} {name!r}; known are {', '.join(table)}") from None
+
+
+def _taken_by(step: Callable[..., object], parameters: dict[str, object]) -> dict[str, object]:
+    return {name: parameters[name] for name in signature(step).parameters if name in parameters}

@@ -1,0 +1,106 @@
+"""Rules that trust the updates with the nearest neighbours: Krum, multi-Krum, Bulyan.
+
+They need the squared distances only, which are exact integers. Among equally good updates the
+earlier participant's is taken; but for such ties, the order of updates does not matter.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from protocol.errors import RuleError
+from protocol.rules.distances import Integers, gram, squared_distances, weighted_mean
+from protocol.rules.rows import IntArray, Rows, Updates, check_tolerance
+from protocol.rules.sorting import at_ranks
+
+
+def krum(updates: Updates, f: int) -> IntArray:
+    """The update with the least sum of squared distances to its n - f - 2 nearest others.
+
+    Breakdown point (n - 3)/(2n) at most: with n >= 2f + 3, the result is one of the updates, and no
+    farther from its neighbours than the best honest one is from its own. (ByzFL sums over n - f - 1
+    others; the definition is the paper's.)
+
+    Shape: updates [n, d] -> [d].
+    Source: Blanchard et al., Machine Learning with Adversaries: Byzantine Tolerant Gradient
+    Descent, 2017.
+    Raises: RuleError unless n >= 2f + 3.
+    """
+    return _mean_of_best(Rows.of(updates), f, 1, "Krum")
+
+
+def multi_krum(updates: Updates, f: int, m: int | None = None) -> IntArray:
+    """Floor mean of the m updates that Krum ranks best; m = n - f unless given.
+
+    Tolerates f liars as Krum does if m <= n - f.
+
+    Shape: updates [n, d] -> [d].
+    Source: Blanchard et al., Machine Learning with Adversaries: Byzantine Tolerant Gradient
+    Descent, 2017.
+    Raises: RuleError unless n >= 2f + 3 and 1 <= m <= n - f.
+    """
+    rows = Rows.of(updates)
+    return _mean_of_best(rows, f, rows.count - f if m is None else m, "multi-Krum")
+
+
+def bulyan(updates: Updates, f: int) -> IntArray:
+    """Krum chooses t = n - 2f updates one by one; then a mean about the median, by coordinate.
+
+    Each choice is Krum's among the n' updates that are left, over the max(1, n' - f - 2) nearest
+    others. Then, of the t chosen values of a coordinate, the t - 2f nearest to their median are
+    averaged (floor); of two equally near, the lesser.
+
+    Breakdown point (n - 3)/(4n) at most: the honest are more than half of the chosen, so in each
+    coordinate the median lies among them, and what is averaged is no farther from it than they are.
+
+    Shape: updates [n, d] -> [d].
+    Source: El Mhamdi et al., The Hidden Vulnerability of Distributed Learning in Byzantium, 2018.
+    Raises: RuleError unless n >= 4f + 3.
+    """
+    rows = Rows.of(updates)
+    check_tolerance("Bulyan", rows.count, f, 4 * f + 3)
+    chosen = _chosen_by_krum(squared_distances(gram(rows)), f, rows.count - 2 * f)
+    return rows.combined(lambda block: _mean_about_median(block[chosen], len(chosen) - 2 * f))
+
+
+def _mean_of_best(rows: Rows, f: int, m: int, rule: str) -> IntArray:
+    check_tolerance(rule, rows.count, f, 2 * f + 3)
+    if not 1 <= m <= rows.count - f:
+        raise RuleError(
+            f"{rule} of {rows.count} updates tolerating {f} liars averages from 1 to "
+            f"{rows.count - f} of them; got m = {m}"
+        )
+    neighbours = rows.count - f - 2
+    # Nothing is nearer to an update than itself, so its own zero comes first.
+    nearest = np.sort(squared_distances(gram(rows)), axis=1)[:, 1 : neighbours + 1]
+    scores = nearest.sum(axis=1).tolist()
+    best = set(sorted(range(rows.count), key=scores.__getitem__)[:m])
+    return weighted_mean(rows, [int(i in best) for i in range(rows.count)])
+
+
+def _chosen_by_krum(distances: Integers, f: int, wanted: int) -> Sequence[int]:
+    table = distances.tolist()
+    nearest = {i: sorted(row[:i] + row[i + 1 :]) for i, row in enumerate(table)}
+    chosen: list[int] = []
+    while len(chosen) < wanted:
+        neighbours = max(1, len(nearest) - f - 2)
+        scores = {i: sum(row[:neighbours]) for i, row in nearest.items()}
+        best = min(scores, key=lambda i: (scores[i], i))
+        chosen.append(best)
+        del nearest[best]
+        for i, row in nearest.items():
+            row.remove(table[i][best])
+    return sorted(chosen)
+
+
+def _mean_about_median(block: IntArray, kept: int) -> IntArray:
+    """Floor mean of the `kept` values nearest to the median of each column."""
+    count = len(block)
+    ordered = [row.astype(np.int64) for row in at_ranks(block, range(count))]
+    middles = ordered[(count - 1) // 2] + ordered[count // 2]
+    total: IntArray = np.add.reduce(ordered[:kept])
+    # The nearest values are neighbours in order. That window moves up by one while the value it
+    # would lose is farther from the median than the one it would win, and once it stops it stays.
+    for lost, won in zip(ordered, ordered[kept:], strict=False):
+        total += np.where(lost + won < middles, won - lost, 0)
+    return total // kept

@@ -1,0 +1,422 @@
+"""What every rule promises, and what each tolerates: one suite over the whole table."""
+
+import tracemalloc
+from math import isqrt
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from protocol.errors import RuleError
+from protocol.rules import PRE_STEPS, RULES, arc, compose, fixed_point, nnm
+from protocol.rules.distances import gram
+from protocol.rules.rows import Rows
+from protocol.rules.sorting import at_ranks
+from tests.vectors import reference, reference_rules
+
+pytestmark = pytest.mark.unit
+
+exact = settings(deadline=None)
+LOWEST, HIGHEST = -(2**15), 2**15 - 1
+ONE = fixed_point.ONE
+
+int16s = st.integers(LOWEST, HIGHEST)
+elements = st.one_of(int16s, st.sampled_from([LOWEST, -1, 0, 1, HIGHEST]))
+
+LEAST = {
+    "bulyan": lambda f: 4 * f + 3,
+    "krum": lambda f: 2 * f + 3,
+    "multi_krum": lambda f: 2 * f + 3,
+    "trimmed_mean": lambda f: 2 * f + 1,
+}
+"""Updates that a rule asks for to tolerate f liars; rules without f take any number."""
+
+
+def parameters(rule, f):
+    """What `rule` is called with when f may lie."""
+    given_to = {
+        "clipped_mean": {"clip_norm": 1000},
+        "centered_clipping": {"tau": 500, "iterations": 3},
+    }
+    return {"f": f} if rule in LEAST else given_to.get(rule, {})
+
+
+def expected(rule, updates, f):
+    """The definition, spelled out."""
+    match rule:
+        case "mean" | "clipped_mean" | "median" | "trimmed_mean":
+            number = ["mean", "clipped_mean", "median", "trimmed_mean"].index(rule)
+            return reference.aggregate(number, updates, f, 1000)
+        case "krum":
+            return reference_rules.krum(updates, f)
+        case "multi_krum":
+            return reference_rules.multi_krum(updates, f, len(updates) - f)
+        case "bulyan":
+            return reference_rules.bulyan(updates, f)
+        case "geometric_median":
+            return reference_rules.geometric_median(updates, 2**20, 32)
+        case "centered_clipping":
+            return reference_rules.centered_clipping(updates, 500, 3, [0] * len(updates[0]))
+    raise AssertionError(rule)
+
+
+@st.composite
+def problems(draw, rule):
+    f = draw(st.integers(0, 2))
+    least = LEAST.get(rule, lambda f: 2 * f + 1)(f)
+    shape = draw(st.tuples(st.integers(least, least + 4), st.integers(1, 6)))
+    return draw(arrays(np.int16, shape, elements=draw(st.sampled_from([elements, int16s])))), f
+
+
+def drawn(count, dimension, seed=0, spread=1000):
+    generator = np.random.default_rng(seed)
+    return generator.integers(-spread, spread, (count, dimension)).astype(np.int16)
+
+
+EVERY_RULE = pytest.mark.parametrize("rule", RULES)
+EVERY_TYPE = pytest.mark.parametrize("dtype", [np.int16, np.int32])
+
+
+@EVERY_RULE
+@settings(deadline=None, max_examples=40)
+@given(data=st.data())
+def test_rule_is_its_definition(rule, data):
+    updates, f = data.draw(problems(rule))
+    found = RULES[rule](updates, **parameters(rule, f))
+    assert found.dtype == np.int16
+    assert found.tolist() == expected(rule, updates.tolist(), f)
+
+
+@EVERY_RULE
+@settings(deadline=None, max_examples=40)
+@given(data=st.data())
+def test_int32_updates_give_what_int16_updates_give(rule, data):
+    updates, f = data.draw(problems(rule))
+    wide = RULES[rule](updates.astype(np.int32), **parameters(rule, f))
+    assert wide.dtype == np.int32
+    np.testing.assert_array_equal(wide, RULES[rule](updates, **parameters(rule, f)))
+
+
+@EVERY_RULE
+@settings(deadline=None, max_examples=25)
+@given(data=st.data())
+def test_full_int32_range_is_exact(rule, data):
+    shape = (data.draw(st.integers(7, 9)), 3)
+    ends = st.sampled_from([-(2**31), 2**31 - 1, 2**15, -(2**15) - 1, 0])
+    either = st.one_of(ends, st.integers(-(2**31), 2**31 - 1))
+    updates = data.draw(arrays(np.int32, shape, elements=either))
+    found = RULES[rule](updates, **parameters(rule, 1))
+    assert found.tolist() == expected(rule, updates.tolist(), 1)
+
+
+@EVERY_RULE
+@pytest.mark.parametrize("seed", range(5))
+def test_order_of_updates_does_not_matter_without_ties(rule, seed):
+    updates = drawn(15, 40, seed)
+    order = np.random.default_rng(seed).permutation(15)
+    np.testing.assert_array_equal(
+        RULES[rule](updates[order], **parameters(rule, 3)),
+        RULES[rule](updates, **parameters(rule, 3)),
+    )
+
+
+def test_of_equally_good_updates_krum_takes_the_first_participants():
+    updates = np.array([[0], [1], [2], [3], [4]], dtype=np.int16)
+    # With two neighbours each, the three in the middle score 2.
+    assert RULES["krum"](updates, f=1).tolist() == [1]
+    assert RULES["krum"](updates[::-1], f=1).tolist() == [3]
+
+
+@EVERY_RULE
+@EVERY_TYPE
+def test_updates_are_not_changed_nor_shared(rule, dtype):
+    updates = drawn(11, 30).astype(dtype)
+    before = updates.copy()
+    updates.flags.writeable = False
+    found = RULES[rule](updates, **parameters(rule, 2))
+    assert found.flags.writeable
+    assert not np.shares_memory(found, updates)
+    np.testing.assert_array_equal(updates, before)
+
+
+# Clipping about zero is not equivariant; the two others divide clipped products.
+@pytest.mark.parametrize("rule", sorted(RULES.keys() - {"clipped_mean", "centered_clipping"}))
+@exact
+@given(data=st.data(), shift=st.integers(-500, 500))
+def test_shifted_updates_give_a_shifted_result(rule, data, shift):
+    updates, f = data.draw(problems(rule))
+    updates = (updates // 64).astype(np.int16)
+    found = RULES[rule]((updates + shift).astype(np.int16), **parameters(rule, f))
+    np.testing.assert_array_equal(found, RULES[rule](updates, **parameters(rule, f)) + shift)
+
+
+def test_centered_clipping_shifts_with_its_start():
+    updates, start = drawn(9, 20), drawn(1, 20, seed=1)[0]
+    found = RULES["centered_clipping"](updates + np.int16(77), 300, 2, start + np.int16(77))
+    np.testing.assert_array_equal(found, RULES["centered_clipping"](updates, 300, 2, start) + 77)
+
+
+@EVERY_RULE
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 64, 300])
+@pytest.mark.parametrize("value", [LOWEST, HIGHEST])
+def test_extremes_do_not_wrap(rule, count, value):
+    if count < LEAST.get(rule, lambda _: 1)(0):
+        with pytest.raises(RuleError, match=f"needs at least 3 updates; got {count}"):
+            RULES[rule](np.full((count, 3), value, dtype=np.int16), f=0)
+        return
+    loose = {"clipped_mean": {"clip_norm": 2**40}, "centered_clipping": {"tau": 2**40}}
+    found = RULES[rule](
+        np.full((count, 3), value, dtype=np.int16), **loose.get(rule, parameters(rule, 0))
+    )
+    # Shares of an n-th each are rounded down, and what is left of 2^30 stays at the start.
+    slack = int(rule == "centered_clipping")
+    assert all(abs(coordinate - value) <= slack for coordinate in found.tolist())
+
+
+@pytest.mark.parametrize("rule", ["median", "trimmed_mean"])
+@pytest.mark.parametrize("lie", [LOWEST, HIGHEST])
+def test_liars_cannot_leave_the_range_of_the_honest(rule, lie):
+    updates = drawn(15, 200)
+    updates[:3] = lie
+    honest = updates[3:]
+    found = RULES[rule](updates, **parameters(rule, 3))
+    assert np.all((honest.min(axis=0) <= found) & (found <= honest.max(axis=0)))
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    honest=arrays(np.int16, (9, 3), elements=elements),
+    lies=arrays(np.int16, (2, 3), elements=elements),
+)
+def test_liars_take_bulyan_no_farther_than_the_honest_are_apart(honest, lies):
+    found = RULES["bulyan"](np.concatenate([lies, honest]), f=2).astype(int)
+    low, high = honest.min(axis=0).astype(int), honest.max(axis=0).astype(int)
+    width = high - low
+    assert np.all((low - width <= found) & (found <= high + width))
+
+
+@pytest.mark.parametrize("rule", ["krum", "multi_krum"])
+@pytest.mark.parametrize("lie", [LOWEST, HIGHEST])
+def test_far_liars_are_not_chosen(rule, lie):
+    updates = drawn(15, 50)
+    updates[::5] = lie
+    honest = np.delete(updates, slice(None, None, 5), axis=0)
+    found = RULES[rule](updates, **parameters(rule, 3))
+    if rule == "krum":
+        assert found.tolist() in honest.tolist()
+    else:
+        np.testing.assert_array_equal(found, RULES["mean"](honest))
+
+
+def distance(left, right):
+    return float(np.linalg.norm(left.astype(float) - right))
+
+
+@pytest.mark.parametrize(("count", "f"), [(5, 1), (10, 2), (10, 4), (21, 8), (21, 10)])
+@pytest.mark.parametrize("lie", [LOWEST, HIGHEST])
+def test_geometric_median_stays_within_its_bound(count, f, lie):
+    updates = drawn(count, 30)
+    updates[:f] = lie
+    honest = updates[f:]
+    middle = honest.mean(axis=0)
+    radius = max(distance(row, middle) for row in honest)
+    bound = 2 * radius * (count - f) / (count - 2 * f)
+    assert distance(RULES["geometric_median"](updates), middle) <= bound
+
+
+@pytest.mark.parametrize("lie", [LOWEST, HIGHEST])
+def test_one_liar_moves_centered_clipping_by_twice_tau_over_n(lie):
+    updates, tau = drawn(10, 50), 100
+    lying = updates.copy()
+    lying[0] = lie
+    moved = distance(
+        RULES["centered_clipping"](updates, tau=tau),
+        RULES["centered_clipping"](lying, tau=tau),
+    )
+    assert moved <= 2 * tau / 10 + isqrt(50) + 1  # rounding may move each coordinate by 1
+
+
+@exact
+@given(updates=arrays(np.int16, (6, 4), elements=elements), tau=st.integers(1, 10**5))
+def test_centered_clipping_goes_no_farther_than_tau_a_step(updates, tau):
+    found = RULES["centered_clipping"](updates, tau, 3)
+    assert np.linalg.norm(found.astype(float)) <= 3 * tau + 2 + 1e-6
+
+
+@pytest.mark.parametrize(
+    ("rule", "wanted"),
+    [
+        ("mean", 360),
+        ("median", 0),
+        ("trimmed_mean", 300),
+        ("krum", 0),
+        ("multi_krum", 225),
+        ("geometric_median", 0),
+    ],
+)
+def test_two_minorities_of_ones_among_zeros(rule, wanted):
+    # n - 2f zeros, f ones that may be honest and f ones that may lie; one is 900 units.
+    updates = np.array([[0]] * 6 + [[900]] * 4, dtype=np.int16)
+    assert abs(int(RULES[rule](updates, **parameters(rule, 2))[0]) - wanted) <= 1
+
+
+@pytest.mark.parametrize(
+    "rule", ["median", "trimmed_mean", "krum", "multi_krum", "bulyan", "geometric_median"]
+)
+def test_no_rule_beats_the_bound_for_a_minority_that_may_lie_or_not(rule):
+    # If the f ones lie, all honest updates are zero and so must be the result. If f of the zeros
+    # lie instead, that result is off by f/(n - 2f) honest variances: no rule can do better at both.
+    n, f, one = 11, 2, 900
+    updates = np.array([[0]] * (n - f) + [[one]] * f, dtype=np.int16)
+    found = int(RULES[rule](updates, **parameters(rule, f))[0])
+    assert found == 0
+    honest = [0] * (n - 2 * f) + [one] * f
+    error = (found - np.mean(honest)) ** 2 / np.var(honest)
+    assert error == pytest.approx(f / (n - 2 * f))
+
+
+Z = np.array([[1, 10, -3], [2, 9, -1], [3, 7, 0], [4, 8, 2], [100, -50, 1000]])
+UNIT = 1 << 16
+
+
+@pytest.mark.parametrize(
+    ("rule", "arguments", "found_by_byzfl"),
+    [
+        ("mean", {}, [22, -3.2, 199.6]),
+        ("median", {}, [3, 8, 0]),
+        ("trimmed_mean", {"f": 1}, [3, 8, 0.333333]),
+        ("krum", {"f": 1}, [2, 9, -1]),
+        ("multi_krum", {"f": 1}, [2.5, 8.5, -0.5]),
+        ("geometric_median", {"nu": 1 << 10}, [2.804702, 8.014120, 0.330925]),
+        ("centered_clipping", {"tau": 100 * UNIT}, [3.987616, 5.806192, 19.476160]),
+        (
+            "centered_clipping",
+            {"tau": 5 * UNIT, "iterations": 3},
+            [2.573182, 8.091933, 0.840809],
+        ),
+    ],
+)
+def test_rule_agrees_with_byzfl_but_for_rounding(rule, arguments, found_by_byzfl):
+    found = RULES[rule]((Z * UNIT).astype(np.int32), **arguments) / UNIT
+    np.testing.assert_allclose(found, found_by_byzfl, atol=3e-5)
+
+
+@pytest.mark.parametrize(
+    ("step", "found_by_byzfl"),
+    [("arc", [1.042315, -0.521157, 10.423146]), ("nnm", [27.25, -6.5, 250.25])],
+)
+def test_pre_step_agrees_with_byzfl_but_for_rounding(step, found_by_byzfl):
+    found = PRE_STEPS[step]((Z * UNIT).astype(np.int32), f=1).array()[-1] / UNIT
+    np.testing.assert_allclose(found, found_by_byzfl, atol=2e-5)
+
+
+@settings(deadline=None, max_examples=60)
+@given(data=st.data(), dtype=st.sampled_from([np.int16, np.int32]))
+def test_pre_steps_are_their_definitions(data, dtype):
+    updates, f = data.draw(problems("trimmed_mean"))
+    wide, rows = updates.astype(dtype), updates.tolist()
+    s, seed = data.draw(st.integers(1, 4)), data.draw(st.integers(0, 2**64 - 1))
+    assert arc(wide, f).array().tolist() == reference_rules.arc(rows, f)
+    assert nnm(wide, f).array().tolist() == reference_rules.nnm(rows, f)
+    bucketed = PRE_STEPS["bucketing"](wide, s, seed).array()
+    assert bucketed.tolist() == reference_rules.bucketing(rows, s, seed)
+
+
+@pytest.mark.parametrize("count", [255, 256, 257])
+def test_mixing_is_exact_where_float32_ends(count):
+    updates = np.full((count, 40), HIGHEST, dtype=np.int16)
+    updates[0] = HIGHEST - 1  # a mean of HIGHEST - 1/count must not be rounded up
+    assert nnm(updates, 0).array().tolist() == [[HIGHEST - 1] * 40] * count
+
+
+def test_composed_steps_run_in_the_order_of_their_names():
+    updates = drawn(12, 60)
+    updates[0] = HIGHEST
+    found = compose(["arc", "nnm"], "krum", f=2)(updates)
+    np.testing.assert_array_equal(found, RULES["krum"](nnm(arc(updates, 2).array(), 2).array(), 2))
+    assert found.tolist() != compose(["nnm", "arc"], "krum", f=2)(updates).tolist()
+
+
+@EVERY_RULE
+def test_every_rule_takes_every_pre_step(rule):
+    updates = drawn(23, 30)
+    given_to_all = {"s": 2, "seed": 5, "f": 1} | parameters(rule, 1)
+    composed = compose(["bucketing", "arc", "nnm"], rule, **given_to_all)
+    mixed = nnm(arc(PRE_STEPS["bucketing"](updates, 2, 5).array(), 1).array(), 1).array()
+    np.testing.assert_array_equal(composed(updates), RULES[rule](mixed, **parameters(rule, 1)))
+
+
+def test_bucketing_depends_on_its_seed_and_tolerates_fewer_liars():
+    updates = drawn(10, 4)
+    bucketing = PRE_STEPS["bucketing"]
+    assert bucketing(updates, 3, 1).count == 4
+    assert bucketing(updates, 3, 1).array().tolist() != bucketing(updates, 3, 2).array().tolist()
+    with pytest.raises(RuleError, match="bucketing by 3 tolerating 2 liars needs at least 13"):
+        bucketing(updates, 3, 1, f=2)
+
+
+@pytest.mark.parametrize(
+    ("call", "wanted"),
+    [
+        (lambda x: RULES["multi_krum"](x, f=1, m=5), "from 1 to 4 of them; got m = 5"),
+        (lambda x: RULES["multi_krum"](x, f=1, m=0), "from 1 to 4 of them; got m = 0"),
+        (lambda x: RULES["krum"](x, f=-1), "f >= 0 liars; got f = -1"),
+        (lambda x: RULES["geometric_median"](x, nu=0), "nu from 1 to 1073741824"),
+        (lambda x: RULES["geometric_median"](x, iterations=0), "iterations of at least 1; got 0"),
+        (lambda x: RULES["centered_clipping"](x, tau=0), "tau of at least 1; got 0"),
+        (lambda x: RULES["centered_clipping"](x, 1, 1, x[0, :1]), "v0 of 2 coordinates"),
+        (lambda x: PRE_STEPS["bucketing"](x, 0, 0), "s of at least 1; got 0"),
+        (lambda x: PRE_STEPS["bucketing"](x, 1, -1), "seed from 0"),
+        (lambda _: compose(["arc"], "meen"), "no rule 'meen'; known are bulyan, "),
+        (lambda _: compose(["ark"], "mean"), "no pre-step 'ark'; known are arc, "),
+    ],
+)
+def test_parameter_out_of_range_is_refused_with_what_was_needed(call, wanted):
+    with pytest.raises(RuleError, match=wanted):
+        call(np.ones((5, 2), dtype=np.int16))
+
+
+def test_misspelt_parameter_is_a_programming_error():
+    with pytest.raises(TypeError, match="tolerance"):
+        compose(["arc"], "mean", f=0, tolerance=1)
+    with pytest.raises(TypeError, match="v0 must be int16"):
+        RULES["centered_clipping"](drawn(3, 2), 1, 1, np.zeros(2, dtype=np.int32))
+
+
+@EVERY_RULE
+@pytest.mark.parametrize("dtype", [np.int64, np.float32, np.uint16])
+def test_other_number_types_are_a_programming_error(rule, dtype):
+    with pytest.raises(TypeError, match="int16 or int32"):
+        RULES[rule](np.zeros((9, 2), dtype=dtype), **parameters(rule, 1))
+
+
+@EVERY_RULE
+def test_extra_memory_does_not_grow_with_the_dimension(rule):
+    updates = drawn(16, 10**6)
+    tracemalloc.start()
+    try:
+        found = RULES[rule](updates, **parameters(rule, 3))
+        peak_bytes = tracemalloc.get_traced_memory()[1] - found.nbytes
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 10 * 2**20  # the updates themselves are 32 MB
+
+
+@EVERY_TYPE
+def test_gram_matrix_of_many_blocks_is_exact_at_the_ends_of_the_range(dtype):
+    ends = np.iinfo(dtype)
+    updates = np.full((3, 50_001), ends.min, dtype=dtype)
+    updates[1] = ends.max
+    table = gram(Rows.of(updates)).tolist()
+    assert table[0][0] == ends.min**2 * 50_001
+    assert table[0][1] == table[1][0] == ends.min * ends.max * 50_001
+    assert table[1][1] == ends.max**2 * 50_001
+
+
+def test_sorted_rows_do_not_touch_the_block():
+    block = drawn(9, 9)
+    before = block.copy()
+    np.testing.assert_array_equal(at_ranks(block, range(9)), np.sort(before, axis=0))
+    np.testing.assert_array_equal(block, before)
