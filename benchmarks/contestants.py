@@ -1,0 +1,57 @@
+"""The rules of the robustness table, each told how many liars to expect."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+import numpy as np
+
+from protocol.numbers import Int16Array
+from protocol.rules import RULES, compose
+
+Contestant = Callable[[Int16Array, int, Int16Array], Int16Array]
+"""Updates [n, d], liars to tolerate, last round's aggregate [d] -> aggregate [d]."""
+
+CLIP_NORM: Final = 1 << 14
+"""Honest updates of the shortened recipe fall from 2 to 0.15; in the middle rounds they measure
+about 1."""
+
+
+def told(name: str, *pre_steps: str) -> Contestant:
+    """A rule that takes the number of liars as f, after pre-steps that do."""
+
+    def combined(updates: Int16Array, liars: int, _last: Int16Array) -> Int16Array:
+        return np.asarray(compose(pre_steps, name, f=liars)(updates), dtype=np.int16)
+
+    return combined
+
+
+def untold(name: str, **parameters: object) -> Contestant:
+    """A rule that has no number of liars."""
+    return lambda updates, _liars, _last: np.asarray(
+        RULES[name](updates, **parameters), dtype=np.int16
+    )
+
+
+def centered_clipping(updates: Int16Array, _liars: int, last: Int16Array) -> Int16Array:
+    """From the previous aggregate on, as its authors have it."""
+    found = RULES["centered_clipping"](updates, tau=CLIP_NORM, iterations=1, v0=last)
+    return np.asarray(found, dtype=np.int16)
+
+
+CONTESTANTS: Mapping[str, Contestant] = MappingProxyType(
+    {
+        "mean": untold("mean"),
+        "clipped_mean": untold("clipped_mean", clip_norm=CLIP_NORM),
+        "median": untold("median"),
+        "trimmed_mean": told("trimmed_mean"),
+        "geometric_median": untold("geometric_median"),
+        "krum": told("krum"),
+        "multi_krum": told("multi_krum"),
+        "bulyan": told("bulyan"),
+        "centered_clipping": centered_clipping,
+        "arc_mean": told("mean", "arc"),
+        "nnm_trimmed_mean": told("trimmed_mean", "nnm"),
+        "arc_nnm_trimmed_mean": told("trimmed_mean", "arc", "nnm"),
+    }
+)
