@@ -18,15 +18,8 @@ from protocol.errors import BlobError, VerificationFailed
 from protocol.numbers import Int16Array, Int32Array
 from protocol.recompute import RevealedUpdate
 from protocol.rules import aggregate
-from protocol.sumtree import Opening, SumTree, depth_of
+from protocol.sumtree import Opening, SumTree
 from protocol.task import RoundState, TaskParams
-
-LARGEST_TRANSACTION_BYTES = 128 * 1024
-"""What nodes pass on to each other; geth's `txMaxSize`."""
-_ENVELOPE_BYTES = 512
-"""A signed transaction's other fields, and the call's selector, offsets and lengths."""
-_UPDATE_BYTES = 96
-"""A revealed update's three words in the call."""
 
 
 class Challenge(NamedTuple):
@@ -101,13 +94,6 @@ class Case:
                 "contract takes no opening"
             )
         return blob.values
-
-
-def largest_challenge_bytes(params: TaskParams) -> int:
-    """The size of a challenge when all seats revealed; one too large proves nothing."""
-    depth = depth_of(params.dimension, params.chunk_length)
-    opening = 2 * params.chunk_length + 40 * depth
-    return _ENVELOPE_BYTES + params.cohort * _UPDATE_BYTES + (params.cohort + 1) * opening
 
 
 def wrong_aggregate(

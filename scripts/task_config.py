@@ -7,8 +7,6 @@ from eth_hash.auto import keccak
 from pydantic import Field
 
 from node import smile
-from protocol.challenge import LARGEST_TRANSACTION_BYTES, largest_challenge_bytes
-from protocol.errors import ConfigError
 from protocol.settings import Settings
 from protocol.sumtree import SumTree
 from protocol.task import Privacy, Rule, TaskParams
@@ -39,7 +37,7 @@ class TaskConfig(Settings):
     """Largest L2 norm of an update; the contract refuses larger ones."""
     shift: int = Field(default=smile.DEFAULT_SHIFT, ge=1, le=30)
     """One unit of a coordinate is 2^-shift."""
-    chunk_length: int = Field(default=256, ge=16, le=1024, multiple_of=16)
+    chunk_length: int = Field(default=256, ge=16, le=512, multiple_of=16)
     """Coordinates in a Merkle leaf."""
     quorum: int = Field(default=3, ge=1, le=64)
     """Least number of revealed updates for a result."""
@@ -112,13 +110,6 @@ class TaskConfig(Settings):
             salt=keccak(self.model_dump_json().encode()) if salt is None else salt,
         )
         params.check(now)
-        size_bytes = largest_challenge_bytes(params)
-        if size_bytes > LARGEST_TRANSACTION_BYTES:
-            raise ConfigError(
-                f"chunk_length {self.chunk_length} is too large for a cohort of {self.cohort}: a "
-                f"challenge may take {LARGEST_TRANSACTION_BYTES} bytes, this task's would take "
-                f"{size_bytes}, so no wrong result could be refuted"
-            )
         return params
 
 

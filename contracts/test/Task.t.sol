@@ -79,9 +79,7 @@ contract TaskTest is Fixture {
     function testChunkLengthIsWholeWordsUpToItsLimit(uint16 chunkLength) public {
         IVolquorum.TaskParams memory params = ordinaryParams();
         params.chunkLength = chunkLength;
-        acceptedIf(
-            chunkLength >= 16 && chunkLength <= 1024 && chunkLength % 16 == 0, params, "chunkLength", chunkLength
-        );
+        acceptedIf(chunkLength >= 16 && chunkLength <= 512 && chunkLength % 16 == 0, params, "chunkLength", chunkLength);
     }
 
     function testShiftFitsAModelCoordinate(uint8 shift) public {
@@ -446,7 +444,7 @@ contract TaskTest is Fixture {
         params.salt = keccak256(abi.encode(seed, "salt"));
         params.aggregator = address(uint160(draw(seed, "aggregator", 0, type(uint160).max)));
         params.dimension = uint32(draw(seed, "dimension", 1, type(uint32).max));
-        params.chunkLength = uint16(draw(seed, "chunkLength", 1, 64) * 16);
+        params.chunkLength = uint16(draw(seed, "chunkLength", 1, 32) * 16);
         params.shift = uint8(draw(seed, "shift", 0, 31));
         params.rule = IVolquorum.Rule(draw(seed, "rule", 0, 3));
         params.cohort = uint8(draw(seed, "cohort", 1, 64));

@@ -307,7 +307,7 @@ def invalid_tasks() -> Iterator[Row]:
         ("dimension", {"dimension": 0}),
         ("chunkLength", {"chunkLength": 0}),
         ("chunkLength", {"chunkLength": 250}),
-        ("chunkLength", {"chunkLength": 1040}),
+        ("chunkLength", {"chunkLength": 528}),
         ("shift", {"shift": 32}),
         ("cohort", {"cohort": 0}),
         ("cohort", {"cohort": 65}),

@@ -7,9 +7,9 @@ import {RevealTable} from "./RevealTable.sol";
 /// @notice What a task's parameters may be.
 /// @dev A task is immutable, so what would strand money or make a result impossible is refused when it is created.
 library ParamsLib {
-    // A challenge carries one chunk of every update: 64 updates of 1024 int16 coordinates are the 128 KiB that a
-    // transaction may hold. 16 coordinates fill a word.
-    uint256 internal constant MAX_CHUNK_LENGTH = 1024;
+    // A challenge carries one chunk of every update with its siblings. With 64 updates of 512 int16 coordinates it
+    // stays inside the 128 KiB that nodes pass on, up to a depth of 22. 16 coordinates fill a word.
+    uint256 internal constant MAX_CHUNK_LENGTH = 512;
     uint256 internal constant CHUNK_LENGTH_STEP = 16;
     // A model's coordinate is an int32, so a smaller unit would leave no whole number.
     uint256 internal constant MAX_SHIFT = 31;

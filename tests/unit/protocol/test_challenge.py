@@ -10,19 +10,39 @@ from hypothesis import strategies as st
 
 from protocol.blobs import DirectoryStore
 from protocol.chain.gateway import INTERFACE
-from protocol.challenge import Case, largest_challenge_bytes, wrong_aggregate, wrong_model
+from protocol.challenge import Case, wrong_aggregate, wrong_model
 from protocol.encoding import encode_model, encode_update
 from protocol.errors import BlobNotFound, VerificationFailed
 from protocol.recompute import RevealedUpdate, combine
 from protocol.rules import aggregate
 from protocol.sumtree import SumTree, depth_of
-from protocol.task import RoundState, Rule, TaskParams
+from protocol.task import MAX_CHUNK_LENGTH, MAX_COHORT, RoundState, Rule, TaskParams
 
 pytestmark = pytest.mark.unit
 
+# What nodes pass on to each other; geth's `txMaxSize`.
+LARGEST_TRANSACTION_BYTES = 128 * 1024
+# A signed transaction's other fields, and the call's selector, offsets and lengths.
+ENVELOPE_BYTES = 512
+# A revealed update's three words in the call.
+UPDATE_BYTES = 96
 CHUNK = 16
 SHIFT = 16
 TASK = b"\7" * 32
+
+
+def largest_challenge_bytes(params: TaskParams) -> int:
+    """The size of a challenge when all seats revealed."""
+    depth = depth_of(params.dimension, params.chunk_length)
+    opening = 2 * params.chunk_length + 40 * depth
+    return ENVELOPE_BYTES + params.cohort * UPDATE_BYTES + (params.cohort + 1) * opening
+
+
+@pytest.mark.parametrize("dimension", [1, 10**4, 10**6, 2**31])
+def test_every_legal_task_can_be_challenged_in_one_transaction(dimension):
+    for chunk_length in (CHUNK, 256, MAX_CHUNK_LENGTH):
+        params = replace(params_of(dimension), cohort=MAX_COHORT, chunk_length=chunk_length)
+        assert largest_challenge_bytes(params) <= LARGEST_TRANSACTION_BYTES
 
 
 def params_of(dimension: int, rule: Rule = Rule.MEAN, **changes) -> TaskParams:

@@ -106,7 +106,7 @@ def test_default_is_a_task_that_the_contract_accepts():
         {"shift": 0},
         {"shift": 31},
         {"chunk_length": 16},
-        {"chunk_length": 1024},
+        {"chunk_length": 512},
         {"cohort": 64, "quorum": 64, "tolerance": 31},
         {"cohort": 1, "quorum": 1, "tolerance": 0},
         {"rule": Rule.CLIPPED_MEAN, "clip_norm": 1},
