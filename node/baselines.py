@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # h
 from node.features import Samples
 from node.panel import Floats
 from node.smile import predict
-from node.training import TrainingSettings, train_locally
+from node.training import TrainingSettings, round_seed, train_locally
 
 Pricer = Callable[[Samples], Floats]
 """Samples in, decimal volatilities out, one a sample."""
@@ -109,7 +109,7 @@ def _rounds(
             vector,
             samples,
             settings,
-            seed=_round_seed(seed, round_number),
+            seed=round_seed(seed, round_number),
             round_number=round_number,
             device=device,
         ).vector
@@ -119,7 +119,3 @@ def _rounds(
 def _squared_error(vector: Floats, samples: Samples) -> float:
     error = predict(vector, samples.x, samples.atm_vol) - samples.target_vol
     return float(np.mean(error**2))
-
-
-def _round_seed(seed: int, round_number: int) -> int:
-    return int(np.random.SeedSequence([seed, round_number]).generate_state(1)[0])

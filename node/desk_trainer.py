@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from node import smile
 from node.features import Samples
-from node.training import TrainingOutcome, TrainingSettings, train_locally
+from node.training import TrainingOutcome, TrainingSettings, round_seed, train_locally
 
 log = structlog.get_logger("node")
 
@@ -29,13 +29,12 @@ class DeskTrainer:
 
     def train(self, model: NDArray[np.float64], round_number: int) -> NDArray[np.float64]:
         """The model after one round of local training. Shape: [d] -> [d]"""
-        # The same round gives the same bits again, so a node that lost its disk can still reveal.
-        seed = int(np.random.SeedSequence([self.seed, round_number]).generate_state(1)[0])
         self.last = train_locally(
             model,
             self.samples,
             self.settings,
-            seed=seed,
+            # The same bits again, so a node that lost its disk can still reveal.
+            seed=round_seed(self.seed, round_number),
             round_number=round_number,
             device=self.device,
         )

@@ -33,7 +33,7 @@ from protocol.blobs import BlobStore, FirstOf
 from protocol.chain.gateway import Chain, Snapshot
 from protocol.chain.transactor import Transactor
 from protocol.challenge import Case
-from protocol.commitment import update_commitment
+from protocol.commitment import stored_commitment, update_commitment
 from protocol.encoding import decode_model, encode_model, encode_update
 from protocol.errors import (
     BlobError,
@@ -136,7 +136,7 @@ class Participant:
         committed = (
             pending is not None
             and pending.round == task.round == seat.committed_round
-            and self._commitment(pending)[4:] == seat.commitment
+            and stored_commitment(self._commitment(pending)) == seat.commitment
         )
         return Facts(
             params=self.params,

@@ -111,6 +111,11 @@ def train_locally(
     )
 
 
+def round_seed(seed: int, round_number: int) -> int:
+    """One round's seed, so that rounds differ and each can be trained again alone."""
+    return int(np.random.SeedSequence([seed, round_number]).generate_state(1)[0])
+
+
 @dataclass(frozen=True)
 class _Quotes:
     """Samples on the device, once. Shape: x [n, 11], atm_vol and target [n] (vol points)."""

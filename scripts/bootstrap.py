@@ -29,9 +29,9 @@ def say(message: str) -> None:
     print(f"==> {message}", file=sys.stderr, flush=True)
 
 
-def run(command: list[str], **options: object) -> None:
+def run(command: list[str]) -> None:
     """Run a command; a failure ends the program with the command's own status."""
-    finished = subprocess.run(command, cwd=ROOT, check=False, **options)  # type: ignore[call-overload]
+    finished = subprocess.run(command, cwd=ROOT, check=False)
     if finished.returncode != 0:
         say(f"failed with status {finished.returncode}: {' '.join(map(str, command))}")
         sys.exit(finished.returncode)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,7 @@ class Market:
                 raise DataError(f"the {name} window has no quotes: give data over a longer time")
         return market
 
-    @property
+    @cached_property
     def desks(self) -> tuple[Samples, ...]:
         """What each desk trains on: its own samples and the public anchors."""
         return tuple(Samples.join(own, self.anchors) for own in self.own)

@@ -9,9 +9,8 @@ from pydantic import Field
 from node import smile
 from protocol.settings import Settings
 from protocol.sumtree import SumTree
-from protocol.task import Privacy, Rule, TaskParams
+from protocol.task import ZERO_ADDRESS, Privacy, Rule, TaskParams
 
-ZERO_ADDRESS = "0x" + "00" * 20
 RuleName = Literal["mean", "clipped_mean", "median", "trimmed_mean"]
 RULES: dict[RuleName, Rule] = {
     "mean": Rule.MEAN,
