@@ -311,7 +311,11 @@ class Participant:
             if phase in (Phase.CHALLENGE, Phase.FINAL):
                 self._verify(snapshot, number, state)
             elif phase is Phase.VOID:
-                self._remember(replace(self.memory, verified_round=number))
+                # Also after a reorganisation took away a result that was verified already.
+                base_root = snapshot.base_model_root(self.task_id, number)
+                self._remember(
+                    replace(self.memory, verified_round=number, verified_model_root=base_root)
+                )
             if self.memory.mismatch:
                 return
 

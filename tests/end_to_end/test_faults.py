@@ -369,6 +369,29 @@ def test_round_whose_updates_are_gone_is_taken_over_by_root_and_said_so(
     assert network.round_state(2).revealed == 3
 
 
+def test_verified_result_that_a_reorganisation_takes_away_is_not_built_on(
+    make_network: Make,
+) -> None:
+    network = make_network()
+    seat_all(network)
+    run_until(network, 1, Phase.AGGREGATE)
+    before = network.embedded.snapshot()
+    run_until(network, 1, Phase.CHALLENGE)
+    for participant in network.participants:
+        participant.tick()
+    taken_away = network.round_state(1).model_root
+    assert {p.memory.verified_model_root for p in network.participants} == {taken_away}
+    network.embedded.revert(before)
+    dead = network.ticks.pop(0)
+
+    run_until(network, 1, Phase.VOID)
+    network.ticks.insert(0, dead)
+    run_until(network, 2, Phase.FINAL)
+
+    assert network.round_state(2).revealed == 3
+    assert verdicts(network) == ["void", "verified"]
+
+
 def test_training_gives_the_same_bits_in_another_process(make_network: Make) -> None:
     program = (
         "from node import smile; from protocol.sumtree import SumTree;"
