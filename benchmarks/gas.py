@@ -112,12 +112,11 @@ class Bench:
         self.travel("availability", number)
         snapshot = self.chain.at(self.chain.head())
         root = bytes([number]) * 32
-        updates = snapshot.round_state(self.task, number).updates_hash
+        state = snapshot.round_state(self.task, number)
         gas["commitUpdate"] = sum(commits) // len(commits)
         gas["revealUpdate"] = sum(reveals) // len(reveals)
-        gas["publish"] = self.send(
-            self.sponsor, "publish", (self.task, number, root, root, updates), self.params.bond_wei
-        )
+        result = (self.task, number, root, root, state.updates_hash, state.unavailable)
+        gas["publish"] = self.send(self.sponsor, "publish", result, self.params.bond_wei)
         self.travel("challenge", number)
         gas["finalise"] = self.send(self.sponsor, "finalise", (self.task,))
         whole = gas["openRound"] + gas["publish"] + gas["finalise"]

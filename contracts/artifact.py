@@ -1,4 +1,4 @@
-"""The compiled contract as committed, so that running the network needs no compiler."""
+"""The compiled contracts as committed, so that running the network needs no compiler."""
 
 import json
 from collections.abc import Mapping
@@ -10,14 +10,16 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Artifact:
-    """What the compiler made of `Volquorum.sol`, and from which settings.
+    """What the compiler made of `Volquorum.sol` and of `Disputes.sol`, and from which settings.
 
-    Without immutables and metadata, the runtime bytecode is what stands at every deployed address.
+    Without immutables and metadata, the runtime bytecodes are what stands at every deployed
+    address, and at that of the first contract which it created: its disputes.
     """
 
     abi: tuple[Mapping[str, Any], ...]
     bytecode: bytes
     runtime_bytecode: bytes
+    disputes_runtime_bytecode: bytes
     compiler: str
     settings: Mapping[str, Any]
 
@@ -30,6 +32,7 @@ def load() -> Artifact:
         abi=tuple(stored["abi"]),
         bytecode=bytes.fromhex(stored["bytecode"]),
         runtime_bytecode=bytes.fromhex(stored["runtime_bytecode"]),
+        disputes_runtime_bytecode=bytes.fromhex(stored["disputes_runtime_bytecode"]),
         compiler=stored["compiler"],
         settings=stored["settings"],
     )

@@ -21,23 +21,28 @@ REPOSITORY = CONTRACTS.parent
 ARTIFACT = CONTRACTS / "artifact.json"
 SOURCE = "contracts/src/Volquorum.sol"
 CONTRACT = "Volquorum"
+# What the contract creates with itself and lets its disputes be decided by.
+DISPUTES_SOURCE = "contracts/src/Disputes.sol"
+DISPUTES = "Disputes"
 OUTPUTS = ["abi", "evm.bytecode.object", "evm.deployedBytecode.object"]
 IMPORT = re.compile(r'^import\s[^"]*"([^"]+)";', re.MULTILINE)
 
 
 def build() -> dict[str, Any]:
-    """Compiles the contract. Raises: SolcError with the compiler's messages."""
+    """Compiles the contracts. Raises: SolcError with the compiler's messages."""
     settings = compiler_settings()
     task = {
         "language": "Solidity",
         "sources": {name: {"content": text} for name, text in sources(SOURCE).items()},
         "settings": settings | {"outputSelection": {"*": {"*": OUTPUTS}}},
     }
-    contract = solcx.compile_standard(task, solc_binary=compiler())["contracts"][SOURCE][CONTRACT]
+    compiled = solcx.compile_standard(task, solc_binary=compiler())["contracts"]
+    contract, disputes = compiled[SOURCE][CONTRACT], compiled[DISPUTES_SOURCE][DISPUTES]
     return {
         "abi": contract["abi"],
         "bytecode": contract["evm"]["bytecode"]["object"],
         "compiler": SOLC_VERSION,
+        "disputes_runtime_bytecode": disputes["evm"]["deployedBytecode"]["object"],
         "runtime_bytecode": contract["evm"]["deployedBytecode"]["object"],
         "settings": settings,
     }

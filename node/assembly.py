@@ -102,6 +102,7 @@ def assemble(config: NodeConfig) -> Assembled:
         wants_seat=config.join,
         drives=config.open_rounds,
         challenges=config.challenge,
+        flags=config.flag,
         publishes=config.publish,
     )
     return Assembled(participant, public)

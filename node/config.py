@@ -39,7 +39,9 @@ class NodeConfig(ServiceSettings):
     open_rounds: bool = False
     """Also open and settle rounds when that is due, once seated; anybody may."""
     challenge: bool = True
-    """Prove a wrong published result wrong to the contract; half of its bond is the reward."""
+    """Prove a wrong published result wrong to the contract; half of its bond is the award."""
+    flag: bool = True
+    """Say on chain, with the task's deposit, which updates and results cannot be fetched."""
     publish: bool = False
     """Also publish a round's result where the aggregator did not; locks the bond until final."""
     watch: bool = False

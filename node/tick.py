@@ -1,7 +1,7 @@
 """One tick of a node: pin a block, read, decide, act at most once; safe to repeat.
 
-A published result is adopted only after recomputing it bit for bit from the revealed updates; a
-wrong one is proven wrong to the contract while that can be done.
+A published result is adopted only after recomputing it bit for bit from the included updates; a
+wrong one is refuted while that can be done.
 """
 
 import math
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from node.decide import (
     Action,
-    Challenge,
     Commit,
+    Dispute,
     Drive,
     Facts,
     Join,
@@ -25,12 +25,16 @@ from node.decide import (
     Verify,
     Wait,
     decide,
+    patient_until,
 )
+from node.disputes import Disputes
 from node.memory import Memory, MemoryFile, Mismatch, Pending
+from node.sending import Sending
 from node.update import make_update
 from protocol import keys, rounds
 from protocol.blobs import BlobStore, FirstOf
 from protocol.chain.gateway import Chain, Snapshot
+from protocol.chain.posted import PostedStore
 from protocol.chain.transactor import Transactor
 from protocol.challenge import Case
 from protocol.commitment import stored_commitment, update_commitment
@@ -39,7 +43,6 @@ from protocol.errors import (
     BlobError,
     ConfigError,
     RangeError,
-    Reverted,
     RuleError,
     VerificationFailed,
 )
@@ -90,6 +93,7 @@ class Participant:
         wants_seat: bool = True,
         drives: bool = False,
         challenges: bool = True,
+        flags: bool = True,
         publishes: bool = False,
     ) -> None:
         self.chain = chain
@@ -103,13 +107,24 @@ class Participant:
                 f"0x{trainer.spec_hash.hex()}: configure the task's model"
             )
         self.memory: Memory = memory_file.load(self.params.dimension)
-        self._transactor = transactor
+        self._sending = Sending(transactor, task_id)
         self._trainer = trainer
         self._stores = stores
-        self._everywhere = FirstOf([stores.public, stores.peers])
+        posted = PostedStore(chain, task_id, self.params)
+        self._everywhere = FirstOf([stores.public, stores.peers, posted])
+        self._disputes = Disputes(
+            account=account,
+            task_id=task_id,
+            params=self.params,
+            private=stores.private,
+            kept=stores.public,
+            everywhere=self._everywhere,
+            sending=self._sending,
+        )
         self._wants_seat = wants_seat
         self._drives = drives
         self._challenges = challenges
+        self._flags = flags
         self._publishes = publishes
 
     def tick(self) -> Outcome:
@@ -138,6 +153,7 @@ class Participant:
             and pending.round == task.round == seat.committed_round
             and stored_commitment(self._commitment(pending)) == seat.commitment
         )
+        owes_update = self._disputes.owes_update(snapshot, task.round, state)
         return Facts(
             params=self.params,
             task=task,
@@ -148,12 +164,18 @@ class Participant:
             verified_round=self.memory.verified_round,
             verified_model_root=self.memory.verified_model_root,
             mismatch="" if mismatch is None else f"round {mismatch.round}: {mismatch.why}",
-            provable=mismatch is not None and mismatch.provable and mismatch.round == task.round,
+            dispute=self._dispute(snapshot, task.round, state),
+            # An answer that is due does not wait for servers that are slow.
+            unfetched=None if owes_update else self._unfetched(snapshot, task.round, state),
+            owes_update=owes_update,
+            owes_result=self._disputes.owes_result(snapshot, state),
+            reclaimable=self._disputes.reclaimable(snapshot, task.round, state),
             own_address=self.account.address,
             wants_seat=self._wants_seat,
             watches=self._trainer is None,
             drives=self._drives,
             challenges=self._challenges,
+            flags=self._flags,
             publishes=self._publishes,
         )
 
@@ -167,6 +189,31 @@ class Participant:
             log.info("refused result is gone", round=mismatch.round)
             self._remember(replace(self.memory, mismatch=None))
         return self.memory.mismatch
+
+    def _unfetched(self, snapshot: Snapshot, number: int, state: RoundState) -> int | None:
+        now = snapshot.block.timestamp
+        is_time = (
+            self._flags
+            and rounds.can_flag_update(self.params, state, now)
+            and now >= patient_until(self.params, state)
+        )
+        return self._disputes.unfetched(snapshot, number, state) if is_time else None
+
+    def _dispute(self, snapshot: Snapshot, number: int, state: RoundState) -> Dispute | None:
+        mismatch = self.memory.mismatch
+        phase = rounds.phase(self.params, state, snapshot.block.timestamp)
+        if mismatch is None or not mismatch.provable or mismatch.round != number:
+            return None
+        if not self._challenges or phase is not Phase.CHALLENGE:
+            return None
+        return self._disputes.dispute(
+            snapshot, number, state, lambda: self._case(snapshot, number, state)
+        )
+
+    def _case(self, snapshot: Snapshot, number: int, state: RoundState) -> Case:
+        revealed = snapshot.revealed(self.task_id, number)
+        base, updates = self._inputs(snapshot, number)
+        return Case(self.params, self.task_id, number, state, revealed, base, updates)
 
     def _start_from(self, snapshot: Snapshot, task: TaskState, state: RoundState) -> None:
         # A participant that is new to a running task takes the model it starts from by its root;
@@ -186,19 +233,21 @@ class Participant:
             case Join():
                 # A seat may be given up and taken again, so the purpose is this moment's.
                 purpose = f"join:{snapshot.block.number}"
-                self._send("join", (self.task_id,), purpose, self.params.stake_wei)
+                self._sending.send("join", (self.task_id,), purpose, self.params.stake_wei)
             case Commit():
                 self._commit(snapshot, latest)
             case Reveal():
                 self._reveal(latest)
             case Verify():
                 self._catch_up(snapshot, latest)
-            case Challenge():
-                self._challenge(snapshot, latest, facts.round_state)
             case Publish():
                 self._publish(snapshot, latest, facts.round_state)
             case Drive(function):
-                self._send(function, (self.task_id,), f"{latest}:{function}")
+                self._sending.send(function, (self.task_id,), f"{latest}:{function}")
+            case Wait():
+                raise AssertionError("a wait is nothing to do")
+            case _:
+                self._disputes.act(action, snapshot, latest, facts.round_state)
 
     # ------------------------------------------------------------------------------------- commit
 
@@ -210,7 +259,7 @@ class Participant:
         if pending is None or pending.round != latest:
             pending = self._train(snapshot, latest)
         commitment = self._commitment(pending)
-        self._send(
+        self._sending.send(
             "commitUpdate",
             (self.task_id, latest, commitment),
             f"{latest}:commit:{commitment.hex()}",
@@ -254,8 +303,8 @@ class Participant:
         state = snapshot.round_state(self.task_id, pending.round)
         is_final = rounds.phase(self.params, state, snapshot.block.timestamp) is Phase.FINAL
         applied = is_final and any(
-            revealed.update_root == pending.update_root
-            for revealed in snapshot.revealed(self.task_id, pending.round)
+            included.update_root == pending.update_root
+            for included in snapshot.included(self.task_id, pending.round)
         )
         residual = pending.residual if applied else self.memory.residual
         self._remember(replace(self.memory, residual=residual, pending=None))
@@ -293,7 +342,7 @@ class Participant:
         )
         # Invariant: the bytes can be fetched before the chain says so.
         self._stores.public.put(data, chunk_length=self.params.chunk_length)
-        self._send(
+        self._sending.send(
             "revealUpdate",
             (self.task_id, latest, pending.tree_top, pending.squared_norm, self._salt(latest)),
             f"{latest}:reveal",
@@ -326,11 +375,11 @@ class Participant:
         ):
             return
         base_root = snapshot.base_model_root(self.task_id, number)
-        revealed = snapshot.revealed(self.task_id, number)
+        included = snapshot.included(self.task_id, number)
         combined = None
         try:
             base = self._model(base_root)
-            combined = recompute_round(self.params, base, revealed, self._everywhere)
+            combined = recompute_round(self.params, base, included, self._everywhere)
             check_published(combined, state)
         except BlobError as missing:
             if number == snapshot.task_state(self.task_id).round:
@@ -339,7 +388,7 @@ class Participant:
             self._adopt(number, state, (*self.memory.unverified_rounds, number))
             return
         except (VerificationFailed, RuleError, RangeError) as failure:
-            # Where the revealed updates have no result at all, no published one can be right; the
+            # Where the included updates have no result at all, no published one can be right; the
             # contract can be shown that only of a model that leaves int32.
             provable = combined is not None or isinstance(failure, RangeError)
             log.critical("published result is wrong", round=number, reason=str(failure))
@@ -352,21 +401,7 @@ class Participant:
         self._adopt(number, state, self.memory.unverified_rounds)
         log.info("round verified", round=number, model_root="0x" + state.model_root.hex())
 
-    # ---------------------------------------------------------------------- challenge and publish
-
-    def _challenge(self, snapshot: Snapshot, number: int, state: RoundState) -> None:
-        revealed = snapshot.revealed(self.task_id, number)
-        base, updates = self._inputs(snapshot, number)
-        case = Case(self.params, self.task_id, number, state, revealed, base, updates)
-        try:
-            challenge = case.challenge(self._everywhere)
-        except (BlobError, VerificationFailed) as failure:
-            log.critical("wrong result cannot be proven", round=number, reason=str(failure))
-            raise
-        if challenge is None:
-            raise AssertionError(f"round {number} was refused, but nothing is wrong with it")
-        purpose = f"{number}:challenge:{rounds.publication(state)}"
-        self._send_in_time(challenge.function, challenge.args, purpose)
+    # ------------------------------------------------------------------------------------ publish
 
     def _publish(self, snapshot: Snapshot, number: int, state: RoundState) -> None:
         base, updates = self._inputs(snapshot, number)
@@ -380,9 +415,9 @@ class Participant:
             self._stores.public.put(content, chunk_length=chunk_length)
         roots = (combined.aggregate_root, combined.model_root)
         purpose = f"{number}:publish:{state.restarted_at}"
-        self._send_in_time(
+        self._sending.send_in_time(
             "publish",
-            (self.task_id, number, *roots, state.updates_hash),
+            (self.task_id, number, *roots, state.updates_hash, state.unavailable),
             purpose,
             self.params.bond_wei,
         )
@@ -390,10 +425,10 @@ class Participant:
     def _inputs(
         self, snapshot: Snapshot, number: int
     ) -> tuple[NDArray[np.int32], NDArray[np.int16]]:
-        """A round's base model and revealed updates. Shape: [d], [n, d]"""
+        """A round's base model and included updates. Shape: [d], [m, d]"""
         base = self._model(snapshot.base_model_root(self.task_id, number))
-        revealed = snapshot.revealed(self.task_id, number)
-        return base, fetch_updates(self.params, revealed, self._everywhere)
+        included = snapshot.included(self.task_id, number)
+        return base, fetch_updates(self.params, included, self._everywhere)
 
     def _adopt(self, number: int, state: RoundState, unverified: tuple[int, ...]) -> None:
         self._remember(
@@ -412,25 +447,6 @@ class Participant:
         if not self._stores.public.has(root):
             self._stores.public.put(data, chunk_length=chunk_length)
         return decode_model(data, dimension=self.params.dimension, shift=self.params.shift)
-
-    # ------------------------------------------------------------------------------------- shared
-
-    def _send(self, function: str, args: tuple[object, ...], purpose: str, wei: int = 0) -> None:
-        self._transactor.send(
-            function, args, value_wei=wei, purpose=f"{self.task_id.hex()}:{purpose}"
-        )
-        log.info("sent", function=function, purpose=purpose)
-
-    def _send_in_time(
-        self, function: str, args: tuple[object, ...], purpose: str, wei: int = 0
-    ) -> None:
-        """Sends what anybody may do, unless somebody else was quicker."""
-        try:
-            self._send(function, args, purpose, wei)
-        except Reverted as refused:
-            if refused.error != "WrongPhase":
-                raise
-            log.info("came too late", function=function, reason=str(refused))
 
     def _remember(self, memory: Memory) -> None:
         self.memory_file.save(memory)

@@ -64,6 +64,7 @@ def assemble(config: OrchestratorConfig) -> Assembled:
         transactor=_transactor(config, chain),
         task_ids=task_ids,
         open_rounds=config.open_rounds,
+        flags=config.flag,
         evaluator=evaluator,
         journal=Journal(config.journal_file),
     )

@@ -6,10 +6,12 @@ A request never asks the chain, so requests cannot become a storm on somebody's 
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from orchestrator import views
 from orchestrator.journal import Journal
 from orchestrator.reading import RoundReading, TaskReading
+from protocol import rounds as round_rules
 from protocol.blobs import BlobStore
 from protocol.service import Outcome
 from protocol.task import ZERO_ADDRESS, Phase
@@ -66,13 +68,17 @@ class Board:
             opened_at=state.opened_at,
             published_at=state.published_at or None,
             restarted_at=state.restarted_at or None,
+            refutations=state.refutations,
             deadlines=views.Deadlines(
                 selection=ends.selection,
                 commit=ends.commit,
                 reveal=ends.reveal,
+                flag_update=ends.flag_update,
                 availability=ends.availability,
                 aggregator=ends.aggregator,
                 aggregate=ends.aggregate,
+                flag_result=ends.flag_result or None,
+                post_result=ends.post_result or None,
                 challenge=ends.challenge or None,
             ),
             base_model_root=round_reading.base_model_root,
@@ -81,7 +87,7 @@ class Board:
             updates_hash=state.updates_hash,
             publisher=state.publisher if state.publisher != ZERO_ADDRESS else None,
             settled=state.settled,
-            share_wei=state.share_wei,
+            share_wei=_share_wei(reading, round_reading),
             bond_wei=state.bond_wei,
             committed=round_reading.committed,
             revealed=tuple(
@@ -90,8 +96,18 @@ class Board:
                     update_root=revealed.update_root,
                     squared_norm=revealed.squared_norm,
                     available=self._has(revealed.update_root),
+                    standing=_standing(round_reading, index),
                 )
-                for revealed in round_reading.revealed
+                for index, revealed in enumerate(round_reading.revealed)
+            ),
+            included=state.included,
+            result_flags=tuple(
+                views.ResultFlag(
+                    what=what.name.lower(),
+                    flagger=flag.flagger if flag.flagger != ZERO_ADDRESS else None,
+                    posted=flag.posted,
+                )
+                for what, flag in round_reading.result_flags.items()
             ),
             evaluation=self._evaluation(reading.task_id, round_reading.number, state.model_root),
         )
@@ -133,6 +149,19 @@ class Board:
     ) -> Mapping[str, float] | None:
         found = self._journal.find(task_id, number, model_root)
         return None if found is None else found.metrics
+
+
+def _share_wei(reading: TaskReading, round_reading: RoundReading) -> int:
+    is_paid = round_reading.state.settled and round_reading.phase == Phase.FINAL
+    return round_rules.share_wei(reading.params, round_reading.state) if is_paid else 0
+
+
+def _standing(
+    round_reading: RoundReading, index: int
+) -> Literal["included", "flagged", "excluded"]:
+    if not round_reading.state.is_unavailable(index):
+        return "included"
+    return "flagged" if round_reading.phase == Phase.AVAILABILITY else "excluded"
 
 
 def _summary(reading: TaskReading) -> views.TaskSummary:

@@ -27,6 +27,9 @@ class OrchestratorConfig(ServiceSettings):
     """Host and port on which API, blobs, health and metrics are served; port 0 takes a free one."""
     open_rounds: bool = True
     """Whether to open the next round as soon as the contract allows it."""
+    flag: bool = True
+    """Say on chain, with the task's deposit, which revealed updates of the tasks named here or by
+    the deployment file cannot be fetched."""
     evaluator: str | None = None
     """Name of an installed evaluator (entry point group `volquorum.evaluators`)."""
     evaluator_settings: dict[str, Any] = Field(default_factory=dict)

@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 
 from protocol import rounds
-from protocol.task import ZERO_ADDRESS, Phase, RoundState, TaskParams, TaskState
+from protocol.task import ZERO_ADDRESS, Phase, Published, RoundState, TaskParams, TaskState
+
+# Servers get this part of the availability window before what they lack is flagged.
+PATIENT_PART = 4
 
 
 @dataclass(frozen=True)
@@ -18,8 +21,16 @@ class Facts:
     own_address: str | None
     """None in a dry run: nothing can be sent."""
     open_rounds: bool
+    flags: bool = True
+    """Say on chain, with a deposit, which updates cannot be fetched."""
     missing: tuple[str, ...] = ()
     """What a result cannot be computed without and could not be fetched, in words."""
+    unfetched: int | None = None
+    """Place, in order of reveal, of an included update that is missing or not what it must be."""
+    owes_result: Published | None = None
+    """A vector of the own published result that is flagged and may still be posted."""
+    reclaimable: str | None = None
+    """A participant that never answered the own flag: the deposit is free again."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +41,36 @@ class OpenRound:
 
 
 @dataclass(frozen=True)
+class FlagUpdate:
+    """Say that update `index` of round `round`, in order of reveal, cannot be fetched."""
+
+    round: int
+    index: int
+
+
+@dataclass(frozen=True)
 class Publish:
     """Compute and publish the result of round `round` before `until`."""
 
     round: int
     until: int
+
+
+@dataclass(frozen=True)
+class PostResult:
+    """Put the next piece of the own flagged result of round `round` on chain."""
+
+    round: int
+    what: Published
+
+
+@dataclass(frozen=True)
+class ReclaimDeposit:
+    """Take back the deposit of a flag that `participant` never answered."""
+
+    round: int
+    """The latest round."""
+    participant: str
 
 
 @dataclass(frozen=True)
@@ -59,12 +95,16 @@ class Wait:
     why: str
 
 
-Action = OpenRound | Publish | Finalise | VoidRound | Wait
+Sent = OpenRound | FlagUpdate | Publish | PostResult | ReclaimDeposit | Finalise | VoidRound
+Action = Sent | Wait
 
 
 def decide(facts: Facts) -> Action:
     """The one action that the task needs from the orchestrator now."""
     wanted = _wanted(facts)
+    # The deposit waits for ever; nothing else does.
+    if isinstance(wanted, Wait) and facts.reclaimable is not None:
+        wanted = ReclaimDeposit(facts.task_state.round, facts.reclaimable)
     if facts.own_address is None and not isinstance(wanted, Wait):
         deadline = rounds.next_deadline(facts.params, facts.round_state, facts.now)
         return Wait(deadline, f"dry run: would {_in_words(wanted)}")
@@ -77,8 +117,12 @@ def _wanted(facts: Facts) -> Action:
     current = rounds.phase(facts.params, facts.round_state, facts.now)
     if current in rounds.WITHOUT_RUNNING_ROUND:
         return _between_rounds(facts, current)
+    if current == Phase.AVAILABILITY:
+        return _availability(facts)
     if current == Phase.AGGREGATE:
         return _aggregate(facts)
+    if facts.owes_result is not None:
+        return PostResult(facts.task_state.round, facts.owes_result)
     deadline = rounds.next_deadline(facts.params, facts.round_state, facts.now)
     return Wait(deadline, f"round {facts.task_state.round} is in {current.name.lower()}")
 
@@ -106,6 +150,25 @@ def _why_no_round_opens(facts: Facts) -> str:
     return f"round {task_state.round + 1} is for somebody else to open"
 
 
+def patient_until(params: TaskParams, round_state: RoundState) -> int:
+    """When what a round's servers still lack is flagged."""
+    ends = rounds.deadlines(params, round_state)
+    return ends.reveal + params.availability_seconds // PATIENT_PART
+
+
+def _availability(facts: Facts) -> Action:
+    number = facts.task_state.round
+    until = rounds.next_deadline(facts.params, facts.round_state, facts.now)
+    lacks = f", lacking {', '.join(facts.missing)}" if facts.missing else ""
+    if facts.flags and rounds.can_flag_update(facts.params, facts.round_state, facts.now):
+        patient = patient_until(facts.params, facts.round_state)
+        if facts.now < patient:
+            return Wait(patient, f"round {number} is in availability{lacks}")
+        if facts.unfetched is not None:
+            return FlagUpdate(number, facts.unfetched)
+    return Wait(until, f"round {number} is in availability{lacks}")
+
+
 def _aggregate(facts: Facts) -> Action:
     params, number = facts.params, facts.task_state.round
     ends = rounds.deadlines(params, facts.round_state)
@@ -117,6 +180,14 @@ def _aggregate(facts: Facts) -> Action:
     return Publish(number, ends.aggregate)
 
 
-def _in_words(action: OpenRound | Publish | Finalise | VoidRound) -> str:
-    verbs = {OpenRound: "open", Publish: "publish", Finalise: "finalise", VoidRound: "void"}
+def _in_words(action: Sent) -> str:
+    verbs = {
+        OpenRound: "open",
+        FlagUpdate: "flag an update of",
+        Publish: "publish",
+        PostResult: "post the result of",
+        ReclaimDeposit: "reclaim a deposit in",
+        Finalise: "finalise",
+        VoidRound: "void",
+    }
     return f"{verbs[type(action)]} round {action.round}"

@@ -19,6 +19,8 @@ class Metrics:
         self.seats = self._gauge("seats", "Seats taken", task)
         self.committed = self._gauge("committed", "Commitments in the latest round", task)
         self.revealed = self._gauge("revealed", "Revealed updates in the latest round", task)
+        self.included = self._gauge("included", "Those of them that are not unavailable", task)
+        self.refutations = self._gauge("refutations", "Refuted results of the latest round", task)
         self.missing = self._gauge("missing_blobs", "Blobs that could not be fetched", task)
         self.evaluated_round = self._gauge("evaluated_round", "Round evaluated last", task)
         self.evaluation = self._gauge("evaluation", "What the evaluator said", ["task", "metric"])
@@ -36,7 +38,7 @@ class Metrics:
         )
         self.wrong_results = Counter(
             "volquorum_wrong_results",
-            "Published results that are not what the revealed updates give",
+            "Published results that are not what the included updates give",
             task,
             registry=self.registry,
         )
@@ -52,6 +54,8 @@ class Metrics:
             self.phase.labels(name).set(reading.latest.phase)
             self.committed.labels(name).set(len(reading.latest.committed))
             self.revealed.labels(name).set(len(reading.latest.revealed))
+            self.included.labels(name).set(len(reading.latest.included))
+            self.refutations.labels(name).set(reading.latest.state.refutations)
 
     def show_evaluation(self, evaluation: Evaluation) -> None:
         """Takes over what a model was worth."""

@@ -12,7 +12,16 @@ from protocol.chain.events import Block
 from protocol.chain.gateway import Snapshot
 from protocol.errors import ChainUnavailable
 from protocol.recompute import RevealedUpdate
-from protocol.task import Deadlines, Phase, RoundState, Seat, TaskParams, TaskState
+from protocol.task import (
+    Deadlines,
+    Flag,
+    Phase,
+    Published,
+    RoundState,
+    Seat,
+    TaskParams,
+    TaskState,
+)
 
 # Claims change nothing but a seat's reward, so seats are read again after this much chain time.
 _SEATS_REFRESH_SECONDS = 30
@@ -29,6 +38,10 @@ class RoundReading:
     base_model_root: bytes
     committed: tuple[str, ...]
     revealed: tuple[RevealedUpdate, ...]
+    included: tuple[RevealedUpdate, ...]
+    """The revealed ones that are not unavailable."""
+    result_flags: Mapping[Published, Flag]
+    """The flags on the published result, answered ones too."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +104,12 @@ class TaskReader:
             base_model_root=snapshot.base_model_root(self._task_id, number),
             committed=snapshot.committed(self._task_id, number),
             revealed=snapshot.revealed(self._task_id, number),
+            included=snapshot.included(self._task_id, number),
+            result_flags={
+                what: snapshot.result_flag(self._task_id, what)
+                for what in Published
+                if state.is_flagged(what)
+            },
         )
 
     def _read_seats(self, snapshot: Snapshot, facts: object) -> Mapping[str, Seat]:

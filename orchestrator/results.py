@@ -11,13 +11,13 @@ from protocol.recompute import Combined, recompute_round
 
 
 def compute(reading: TaskReading, round_reading: RoundReading, blobs: TaskBlobs) -> Combined:
-    """What a round's revealed updates give.
+    """What a round's included updates give.
 
     Raises: BlobError if one cannot be had; VerificationFailed, RuleError or RangeError if they
         have no result.
     """
     base = model(blobs, round_reading.base_model_root, reading.params.chunk_length)
-    return recompute_round(reading.params, base, round_reading.revealed, blobs)
+    return recompute_round(reading.params, base, round_reading.included, blobs)
 
 
 def keep(reading: TaskReading, combined: Combined, blobs: TaskBlobs) -> Combined:

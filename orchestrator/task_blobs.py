@@ -1,4 +1,4 @@
-"""One task's blobs: the orchestrator's own copies first, then the participants' servers.
+"""One task's blobs: the own copies first, then the participants' servers, then what was posted.
 
 Everything fetched is verified and kept, so an outsider can check a round from this one address.
 """
@@ -22,11 +22,19 @@ _log = structlog.get_logger(__name__)
 class TaskBlobs(BlobStore):
     """Verified blobs in the unit of one task, mirrored on first use."""
 
-    def __init__(self, params: TaskParams, own: BlobStore, remotes: Sequence[BlobStore]) -> None:
+    def __init__(
+        self,
+        params: TaskParams,
+        own: BlobStore,
+        remotes: Sequence[BlobStore],
+        *,
+        last_resort: BlobStore | None = None,
+    ) -> None:
         self.name = f"{own.name} or the participants"
         self._params = params
         self._own = own
         self._remotes = tuple(remotes)
+        self._last_resort = () if last_resort is None else (last_resort,)
 
     def put(self, content: bytes, *, chunk_length: int) -> bytes:
         return self._own.put(content, chunk_length=chunk_length)
@@ -42,7 +50,8 @@ class TaskBlobs(BlobStore):
             pass
         except BlobCorrupt as error:
             _log.warning("own_blob_corrupt", root=root, why=str(error))
-        return self._keep_from(FirstOf(self._remotes), root, chunk_length, unit)
+        everywhere = FirstOf([*self._remotes, *self._last_resort])
+        return self._keep_from(everywhere, root, chunk_length, unit)
 
     def mirror(self, roots: Sequence[bytes]) -> Mapping[bytes, BlobError]:
         """Fetches what the own store lacks; returns what could not be had, and why.
@@ -57,6 +66,9 @@ class TaskBlobs(BlobStore):
                 for refused in pool.map(self._fetch, *self._shares(wanted)):
                     for error in refused:
                         refusals[error.root].append(error)
+        for store in self._last_resort:
+            for error in self._fetch(store, wanted):
+                refusals[error.root].append(error)
         return {root: worst_of(root, refusals[root]) for root in wanted if not self._own.has(root)}
 
     def _shares(

@@ -6,13 +6,28 @@ be repeated, or cut off anywhere, without harm.
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from typing import Protocol
 
 import structlog
 
 from orchestrator import results
 from orchestrator.board import Board
-from orchestrator.decide import Action, Facts, Finalise, OpenRound, Publish, VoidRound, Wait, decide
+from orchestrator.decide import (
+    Action,
+    Facts,
+    Finalise,
+    FlagUpdate,
+    OpenRound,
+    PostResult,
+    Publish,
+    ReclaimDeposit,
+    Sent,
+    VoidRound,
+    Wait,
+    decide,
+)
+from orchestrator.disputes import Disputes, flag_update, post_result, reclaim_deposit
 from orchestrator.evaluator import Evaluator
 from orchestrator.journal import Journal
 from orchestrator.judge import Judge
@@ -21,7 +36,8 @@ from orchestrator.reading import RoundReading, TaskReader, TaskReading
 from orchestrator.task_blobs import TaskBlobs
 from protocol import rounds
 from protocol.blobs import BlobStore, DirectoryStore
-from protocol.chain.gateway import Chain
+from protocol.chain.gateway import Chain, Snapshot
+from protocol.chain.posted import PostedStore
 from protocol.errors import (
     BlobError,
     ChainUnavailable,
@@ -64,6 +80,7 @@ class Orchestrator:
         transactor: Sender | None = None,
         task_ids: Sequence[bytes] = (),
         open_rounds: bool = True,
+        flags: bool = True,
         evaluator: Evaluator | None = None,
         journal: Journal,
         board: Board | None = None,
@@ -75,9 +92,11 @@ class Orchestrator:
         self._transactor = transactor
         self._task_ids = tuple(task_ids)
         self._open_rounds = open_rounds
+        self._flags = flags
         self.board = board or Board(own, journal)
         self.metrics = metrics or Metrics()
         self._readers: dict[bytes, TaskReader] = {}
+        self._disputes: dict[bytes, Disputes] = {}
         self._attempts: Counter[tuple[bytes, int, str]] = Counter()
         self._reported: set[tuple[bytes, int, bytes]] = set()
         self._judge = Judge(evaluator, journal, self.metrics)
@@ -106,10 +125,12 @@ class Orchestrator:
     def tick_task(self, task_id: bytes) -> Outcome:
         """Serves one task once."""
         reader = self._readers.setdefault(task_id, TaskReader(task_id))
-        reading = reader.read(self._chain.at(self._chain.head()))
-        blobs = TaskBlobs(reading.params, self._own, self._remotes)
+        snapshot = self._chain.at(self._chain.head())
+        reading = reader.read(snapshot)
+        posted = PostedStore(self._chain, task_id, reading.params)
+        blobs = TaskBlobs(reading.params, self._own, self._remotes, last_resort=posted)
         missing = self._mirror(reading, blobs)
-        action = decide(self._facts(reading, missing))
+        action = decide(self._facts(snapshot, reading, blobs, missing))
         outcome = self._act(action, reading, blobs)
         for round_reading in reading.rounds[-2:]:
             self._keep_result(reading, round_reading, blobs)
@@ -118,15 +139,30 @@ class Orchestrator:
         self.board.show(reading, outcome)
         return outcome
 
-    def _facts(self, reading: TaskReading, missing: tuple[str, ...]) -> Facts:
+    def _facts(
+        self,
+        snapshot: Snapshot,
+        reading: TaskReading,
+        blobs: TaskBlobs,
+        missing: tuple[str, ...],
+    ) -> Facts:
+        disputes = self._disputes.setdefault(reading.task_id, Disputes(reading.task_id))
+        own_address = self._transactor.address if self._transactor else None
+        # Invariant: a deposit is at stake only where the operator chose the task. A stranger could
+        # ask for a large one in a task of his own, and earn it by posting what he hid.
+        flags = self._flags and reading.task_id in self._task_ids
         return Facts(
             params=reading.params,
             task_state=reading.state,
             round_state=reading.latest.state if reading.latest else RoundState(),
             now=reading.block.timestamp,
-            own_address=self._transactor.address if self._transactor else None,
+            own_address=own_address,
             open_rounds=self._open_rounds,
+            flags=flags,
             missing=missing,
+            unfetched=disputes.unfetched(reading, blobs) if flags else None,
+            owes_result=disputes.owes_result(reading, own_address),
+            reclaimable=disputes.reclaimable(snapshot, reading, own_address),
         )
 
     def _mirror(self, reading: TaskReading, blobs: TaskBlobs) -> tuple[str, ...]:
@@ -137,8 +173,8 @@ class Orchestrator:
             return ()
         owners = {latest.base_model_root: "the base model"}
         owners |= {
-            revealed.update_root: f"the update of {revealed.participant}"
-            for revealed in latest.revealed
+            included.update_root: f"the update of {included.participant}"
+            for included in latest.included
         }
         refusals = blobs.mirror(tuple(owners))
         self.metrics.missing.labels(label(reading.task_id)).set(len(refusals))
@@ -153,16 +189,23 @@ class Orchestrator:
             _log.warning("blob_missing", task=task_id, round=number, what=what, why=str(why))
 
     def _act(self, action: Action, reading: TaskReading, blobs: TaskBlobs) -> Outcome:
+        send = partial(self._send, reading)
         try:
             match action:
                 case Wait(until, why):
                     return Outcome(None, until, why)
                 case OpenRound(number):
-                    self._send(reading, f"{number}:open", "openRound")
+                    send("openRound", purpose=f"{number}:open")
+                case FlagUpdate():
+                    flag_update(action, reading, send)
+                case PostResult():
+                    post_result(action, reading, blobs, send)
+                case ReclaimDeposit():
+                    reclaim_deposit(action, reading, send)
                 case Finalise(number):
-                    self._send(reading, f"{number}:finalise", "finalise")
+                    send("finalise", purpose=f"{number}:finalise")
                 case VoidRound(number):
-                    self._send(reading, f"{number}:void", "voidRound")
+                    send("voidRound", purpose=f"{number}:void")
                 case Publish(number, until):
                     return self._publish(reading, number, until, blobs)
         except Reverted as error:
@@ -177,12 +220,14 @@ class Orchestrator:
         except (BlobError, VerificationFailed, RuleError, RangeError) as error:
             _log.error("round_without_result", task=reading.task_id, round=number, why=str(error))
             return Outcome(None, until, f"round {number} has no result: {error}")
+        state = latest.state
+        computed_from = (state.updates_hash, state.unavailable)
         self._send(
             reading,
-            # A round that a challenge returned to Aggregate is published once more.
-            f"{number}:publish:{latest.state.restarted_at}",
             "publish",
-            (number, combined.aggregate_root, combined.model_root, latest.state.updates_hash),
+            (number, combined.aggregate_root, combined.model_root, *computed_from),
+            # A round that was refuted is published once more.
+            purpose=f"{number}:publish:{state.restarted_at}",
             value_wei=reading.params.bond_wei,
         )
         return Outcome("publish", None, f"round {number}: model 0x{combined.model_root.hex()}")
@@ -190,10 +235,10 @@ class Orchestrator:
     def _send(
         self,
         reading: TaskReading,
-        purpose: str,
         function: str,
         arguments: tuple[object, ...] = (),
         *,
+        purpose: str,
         value_wei: int = 0,
     ) -> None:
         if self._transactor is None:
@@ -235,8 +280,15 @@ class Orchestrator:
             blobs.mirror(roots)
 
 
-def _acted(action: OpenRound | Finalise | VoidRound) -> Outcome:
-    names = {OpenRound: "open", Finalise: "finalise", VoidRound: "void"}
+def _acted(action: Sent) -> Outcome:
+    names = {
+        OpenRound: "open",
+        FlagUpdate: "flag",
+        PostResult: "post",
+        ReclaimDeposit: "reclaim",
+        Finalise: "finalise",
+        VoidRound: "void",
+    }
     return Outcome(names[type(action)], None, f"round {action.round}")
 
 

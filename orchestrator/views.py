@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import fields
 from enum import IntEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, PlainSerializer
 
@@ -64,9 +64,15 @@ class Deadlines(View):
     selection: int
     commit: int
     reveal: int
+    flag_update: int
+    """Until then an update may be flagged, within the availability phase."""
     availability: int
     aggregator: int
     aggregate: int
+    flag_result: int | None
+    """Until then a result may be flagged, within the challenge phase."""
+    post_result: int | None
+    """Until then a flagged result may be posted."""
     challenge: int | None
 
 
@@ -78,6 +84,19 @@ class Revealed(View):
     squared_norm: BigInt
     available: bool
     """Whether its blob can be fetched here."""
+    standing: Literal["included", "flagged", "excluded"]
+    """Flagged, it may still be posted until the availability phase ends."""
+
+
+class ResultFlag(View):
+    """Somebody's word that a vector of the published result cannot be fetched."""
+
+    what: str
+    """The vector, such as aggregate or model."""
+    flagger: str | None
+    """Whose deposit is on it; null once the vector was posted."""
+    posted: int
+    """Parts posted so far."""
 
 
 class Round(View):
@@ -89,6 +108,8 @@ class Round(View):
     published_at: int | None
     restarted_at: int | None
     """When the latest published result was refuted."""
+    refutations: int
+    """How many published results were refuted."""
     deadlines: Deadlines
     base_model_root: Hash
     aggregate_root: Hash | None
@@ -100,6 +121,9 @@ class Round(View):
     bond_wei: BigInt
     committed: tuple[str, ...]
     revealed: tuple[Revealed, ...]
+    included: int
+    """Revealed updates that enter the result."""
+    result_flags: tuple[ResultFlag, ...]
     evaluation: Mapping[str, float] | None
 
 

@@ -1,32 +1,29 @@
-"""Proofs that a published result is wrong: openings of one chunk, which the contract recomputes.
+"""Proofs that something on chain is wrong: openings of one chunk, which the contract recomputes.
 
-A wrong aggregate is shown by the same chunk of every revealed update, a wrong model by that chunk
-of the base model and the aggregate. What was published must be opened too, so a lie whose blob
-nobody can fetch cannot be proven.
+A wrong aggregate is shown by the same chunk of every included update, a wrong model by that chunk
+of the base model and the aggregate, a false norm by the sums on the way up from one chunk. Of what
+was published only the place is sent, but who sends it must have had the bytes: a lie that nobody
+serves is flagged instead (`Case.wrong` says which vector).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from protocol import commitment, rounds
 from protocol.blobs import BlobStore
+from protocol.commitment import ProofKind
 from protocol.encoding import Kind
-from protocol.errors import BlobError, VerificationFailed
-from protocol.numbers import Int16Array, Int32Array
+from protocol.errors import BlobError, RangeError, VerificationFailed
+from protocol.numbers import Int16Array, Int32Array, add_update
 from protocol.recompute import RevealedUpdate
 from protocol.rules import aggregate
-from protocol.sumtree import Opening, SumTree
-from protocol.task import RoundState, TaskParams
-
-
-class Challenge(NamedTuple):
-    """A call that makes the contract judge what was published."""
-
-    function: str
-    args: tuple[object, ...]
+from protocol.sumtree import Node, Opening, SumTree, chunk_sum, encode_nodes
+from protocol.task import Published, RoundState, TaskParams
 
 
 class Proof(NamedTuple):
@@ -34,6 +31,38 @@ class Proof(NamedTuple):
 
     chunk: int
     openings: bytes
+
+
+@dataclass(frozen=True)
+class Challenge:
+    """A call that makes the contract judge, and what its seal is made of."""
+
+    function: str
+    task_id: bytes
+    round_number: int
+    unsalted_args: tuple[object, ...]
+    kind: ProofKind
+    chunk: int
+    subject: bytes
+    """The root that is proven wrong."""
+
+    def args(self, salt: bytes) -> tuple[object, ...]:
+        """The call's arguments; `salt` is what the seal was made with, or anything without one."""
+        return (self.task_id, self.round_number, *self.unsalted_args, salt)
+
+    def seal(self, *, chain_id: int, contract: str, challenger: str, salt: bytes) -> bytes:
+        """What to announce in an earlier block, so that the award is the challenger's."""
+        return commitment.seal(
+            chain_id=chain_id,
+            contract=contract,
+            task_id=self.task_id,
+            round_number=self.round_number,
+            challenger=challenger,
+            kind=self.kind,
+            chunk=self.chunk,
+            subject=self.subject,
+            salt=salt,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,53 +74,90 @@ class Case:
     round_number: int
     round_state: RoundState
     revealed: Sequence[RevealedUpdate]
+    """All of them, in order of reveal."""
     base_model: Int32Array
     updates: Int16Array
-    """In order of reveal. Shape: [n, d]"""
+    """The included ones, in order of reveal. Shape: [m, d]"""
+
+    @cached_property
+    def honest(self) -> Int16Array:
+        """The right aggregate. Raises: RuleError if the updates have none. Shape: [d]"""
+        params = self.params
+        return aggregate(
+            params.rule, self.updates, tolerance=params.tolerance, clip_norm=params.clip_norm
+        )
+
+    @cached_property
+    def wrong(self) -> Published | None:
+        """The first published vector that differs from the right one; None if the result is right.
+
+        It is the one to open, or to flag where nobody serves it. A model that no int32 could hold
+        is wrong, whatever was published. Raises: RuleError as `honest`.
+        """
+        if self._root(self.honest) != self.round_state.aggregate_root:
+            return Published.AGGREGATE
+        try:
+            model = add_update(self.base_model, self.honest)
+        except RangeError:
+            return Published.MODEL
+        return None if self._root(model) == self.round_state.model_root else Published.MODEL
 
     def challenge(self, blobs: BlobStore) -> Challenge | None:
         """The call that proves this round's result wrong; None if it is right.
 
-        Raises: BlobError or VerificationFailed if what was published cannot be had, and so cannot
-        be opened; RuleError if the updates have no aggregate.
+        Raises: BlobError or VerificationFailed if the wrong vector cannot be had or is no vector of
+        this task: then it must be flagged. RuleError as `honest`.
         """
-        params, state = self.params, self.round_state
-        honest = aggregate(
-            params.rule, self.updates, tolerance=params.tolerance, clip_norm=params.clip_norm
+        if self.wrong is None:
+            return None
+        if self.wrong is Published.AGGREGATE:
+            return self._wrong_aggregate(blobs)
+        return self._wrong_model(blobs)
+
+    def _wrong_aggregate(self, blobs: BlobStore) -> Challenge:
+        root = self.round_state.aggregate_root
+        found = self._published(Kind.UPDATE, root, blobs).astype(np.int16, copy=False)
+        proof = wrong_aggregate(self.updates, self.honest, found, self.params.chunk_length)
+        participants = tuple(
+            each.participant for each in rounds.included(self.round_state, self.revealed)
         )
-        if SumTree.of(honest, params.chunk_length).root != state.aggregate_root:
-            found = self._published("aggregate", Kind.UPDATE, state.aggregate_root, blobs)
-            wrong = wrong_aggregate(
-                self.updates, honest, found.astype(np.int16), params.chunk_length
-            )
-            if wrong is None:
-                return None
-            updates = tuple(tuple(update) for update in self.revealed)
-            return self._call("challengeAggregate", updates, *wrong)
-        found = self._published("model", Kind.MODEL, state.model_root, blobs)
-        wrong = wrong_model(self.base_model, honest, found.astype(np.int32), params.chunk_length)
-        return None if wrong is None else self._call("challengeModel", *wrong)
+        excluded = tuple(tuple(each) for each in rounds.excluded(self.round_state, self.revealed))
+        return self._challenge(ProofKind.AGGREGATE, root, proof, participants, excluded)
 
-    def _call(self, function: str, *args: object) -> Challenge:
-        return Challenge(function, (self.task_id, self.round_number, *args))
+    def _wrong_model(self, blobs: BlobStore) -> Challenge:
+        root = self.round_state.model_root
+        found = self._published(Kind.MODEL, root, blobs).astype(np.int32, copy=False)
+        proof = wrong_model(self.base_model, self.honest, found, self.params.chunk_length)
+        return self._challenge(ProofKind.MODEL, root, proof)
 
-    def _published(
-        self, what: str, kind: Kind, root: bytes, blobs: BlobStore
-    ) -> Int16Array | Int32Array:
+    def _challenge(
+        self, kind: ProofKind, root: bytes, proof: Proof | None, *args: object
+    ) -> Challenge:
+        if proof is None:
+            raise AssertionError("vectors under different roots differ somewhere")
+        name = {ProofKind.AGGREGATE: "challengeAggregate", ProofKind.MODEL: "challengeModel"}[kind]
+        unsalted = (*args, *proof)
+        return Challenge(name, self.task_id, self.round_number, unsalted, kind, proof.chunk, root)
+
+    def _root(self, vector: Int16Array | Int32Array) -> bytes:
+        return SumTree.of(vector, self.params.chunk_length).root
+
+    def _published(self, kind: Kind, root: bytes, blobs: BlobStore) -> Int16Array | Int32Array:
+        what = "aggregate" if kind is Kind.UPDATE else "model"
         # The root does not bind the shift: a liar could serve the right values in another unit.
         try:
             blob = blobs.get(root, chunk_length=self.params.chunk_length)
         except BlobError as error:
             raise type(error)(
                 root,
-                f"the published {what} cannot be had, so no opening of it exists and round "
-                f"{self.round_number} cannot be challenged: {error}",
+                f"the published {what} of round {self.round_number} cannot be had, so it cannot "
+                f"be opened and must be flagged: {error}",
             ) from error
         if (blob.kind, blob.values.size) != (kind, self.params.dimension):
             raise VerificationFailed(
                 f"the published {what} must be of kind {kind.name} with {self.params.dimension} "
-                f"coordinates; found {blob.kind.name} with {blob.values.size}, of which the "
-                "contract takes no opening"
+                f"coordinates; found {blob.kind.name} with {blob.values.size}, which must be "
+                "flagged: nobody can post it"
             )
         return blob.values
 
@@ -103,7 +169,7 @@ def wrong_aggregate(
 
     Shape: updates [n, d], honest [d], published [d].
     """
-    return _proof((*updates, published), honest != published, chunk_length)
+    return _proof(updates, published, honest != published, chunk_length)
 
 
 def wrong_model(
@@ -114,20 +180,81 @@ def wrong_model(
     Shape: all [d].
     """
     wrong = base_model.astype(np.int64) + aggregate != published
-    return _proof((base_model, aggregate, published), wrong, chunk_length)
+    return _proof((base_model, aggregate), published, wrong, chunk_length)
+
+
+def wrong_norm(tree: SumTree) -> Proof | None:
+    """Shows where a sum that `tree` records is not that of what lies below it; None if all are.
+
+    The opening is laid out for `challengeNorm`.
+    """
+    for chunk in range(len(tree.chunks)):
+        if _records_falsely(tree, chunk):
+            return Proof(chunk, encode_sums(tree, chunk))
+    return None
+
+
+def challenge_norm(
+    task_id: bytes,
+    round_number: int,
+    revealed: Sequence[RevealedUpdate],
+    index: int,
+    tree: SumTree,
+) -> Challenge | None:
+    """The call that excludes the revealed update `index`, whose tree records a false sum.
+
+    None if it records none.
+    """
+    proof = wrong_norm(tree)
+    if proof is None:
+        return None
+    args = (tuple(tuple(update) for update in revealed), index, *proof)
+    root = revealed[index].update_root
+    return Challenge(
+        "challengeNorm", task_id, round_number, args, ProofKind.NORM, proof.chunk, root
+    )
 
 
 def encode_opening(opening: Opening) -> bytes:
     """What a challenge carries of an opening: its chunk, then hash and sum of each sibling."""
-    siblings = (sibling.hash + sibling.sum.to_bytes(8, "big") for sibling in opening.siblings)
-    return opening.chunk + b"".join(siblings)
+    return opening.chunk + encode_nodes(opening.siblings)
+
+
+def encode_place(tree: SumTree, chunk: int) -> bytes:
+    """What a challenge carries of what was published: its leaf, then the siblings, no chunk."""
+    return encode_nodes((tree.levels[0][chunk], *tree.siblings(chunk)))
+
+
+def encode_sums(tree: SumTree, chunk: int) -> bytes:
+    """What a challenge of a norm carries: the chunk, then level by level sum and sibling."""
+    way = zip(_way_up(tree, chunk), tree.siblings(chunk), strict=False)
+    return tree.chunks[chunk] + b"".join(
+        node.sum.to_bytes(8, "big") + encode_nodes((sibling,)) for node, sibling in way
+    )
+
+
+def _records_falsely(tree: SumTree, chunk: int) -> bool:
+    way = _way_up(tree, chunk)
+    below = [chunk_sum(tree.chunks[chunk])]
+    below += [
+        node.sum + beside.sum for node, beside in zip(way, tree.siblings(chunk), strict=False)
+    ]
+    return any(node.sum != total for node, total in zip(way, below, strict=True))
+
+
+def _way_up(tree: SumTree, chunk: int) -> list[Node]:
+    return [level[chunk >> height] for height, level in enumerate(tree.levels)]
 
 
 def _proof(
-    vectors: Sequence[Int16Array | Int32Array], wrong: npt.NDArray[np.bool_], chunk_length: int
+    judged_by: Sequence[Int16Array | Int32Array] | Int16Array,
+    published: Int16Array | Int32Array,
+    wrong: npt.NDArray[np.bool_],
+    chunk_length: int,
 ) -> Proof | None:
     if not wrong.any():
         return None
     chunk = int(np.argmax(wrong)) // chunk_length
-    trees = (SumTree.of(vector, chunk_length) for vector in vectors)
-    return Proof(chunk, b"".join(encode_opening(tree.opening(chunk)) for tree in trees))
+    trees = (SumTree.of(vector, chunk_length) for vector in judged_by)
+    openings = b"".join(encode_opening(tree.opening(chunk)) for tree in trees)
+    return Proof(chunk, openings + encode_place(SumTree.of(published, chunk_length), chunk))

@@ -5,6 +5,7 @@ model and sender, so it opens nowhere else.
 """
 
 from collections.abc import Iterable
+from enum import IntEnum
 
 from eth_abi.abi import encode
 from eth_hash.auto import keccak
@@ -14,6 +15,15 @@ from protocol.task import TaskParams
 COMMITMENT_DOMAIN = keccak(b"volquorum.commitment.1")
 UPDATES_DOMAIN = keccak(b"volquorum.updates.1")
 TASK_DOMAIN = keccak(b"volquorum.task.1")
+SEAL_DOMAIN = keccak(b"volquorum.seal.1")
+
+
+class ProofKind(IntEnum):
+    """What a sealed challenge proves wrong."""
+
+    AGGREGATE = 0
+    MODEL = 1
+    NORM = 2
 
 
 def update_commitment(
@@ -79,3 +89,33 @@ def task_id(chain_id: int, contract: str, sponsor: str, params: TaskParams) -> b
     """A task's identity; equal to the contract's `taskIdOf`."""
     types = ["bytes32", "uint256", "address", "address", TaskParams.ABI_TYPE]
     return keccak(encode(types, [TASK_DOMAIN, chain_id, contract, sponsor, params.abi_tuple()]))
+
+
+def seal(
+    *,
+    chain_id: int,
+    contract: str,
+    task_id: bytes,
+    round_number: int,
+    challenger: str,
+    kind: ProofKind,
+    chunk: int,
+    subject: bytes,
+    salt: bytes,
+) -> bytes:
+    """What announces a challenge, so that its award is the challenger's whoever copies the proof.
+
+    `subject` is the root proven wrong: the published aggregate's or model's, or the update's.
+    """
+    return keccak(
+        encode(
+            [
+                *["bytes32", "uint256", "address", "bytes32", "uint32"],
+                *["address", "uint8", "uint32", "bytes32", "bytes32"],
+            ],
+            [
+                *[SEAL_DOMAIN, chain_id, contract, task_id, round_number],
+                *[challenger, kind, chunk, subject, salt],
+            ],
+        )
+    )

@@ -46,14 +46,30 @@ def blob_length(kind: Kind, dimension: int) -> int:
     return HEADER.size + kind.width_bytes * dimension
 
 
+def encode(kind: Kind, values: Int16Array | Int32Array, shift: int) -> bytes:
+    """The one encoding of `values` as a blob of this kind. Shape: values [d].
+
+    Raises: TypeError for values of another kind; EncodingError for a shape or shift no blob has.
+    """
+    if values.dtype != np.dtype(f"i{kind.width_bytes}"):
+        raise TypeError(f"{kind.name} needs int{8 * kind.width_bytes}, not {values.dtype}")
+    if values.ndim != 1 or not 0 < values.size < 2**32 or not 0 <= shift < 2**8:
+        raise EncodingError(
+            f"a blob holds 1 to 2^32 - 1 coordinates in a row and a shift of 0 to 255; "
+            f"found shape {values.shape}, shift {shift}"
+        )
+    header = HEADER.pack(MAGIC, VERSION, kind, shift, 0, values.size)
+    return header + values.astype(f">i{kind.width_bytes}").tobytes()
+
+
 def encode_update(update: Int16Array, shift: int) -> bytes:
     """Shape: update [d]."""
-    return _encode(Kind.UPDATE, update, shift)
+    return encode(Kind.UPDATE, update, shift)
 
 
 def encode_model(model: Int32Array, shift: int) -> bytes:
     """Shape: model [d]."""
-    return _encode(Kind.MODEL, model, shift)
+    return encode(Kind.MODEL, model, shift)
 
 
 def decode(blob: bytes) -> Blob:
@@ -91,18 +107,6 @@ def decode_model(blob: bytes, *, dimension: int, shift: int) -> Int32Array:
     Raises: EncodingError if the bytes are not canonical, or of another kind, dimension or shift.
     """
     return _decode_as(Kind.MODEL, blob, dimension, shift).astype(np.int32, copy=False)
-
-
-def _encode(kind: Kind, values: Int16Array | Int32Array, shift: int) -> bytes:
-    if values.dtype != np.dtype(f"i{kind.width_bytes}"):
-        raise TypeError(f"{kind.name} needs int{8 * kind.width_bytes}, not {values.dtype}")
-    if values.ndim != 1 or not 0 < values.size < 2**32 or not 0 <= shift < 2**8:
-        raise EncodingError(
-            f"a blob holds 1 to 2^32 - 1 coordinates in a row and a shift of 0 to 255; "
-            f"found shape {values.shape}, shift {shift}"
-        )
-    header = HEADER.pack(MAGIC, VERSION, kind, shift, 0, values.size)
-    return header + values.astype(f">i{kind.width_bytes}").tobytes()
 
 
 def _decode_as(kind: Kind, raw: bytes, dimension: int, shift: int) -> Int16Array | Int32Array:

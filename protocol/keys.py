@@ -15,6 +15,7 @@ from eth_hash.auto import keccak
 from protocol.errors import ConfigError
 
 SALT_DOMAIN = "volquorum.salt.1"
+SEAL_SALT_DOMAIN = "volquorum.seal-salt.1"
 
 
 def load_account(
@@ -40,12 +41,40 @@ def derive_salt(
     It is the hash of a signature that nobody else can make and that is deterministic (RFC 6979), so
     a crash between commit and reveal cannot lose it and no file has to keep it.
     """
-    # Invariant: nothing else ever signs a text in this domain; whoever saw such a signature could
-    # test guesses at an update before its reveal.
-    text = (
-        f"{SALT_DOMAIN}\nchain {chain_id}\ncontract {contract.lower()}\n"
-        f"task 0x{task_id.hex()}\nround {round_number}"
+    place = _place(chain_id, contract, task_id, round_number)
+    return _salt(account, SALT_DOMAIN, *place)
+
+
+def derive_seal_salt(
+    account: LocalAccount,
+    chain_id: int,
+    contract: str,
+    task_id: bytes,
+    round_number: int,
+    *,
+    subject: bytes,
+) -> bytes:
+    """The salt that seals this account's challenge of the root `subject`.
+
+    It is made like that of a commitment, so a crash between seal and challenge loses nothing.
+    """
+    place = _place(chain_id, contract, task_id, round_number)
+    return _salt(account, SEAL_SALT_DOMAIN, *place, f"subject 0x{subject.hex()}")
+
+
+def _place(chain_id: int, contract: str, task_id: bytes, round_number: int) -> tuple[str, ...]:
+    return (
+        f"chain {chain_id}",
+        f"contract {contract.lower()}",
+        f"task 0x{task_id.hex()}",
+        f"round {round_number}",
     )
+
+
+def _salt(account: LocalAccount, *lines: str) -> bytes:
+    # Invariant: nothing else ever signs a text in these domains; whoever saw such a signature could
+    # test guesses at an update before its reveal, or at a challenge before its proof.
+    text = "\n".join(lines)
     return keccak(bytes(account.sign_message(encode_defunct(text=text)).signature))
 
 

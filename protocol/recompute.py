@@ -1,4 +1,4 @@
-"""What a round's result must be, from its revealed updates alone.
+"""What a round's result must be, from its included updates alone.
 
 Aggregator, participant and outsider all run this, so all find the same bits or the same fault.
 """
@@ -56,10 +56,10 @@ def combine(params: TaskParams, base_model: Int32Array, updates: Int16Array) -> 
 def recompute_round(
     params: TaskParams,
     base_model: Int32Array,
-    revealed: Sequence[RevealedUpdate],
+    included: Sequence[RevealedUpdate],
     blobs: BlobStore,
 ) -> Combined:
-    """The result of the updates `revealed`, fetched in order and checked against their reveals.
+    """The result of the updates `included`, fetched in order and checked against their reveals.
 
     Raises: VerificationFailed naming the participant whose update is not what was revealed;
     BlobError if an update cannot be had; RuleError and RangeError as `combine`.
@@ -68,18 +68,18 @@ def recompute_round(
         raise VerificationFailed(
             f"the base model must have {params.dimension} coordinates; found {base_model.shape}"
         )
-    return combine(params, base_model, fetch_updates(params, revealed, blobs))
+    return combine(params, base_model, fetch_updates(params, included, blobs))
 
 
 def fetch_updates(
-    params: TaskParams, revealed: Sequence[RevealedUpdate], blobs: BlobStore
+    params: TaskParams, included: Sequence[RevealedUpdate], blobs: BlobStore
 ) -> Int16Array:
-    """The revealed updates, in order of reveal and checked against it. Shape: [n, d]
+    """The included updates, in order of reveal and checked against it. Shape: [n, d]
 
     Raises: VerificationFailed and BlobError as `recompute_round`.
     """
-    updates = np.empty((len(revealed), params.dimension), dtype=np.int16)
-    for row, reveal in zip(updates, revealed, strict=True):
+    updates = np.empty((len(included), params.dimension), dtype=np.int16)
+    for row, reveal in zip(updates, included, strict=True):
         row[:] = _checked_update(params, reveal, blobs)
     return updates
 
@@ -97,7 +97,7 @@ def check_published(combined: Combined, round_state: RoundState) -> None:
     ):
         if expected != found:
             raise VerificationFailed(
-                f"{what}: the revealed updates give 0x{expected.hex()}, "
+                f"{what}: the included updates give 0x{expected.hex()}, "
                 f"{round_state.publisher} published 0x{found.hex()}"
             )
 

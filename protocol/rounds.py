@@ -3,7 +3,22 @@
 Every window is half-open: a deadline belongs to the next phase. Nothing stores a phase.
 """
 
-from protocol.task import Deadlines, Phase, RoundState, TaskParams, TaskState
+from collections.abc import Sequence
+from typing import TypeVar
+
+from protocol.task import (
+    MAX_REFUTATIONS,
+    ZERO_ADDRESS,
+    Deadlines,
+    Flag,
+    Phase,
+    Published,
+    RoundState,
+    TaskParams,
+    TaskState,
+)
+
+Revealed = TypeVar("Revealed")
 
 ENDED = frozenset({Phase.FINAL, Phase.VOID})
 WITHOUT_RUNNING_ROUND = ENDED | {Phase.NONE}
@@ -28,6 +43,9 @@ def deadlines(params: TaskParams, round_state: RoundState) -> Deadlines:
         aggregator=restarted or availability + params.aggregator_seconds,
         aggregate=(restarted or availability) + params.aggregate_seconds,
         challenge=published + params.challenge_seconds if published else 0,
+        flag_update=reveal + params.availability_seconds // 2,
+        flag_result=published + params.challenge_seconds // 3 if published else 0,
+        post_result=published + 2 * params.challenge_seconds // 3 if published else 0,
     )
 
 
@@ -47,22 +65,31 @@ def phase(params: TaskParams, round_state: RoundState, now: int) -> Phase:
         return Phase.VOID
     if now < ends.availability:
         return Phase.AVAILABILITY
+    if round_state.included < params.quorum:
+        return Phase.VOID
     if round_state.published_at:
         return Phase.CHALLENGE if now < ends.challenge else Phase.FINAL
+    if round_state.refutations == MAX_REFUTATIONS:
+        return Phase.VOID
     return Phase.AGGREGATE if now < ends.aggregate else Phase.VOID
 
 
 def next_deadline(params: TaskParams, round_state: RoundState, now: int) -> int | None:
-    """When time alone changes the phase; None if it never does."""
+    """When time alone next changes what may be done in a round; None if it never does.
+
+    That is the end of the phase, or before it the end of the time to flag or to post, or of the
+    aggregator's head start.
+    """
     ends = deadlines(params, round_state)
-    return {
-        Phase.SELECTION: ends.selection,
-        Phase.COMMIT: ends.commit,
-        Phase.REVEAL: ends.reveal,
-        Phase.AVAILABILITY: ends.availability,
-        Phase.AGGREGATE: ends.aggregate,
-        Phase.CHALLENGE: ends.challenge,
-    }.get(phase(params, round_state, now))
+    within_phase = {
+        Phase.SELECTION: (ends.selection,),
+        Phase.COMMIT: (ends.commit,),
+        Phase.REVEAL: (ends.reveal,),
+        Phase.AVAILABILITY: (ends.flag_update, ends.availability),
+        Phase.AGGREGATE: (ends.aggregator, ends.aggregate),
+        Phase.CHALLENGE: (ends.flag_result, ends.post_result, ends.challenge),
+    }.get(phase(params, round_state, now), ())
+    return next((end for end in within_phase if end > now), None)
 
 
 def can_open(params: TaskParams, task_state: TaskState, round_state: RoundState, now: int) -> bool:
@@ -74,6 +101,72 @@ def can_open(params: TaskParams, task_state: TaskState, round_state: RoundState,
         and now < params.closes_at
         and task_state.seats >= params.quorum
     )
+
+
+def can_flag_update(params: TaskParams, round_state: RoundState, now: int) -> bool:
+    """Whether an update that was not flagged in this round may be flagged."""
+    in_time = now < deadlines(params, round_state).flag_update
+    return in_time and phase(params, round_state, now) is Phase.AVAILABILITY
+
+
+def can_post_update(params: TaskParams, flagged: RoundState, flag: Flag, now: int) -> bool:
+    """Whether the update of `flag` may be posted; `flagged` is the round of the flag."""
+    return flag.flagger != ZERO_ADDRESS and phase(params, flagged, now) is Phase.AVAILABILITY
+
+
+def can_reclaim(params: TaskParams, flagged: RoundState, flag: Flag, now: int) -> bool:
+    """Whether an update's deposit goes back to its flagger; `flagged` is the round of the flag."""
+    return flag.flagger != ZERO_ADDRESS and now >= deadlines(params, flagged).availability
+
+
+def can_flag_result(params: TaskParams, round_state: RoundState, what: Published, now: int) -> bool:
+    """Whether this vector of the published result may be flagged."""
+    return (
+        phase(params, round_state, now) is Phase.CHALLENGE
+        and now < deadlines(params, round_state).flag_result
+        and not round_state.is_flagged(what)
+    )
+
+
+def can_post_result(
+    params: TaskParams, round_state: RoundState, what: Published, flag: Flag, now: int
+) -> bool:
+    """Whether this vector of the published result may be posted; `flag` is the one on it."""
+    return (
+        phase(params, round_state, now) is Phase.CHALLENGE
+        and now < deadlines(params, round_state).post_result
+        and round_state.is_flagged(what)
+        and flag.flagger != ZERO_ADDRESS
+    )
+
+
+def can_refute_unavailable(
+    params: TaskParams, round_state: RoundState, what: Published, flag: Flag, now: int
+) -> bool:
+    """Whether the result is refuted because nobody posted this vector; `flag` is the one on it."""
+    return (
+        phase(params, round_state, now) is Phase.CHALLENGE
+        and now >= deadlines(params, round_state).post_result
+        and round_state.is_flagged(what)
+        and flag.flagger != ZERO_ADDRESS
+    )
+
+
+def included(round_state: RoundState, revealed: Sequence[Revealed]) -> tuple[Revealed, ...]:
+    """Of one entry per revealed update, in order of reveal, those that enter the result."""
+    return tuple(
+        each for index, each in enumerate(revealed) if not round_state.is_unavailable(index)
+    )
+
+
+def excluded(round_state: RoundState, revealed: Sequence[Revealed]) -> tuple[Revealed, ...]:
+    """Of one entry per revealed update, in order of reveal, those that are unavailable."""
+    return tuple(each for index, each in enumerate(revealed) if round_state.is_unavailable(index))
+
+
+def share_wei(params: TaskParams, round_state: RoundState) -> int:
+    """Each included update's part of the reward of a final round."""
+    return params.reward_wei // max(round_state.included, 1)
 
 
 def publication(round_state: RoundState) -> str:

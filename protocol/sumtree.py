@@ -5,7 +5,8 @@ to its index and to the width of its integers, a node carries the sum of squares
 depth follows from the dimension alone. So one opening proves a chunk, or a false norm.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import NamedTuple
 
@@ -83,6 +84,23 @@ class SumTree:
             levels.append(_parents(levels[-1], height))
         return cls(values.size, chunk_length, width_bytes, chunks, tuple(levels))
 
+    @classmethod
+    def recorded(
+        cls, values: Int16Array, chunk_length: int, sums: Sequence[Sequence[int]]
+    ) -> "SumTree":
+        """The tree that records these sums, which may be false, from the leaves to the top.
+
+        Shape: values [d].
+        """
+        honest = cls.of(values, chunk_length)
+        levels: list[tuple[Node, ...]] = []
+        for height, (level, claimed) in enumerate(zip(honest.levels, sums, strict=True)):
+            hashed = _parents(levels[-1], height - 1) if levels else level
+            levels.append(
+                tuple(Node(node.hash, total) for node, total in zip(hashed, claimed, strict=True))
+            )
+        return replace(honest, levels=tuple(levels))
+
     @property
     def depth(self) -> int:
         """Levels between the leaves and the top."""
@@ -107,11 +125,15 @@ class SumTree:
         """The proof of chunk `index`."""
         if not 0 <= index < len(self.chunks):
             raise IndexError(f"chunk {index} of {len(self.chunks)}")
-        siblings = []
-        for height, level in enumerate(self.levels[:-1]):
-            position = (index >> height) ^ 1
-            siblings.append(level[position] if position < len(level) else _padding_node(height))
-        return Opening(index, self.width_bytes, self.chunks[index], tuple(siblings))
+        return Opening(index, self.width_bytes, self.chunks[index], self.siblings(index))
+
+    def siblings(self, index: int, height: int = 0) -> tuple[Node, ...]:
+        """Beside the way from node `index` of level `height` up to the top."""
+        found = []
+        for above, level in enumerate(self.levels[height:-1], height):
+            position = (index >> (above - height)) ^ 1
+            found.append(level[position] if position < len(level) else _padding_node(above))
+        return tuple(found)
 
 
 def chunk_count(dimension: int, chunk_length: int) -> int:
@@ -129,10 +151,21 @@ def leaf_hash(width_bytes: int, index: int, chunk: bytes) -> bytes:
     return keccak(LEAF_TAG + _u64(width_bytes) + _u64(index) + chunk)
 
 
+def chunk_sum(chunk: bytes) -> int:
+    """The sum of squares of an update's chunk."""
+    values = np.frombuffer(chunk, dtype=">i2").astype(np.int64)
+    return int(values @ values)
+
+
 def parent(left: Node, right: Node) -> Node:
     """The node above two nodes, bound to both sums."""
     tagged = left.hash + right.hash + NODE_TAG + _u64(left.sum) + _u64(right.sum)
     return Node(keccak(tagged), left.sum + right.sum)
+
+
+def encode_nodes(nodes: Iterable[Node]) -> bytes:
+    """Each node's hash and its sum in 8 bytes, as calls to the contract carry them."""
+    return b"".join(node.hash + _u64(node.sum) for node in nodes)
 
 
 def root_hash(dimension: int, squared_norm: int, top: bytes) -> bytes:

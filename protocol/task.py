@@ -20,6 +20,8 @@ CHUNK_LENGTH_STEP = 16
 MAX_CHUNK_LENGTH = 512
 MAX_PHASE_SECONDS = 365 * 86_400
 MAX_TASK_SECONDS = 10 * MAX_PHASE_SECONDS
+# Refutations after which a round is void; each cost somebody a bond.
+MAX_REFUTATIONS = 8
 
 
 class Phase(IntEnum):
@@ -49,11 +51,20 @@ class Rule(IntEnum):
         return 0 if self is Rule.MEAN else (count - 1) // 2
 
 
-class Fault(IntEnum):
-    """Which part of a published result was proven wrong."""
+class Published(IntEnum):
+    """The two vectors of a published result."""
 
     AGGREGATE = 0
     MODEL = 1
+
+
+class Fault(IntEnum):
+    """Why a published result was refuted."""
+
+    AGGREGATE = 0
+    MODEL = 1
+    AGGREGATE_UNAVAILABLE = 2
+    MODEL_UNAVAILABLE = 3
 
 
 class Privacy(IntEnum):
@@ -78,7 +89,7 @@ class TaskParams:
     """Liars that the rule is asked to tolerate."""
     privacy: Privacy
     quorum: int
-    """Least number of revealed updates for a result."""
+    """Least number of included updates for a result."""
     cohort: int
     """Most seats."""
     clip_norm: int
@@ -101,13 +112,15 @@ class TaskParams:
     """No round opens at or after this time."""
     stake_wei: int
     bond_wei: int
+    flag_wei: int
+    """Deposit of whoever flags bytes as unavailable; goes to who posts them."""
     reward_wei: int
-    """Per final round, split equally among its revealed updates."""
+    """Per final round, split equally among its included updates."""
     salt: bytes
 
     ABI_TYPE: ClassVar[str] = (
         "(bytes32,bytes32,uint32,uint16,uint8,uint8,uint8,uint8,uint8,uint8,uint64,uint64,address,"
-        "uint32,uint32,uint32,uint32,uint32,uint32,uint32,uint32,uint64,uint96,uint96,uint96,bytes32)"
+        "uint32,uint32,uint32,uint32,uint32,uint32,uint32,uint32,uint64,uint96,uint96,uint96,uint96,bytes32)"
     )
 
     @classmethod
@@ -135,14 +148,15 @@ class TaskParams:
             selection_seconds=5,
             commit_seconds=20,
             reveal_seconds=10,
-            availability_seconds=5,
+            availability_seconds=20,
             aggregator_seconds=10,
             aggregate_seconds=20,
-            challenge_seconds=5,
+            challenge_seconds=30,
             rounds=10,
             closes_at=closes_at,
             stake_wei=10**16,
             bond_wei=10**16,
+            flag_wei=10**15,
             reward_wei=10**15,
             salt=ZERO_HASH,
         )
@@ -230,14 +244,47 @@ class RoundState:
     revealed: int = 0
     """Number of revealed updates."""
     settled: bool = False
-    share_wei: int = 0
-    """Each revealed update's part of the reward, once settled as final."""
+    refutations: int = 0
+    """Published results that were refuted."""
+    result_flags: int = 0
+    """Bit `Published.X`: that vector of the published result was flagged, answered or not."""
+    unavailable: int = 0
+    """Bit i: revealed update i, from zero, is flagged and not posted, or its norm is false."""
     updates_hash: bytes = ZERO_HASH
     aggregate_root: bytes = ZERO_HASH
     model_root: bytes = ZERO_HASH
     publisher: str = ZERO_ADDRESS
     bond_wei: int = 0
     """Locked by the publisher until settled or refuted."""
+
+    @property
+    def included(self) -> int:
+        """Number of revealed updates that are not unavailable."""
+        return self.revealed - self.unavailable.bit_count()
+
+    def is_unavailable(self, index: int) -> bool:
+        """Whether the revealed update of this index, in order of reveal, is not included."""
+        return bool(self.unavailable >> index & 1)
+
+    def is_flagged(self, what: Published) -> bool:
+        """Whether somebody flagged this vector of the published result."""
+        return bool(self.result_flags >> what & 1)
+
+
+@dataclass(frozen=True)
+class Flag:
+    """That somebody could not fetch bytes: the latest flag on an update or on a result's part."""
+
+    round: int = 0
+    """Zero: never flagged."""
+    index: int = 0
+    """Of the update, in order of reveal; of a result's part, its `Published`."""
+    posted: int = 0
+    """Number of parts posted so far."""
+    flagger: str = ZERO_ADDRESS
+    """Owns the deposit; zero: the flag was answered, or its deposit given back."""
+    root: bytes = ZERO_HASH
+    """What is to be posted."""
 
 
 @dataclass(frozen=True)
@@ -270,6 +317,12 @@ class Deadlines:
     aggregate: int = 0
     challenge: int = 0
     """Zero until something is published."""
+    flag_update: int = 0
+    """End of the time to flag updates; what follows of the phase is left for posting them."""
+    flag_result: int = 0
+    """End of the time to flag a result; zero until something is published."""
+    post_result: int = 0
+    """End of the time to post a result; zero until something is published."""
 
 
 def _check_type(name: str, solidity_type: str, value: object) -> None:

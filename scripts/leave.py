@@ -1,4 +1,4 @@
-"""Gives a seat up and pays out what its account is owed: stake, rewards, returned bonds.
+"""Gives a seat up and pays out what its account is owed: stake, rewards, bonds, deposits.
 
 Safe to repeat: what an earlier run has done is read from the chain and not done again. An account
 without a seat, such as an aggregator's or a sponsor's, only withdraws; a task that is over can be
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from node.disputes import deposits
 from protocol import keys
 from protocol.chain.gateway import Chain
 from protocol.chain.outbox import IN_MEMORY, Outbox
@@ -57,6 +58,9 @@ def depart(
     if seated:
         # Leaving claims the seat's rewards too.
         transactor.send("leave", (task_id,), purpose=f"{task_id.hex()}:leave")
+    for participant in deposits(chain.at(chain.head()), task_id, account):
+        purpose = f"{task_id.hex()}:reclaim:{participant}"
+        transactor.send("reclaimDeposit", (task_id, participant), purpose=purpose)
     owed_wei = chain.at(chain.head()).credit(account)
     if owed_wei:
         transactor.send("withdraw", (receiver,), purpose=f"{task_id.hex()}:withdraw")

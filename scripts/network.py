@@ -59,7 +59,7 @@ class Summary:
     left_wei: int
     """Money in the contract after everybody withdrew, the burned part included."""
     burned_wei: int
-    """What refuted publishers lost to nobody; nobody can withdraw it."""
+    """What refuted publishers and slashed seats lost to nobody; nobody can withdraw it."""
 
 
 class EmbeddedNetwork:
@@ -108,6 +108,7 @@ class EmbeddedNetwork:
             *(participant.tick for participant in self.participants),
         ]
         """Who acts, in turn; take one out and it is as if it had died."""
+        self._awaited: list[int] = []
         self.failures: list[VolquorumError] = []
         """What ticks raised; a service would log it and try again."""
 
@@ -183,25 +184,30 @@ class EmbeddedNetwork:
         )
 
     def step(self) -> None:
-        """Tick everybody; move the clock to the next deadline if nobody had anything to do.
+        """Tick everybody; if nobody had anything to do, move the clock to when somebody may.
 
         Raises: AssertionError if time would change nothing either.
         """
         if self._tick_all():
             return
         snapshot = self.chain.at(self.chain.head())
+        now = snapshot.block.timestamp
         state = self.round_state(snapshot.task_state(self.task_id).round)
-        deadline = round_rules.next_deadline(self.params, state, snapshot.block.timestamp)
+        deadline = round_rules.next_deadline(self.params, state, now)
         if deadline is None:
             raise AssertionError(f"nobody acts and no deadline comes; failures: {self.failures}")
-        self.embedded.travel(deadline)
+        self.embedded.travel(min([deadline, *(until for until in self._awaited if until > now)]))
 
     def _tick_all(self) -> bool:
         """Whether anybody acted."""
         acted = False
+        self._awaited = []
         for tick in self.ticks:
             try:
-                acted |= tick().acted is not None
+                outcome = tick()
+                acted |= outcome.acted is not None
+                if outcome.wait_until is not None:
+                    self._awaited.append(outcome.wait_until)
             except VolquorumError as error:
                 log.warning("tick_failed", error=type(error).__name__, why=str(error))
                 self.failures.append(error)

@@ -1,4 +1,4 @@
-"""Says where a task stands: phase, deadlines, who is missing, what happens next and when."""
+"""Says where a task stands: phase, who is missing or flagged, what happens next and when."""
 
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -8,7 +8,7 @@ import click
 
 from protocol import rounds
 from protocol.chain.gateway import Chain, Snapshot
-from protocol.task import ZERO_ADDRESS, Phase, RoundState, Rule, TaskParams
+from protocol.task import ZERO_ADDRESS, Flag, Phase, Published, RoundState, Rule, TaskParams
 from scripts.command import (
     json_option,
     on_task,
@@ -28,6 +28,7 @@ def describe(snapshot: Snapshot, task_id: bytes, number: int | None = None) -> d
     committed = snapshot.committed(task_id, chosen) if chosen else ()
     revealed = snapshot.revealed(task_id, chosen) if chosen else ()
     seated = snapshot.seated(task_id)
+    ends = asdict(rounds.deadlines(params, state)) if chosen else {}
     return {
         "task": task_id,
         "block": snapshot.block.number,
@@ -35,7 +36,7 @@ def describe(snapshot: Snapshot, task_id: bytes, number: int | None = None) -> d
         "round": chosen,
         "rounds": params.rounds,
         "phase": phase.name.lower(),
-        "deadlines": asdict(rounds.deadlines(params, state)) if chosen else {},
+        "deadlines": ends,
         "next_deadline": rounds.next_deadline(params, state, now),
         "next": what_is_next(params, phase, snapshot, task_id, state),
         "rule": Rule(params.rule).name.lower(),
@@ -45,6 +46,17 @@ def describe(snapshot: Snapshot, task_id: bytes, number: int | None = None) -> d
         "committed": list(committed),
         "revealed": [update._asdict() for update in revealed],
         "missing": _missing(phase, seated, committed, [update.participant for update in revealed]),
+        "included": [update.participant for update in rounds.included(state, revealed)],
+        "unavailable": [
+            _unavailable(snapshot, task_id, chosen, phase, update.participant)
+            for update in rounds.excluded(state, revealed)
+        ],
+        "result_flags": [
+            {"what": what.name.lower(), **_flag(snapshot.result_flag(task_id, what))}
+            for what in Published
+            if state.is_flagged(what)
+        ],
+        "refutations": state.refutations,
         "base_model_root": snapshot.base_model_root(task_id, chosen) if chosen else None,
         "aggregate_root": state.aggregate_root if state.published_at else None,
         "model_root": state.model_root if state.published_at else None,
@@ -70,14 +82,14 @@ def what_is_next(
         case Phase.REVEAL:
             return f"participants reveal; below {params.quorum} reveals the round is void"
         case Phase.AVAILABILITY:
-            return "updates are fetched; then an aggregator may publish"
+            return _next_in_availability(params, state, now)
         case Phase.AGGREGATE:
             head_start = rounds.deadlines(params, state).aggregator
             if params.aggregator != ZERO_ADDRESS and now < head_start:
                 return f"{params.aggregator} publishes; from {when(head_start)} anybody may"
             return "anybody with the bond publishes; if nobody does the round is void"
         case Phase.CHALLENGE:
-            return "anybody may prove the published result wrong; then it is final"
+            return _next_in_challenge(params, state, now)
         case _ if rounds.can_open(params, task, state, now):
             return "anybody opens the next round"
         case _ if task.closed:
@@ -86,6 +98,43 @@ def what_is_next(
             return "anybody closes the task; participants leave and withdraw"
         case _:
             return f"{params.quorum - task.seats} more participants must join"
+
+
+def _next_in_availability(params: TaskParams, state: RoundState, now: int) -> str:
+    ends = rounds.deadlines(params, state)
+    if now < ends.flag_update:
+        return f"until {when(ends.flag_update)} anybody may flag what cannot be fetched"
+    if state.unavailable:
+        return f"until {when(ends.availability)} flagged updates may be posted, or are excluded"
+    return "every revealed update is included; then an aggregator may publish"
+
+
+def _next_in_challenge(params: TaskParams, state: RoundState, now: int) -> str:
+    ends = rounds.deadlines(params, state)
+    prove = "anybody may prove the published result wrong; then it is final"
+    if now < ends.flag_result:
+        return f"until {when(ends.flag_result)} anybody may flag what cannot be fetched; {prove}"
+    if state.result_flags and now < ends.post_result:
+        return f"until {when(ends.post_result)} its publisher must post what is flagged; {prove}"
+    if state.result_flags:
+        return f"anybody may refute what is flagged and was not posted; {prove}"
+    return prove
+
+
+def _unavailable(
+    snapshot: Snapshot, task_id: bytes, number: int, phase: Phase, participant: str
+) -> dict[str, Any]:
+    """Why an update is not included, and whether that can change."""
+    flag = snapshot.update_flag(task_id, participant)
+    standing = "flagged" if phase is Phase.AVAILABILITY else "excluded"
+    found = {"participant": participant, "standing": standing}
+    # An update whose norm was refuted needs no flag; a later round's flag is none on this one.
+    return found | (_flag(flag) if flag.round == number else {})
+
+
+def _flag(flag: Flag) -> dict[str, Any]:
+    answered = flag.flagger == ZERO_ADDRESS
+    return {"flagger": None if answered else flag.flagger, "posted": flag.posted}
 
 
 def when(timestamp: int) -> str:
@@ -130,8 +179,17 @@ def main(
     click.echo(f"next      {facts['next']}")
     click.echo(f"seats     {facts['seats']}, quorum {facts['quorum']}, rule {facts['rule']}")
     click.echo(f"committed {len(facts['committed'])}, revealed {len(facts['revealed'])}")
+    click.echo(f"included  {len(facts['included'])}, results refuted {facts['refutations']}")
     for account in facts["missing"]:
         click.echo(f"missing   {account}")
+    for each in facts["unavailable"]:
+        click.echo(f"{each['standing']:<10}{each['participant']}")
+    for each in facts["result_flags"]:
+        answer = "posted" if each["flagger"] is None else f"by {each['flagger']}"
+        click.echo(f"flagged   the published {each['what']}, {answer}")
+    for name, end in sorted(facts["deadlines"].items(), key=lambda item: item[1]):
+        if end > facts["time"]:
+            click.echo(f"{name:<14}ends {when(end)} ({end - facts['time']} s)")
     for name in ("base_model_root", "aggregate_root", "model_root", "task_model_root"):
         if facts[name] is not None:
             click.echo(f"{name:<16}0x{facts[name].hex()}")

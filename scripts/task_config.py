@@ -39,7 +39,7 @@ class TaskConfig(Settings):
     chunk_length: int = Field(default=256, ge=16, le=512, multiple_of=16)
     """Coordinates in a Merkle leaf."""
     quorum: int = Field(default=3, ge=1, le=64)
-    """Least number of revealed updates for a result."""
+    """Least number of included updates for a result."""
     cohort: int = Field(default=64, ge=1, le=64)
     """Most seats."""
     aggregator: str = Field(default=ZERO_ADDRESS, pattern=r"^0x[0-9a-fA-F]{40}$")
@@ -50,14 +50,14 @@ class TaskConfig(Settings):
     """Length of the commit phase: local training happens in it."""
     reveal_seconds: int = Field(default=120, ge=1)
     """Length of the reveal phase."""
-    availability_seconds: int = Field(default=0, ge=0)
-    """Length of the availability phase."""
+    availability_seconds: int = Field(default=60, ge=0)
+    """Length of the availability phase: half to flag what cannot be fetched, half to post it."""
     aggregator_seconds: int = Field(default=0, ge=0)
     """The aggregator's head start inside `aggregate_seconds`."""
     aggregate_seconds: int = Field(default=600, ge=1)
     """Length of the aggregate phase."""
     challenge_seconds: int = Field(default=120, ge=0)
-    """Length of the challenge phase."""
+    """Length of the challenge phase: a third each to flag, to post, and to refute."""
     rounds: int = Field(default=20, ge=1)
     """Most rounds, void ones included."""
     lifetime_seconds: int = Field(default=30 * 86_400, ge=1)
@@ -66,8 +66,10 @@ class TaskConfig(Settings):
     """Stake of each seat."""
     bond_ether: float = Field(default=0.1, ge=0)
     """Bond of each publication."""
+    flag_ether: float = Field(default=0.001, ge=0)
+    """Deposit of a flag; earned by whoever posts what was flagged."""
     reward_ether: float = Field(default=0.01, ge=0)
-    """Reward of each final round, split equally among its revealed updates."""
+    """Reward of each final round, split equally among its included updates."""
 
     def params(self, now: int, salt: bytes | None = None) -> TaskParams:
         """The contract's parameters for a task created at the time `now`.
@@ -105,6 +107,7 @@ class TaskConfig(Settings):
             closes_at=now + self.lifetime_seconds,
             stake_wei=_wei(self.stake_ether),
             bond_wei=_wei(self.bond_ether),
+            flag_wei=_wei(self.flag_ether),
             reward_wei=_wei(self.reward_ether),
             salt=keccak(self.model_dump_json().encode()) if salt is None else salt,
         )

@@ -1,6 +1,7 @@
 """Checks finished rounds from outside: an RPC address and blob addresses are all it needs.
 
-Refetches every revealed update, recomputes roots, norms and the rule, and compares with the chain.
+Replays who took part, refetches every included update (from the chain itself where it was posted),
+recomputes roots, norms and the rule, and compares with the chain.
 """
 
 import sys
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from protocol import rounds
 from protocol.blobs import BlobStore, DirectoryStore, FirstOf, HttpStore
 from protocol.chain.gateway import Chain, Snapshot
+from protocol.chain.posted import PostedStore
 from protocol.errors import BlobError, ConfigError, RangeError, RuleError, VerificationFailed
 from protocol.exit_codes import ExitCode
 from protocol.recompute import check_published, recompute_round
@@ -24,6 +26,7 @@ from scripts.command import (
     print_json,
     reports_failures,
 )
+from scripts.selection import Selection, replay
 
 STATUS_OF = {
     "verified": ExitCode.OK,
@@ -42,8 +45,10 @@ class Verdict:
     verdict: str
     """One of verified, void, running, unavailable, wrong."""
     updates: int
+    """How many entered the result."""
     model_root: str
     why: str
+    selection: Selection
 
 
 class Verifier:
@@ -52,8 +57,9 @@ class Verifier:
     def __init__(self, snapshot: Snapshot, task_id: bytes, blobs: BlobStore) -> None:
         self._snapshot = snapshot
         self._task_id = task_id
-        self._blobs = blobs
         self._params: TaskParams = snapshot.task_params(task_id)
+        posted = PostedStore(snapshot.chain, task_id, self._params)
+        self._blobs = FirstOf([blobs, posted])
         self._latest = snapshot.task_state(task_id).round
 
     def check(self, chosen: str) -> list[Verdict]:
@@ -69,20 +75,28 @@ class Verifier:
     def _verdict(self, number: int) -> Verdict:
         state = self._snapshot.round_state(self._task_id, number)
         phase = rounds.phase(self._params, state, self._snapshot.block.timestamp)
-        if phase is Phase.VOID:
-            verdict, why = "void", f"{state.revealed} updates revealed"
-        elif phase in (Phase.CHALLENGE, Phase.FINAL):
-            verdict, why = self._judge(number, state)
+        selection = Selection()
+        try:
+            selection = replay(self._snapshot, self._task_id, number)
+        except VerificationFailed as failure:
+            verdict, why = "wrong", str(failure)
         else:
-            verdict, why = "running", f"in phase {phase.name}"
+            verdict, why = self._judged(number, state, phase)
         root = "0x" + state.model_root.hex() if state.published_at else ""
-        return Verdict(number, verdict, state.revealed, root, why)
+        return Verdict(number, verdict, state.included, root, why, selection)
+
+    def _judged(self, number: int, state: RoundState, phase: Phase) -> tuple[str, str]:
+        if phase is Phase.VOID:
+            return "void", _why_void(self._params, state)
+        if phase in (Phase.CHALLENGE, Phase.FINAL):
+            return self._judge(number, state)
+        return "running", f"in phase {phase.name}"
 
     def _judge(self, number: int, state: RoundState) -> tuple[str, str]:
         try:
             self._check_base(number)
-            revealed = self._snapshot.revealed(self._task_id, number)
-            combined = recompute_round(self._params, self._base(number), revealed, self._blobs)
+            included = self._snapshot.included(self._task_id, number)
+            combined = recompute_round(self._params, self._base(number), included, self._blobs)
             check_published(combined, state)
         except (VerificationFailed, RuleError, RangeError) as failure:
             return "wrong", str(failure)
@@ -111,6 +125,15 @@ class Verifier:
             root, chunk_length=self._params.chunk_length, shift=self._params.shift
         )
         return blob.values.astype(np.int32)
+
+
+def _why_void(params: TaskParams, state: RoundState) -> str:
+    counted = f"{state.revealed} updates revealed, {state.included} included"
+    if state.included < params.quorum:
+        return f"{counted}; the quorum is {params.quorum}"
+    if state.refutations:
+        return f"{counted}; {state.refutations} results refuted, no right one published"
+    return f"{counted}; nothing published in time"
 
 
 @click.command()
@@ -142,9 +165,18 @@ def main(
         print_json({"task": task_id, "rounds": [asdict(verdict) for verdict in verdicts]})
     for verdict in () if as_json else verdicts:
         click.echo(f"round {verdict.round:>4}  {verdict.verdict:<11}  {verdict.model_root or '-'}")
+        click.echo(f"            {_in_words(verdict.selection)}")
         if verdict.why:
             click.echo(f"            {verdict.why}")
     sys.exit(max((STATUS_OF[verdict.verdict] for verdict in verdicts), default=ExitCode.OK))
+
+
+def _in_words(selection: Selection) -> str:
+    counts = (
+        f"{len(selection.seated)} seated, {len(selection.committed)} committed, "
+        f"{len(selection.revealed)} revealed"
+    )
+    return f"{counts}, excluded: {', '.join(selection.excluded) or 'none'}"
 
 
 def store_of(address: str) -> BlobStore:

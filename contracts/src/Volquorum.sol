@@ -3,8 +3,9 @@ pragma solidity 0.8.37;
 
 import {SafeTransferLib} from "solady/utils/SafeTransferLib.sol";
 
+import {Disputes} from "./Disputes.sol";
+import {VolquorumBase} from "./VolquorumBase.sol";
 import {IVolquorum} from "./interfaces/IVolquorum.sol";
-import {ChallengeLib} from "./libraries/ChallengeLib.sol";
 import {CommitmentLib} from "./libraries/CommitmentLib.sol";
 import {ParamsLib} from "./libraries/ParamsLib.sol";
 import {PhaseLib} from "./libraries/PhaseLib.sol";
@@ -14,23 +15,20 @@ import {Task, TaskLib} from "./libraries/TaskLib.sol";
 
 /// @title Volquorum
 /// @notice The round machine; what each call promises is written on `IVolquorum`.
-/// @dev The storage layout is `TaskLib`'s, the clock `PhaseLib`'s, the hashes `CommitmentLib`'s and `SumTree`'s, the
-/// judgement of a challenge `ChallengeLib`'s. Money moves into credits only; `withdraw` alone calls out, after its
-/// effects.
-contract Volquorum is IVolquorum {
+/// @dev The storage layout is `VolquorumBase`'s and `TaskLib`'s, the clock `PhaseLib`'s, the hashes `CommitmentLib`'s and
+/// `SumTree`'s; flags, posts and challenges are judged by `Disputes`. Money moves into credits only; `withdraw` alone
+/// calls out, after its effects.
+contract Volquorum is VolquorumBase, IVolquorum {
     using ParamsLib for TaskParams;
     using PhaseLib for Task;
     using PhaseLib for Phase;
+    using PhaseLib for RoundState;
     using RevealTable for RevealTable.Table;
     using TaskLib for Task;
 
-    mapping(bytes32 taskId => Task task) private tasks;
-
-    /// @inheritdoc IVolquorum
-    mapping(address account => uint256 amountWei) public creditOf;
-
-    /// @inheritdoc IVolquorum
-    uint256 public burnedWei;
+    constructor() {
+        new Disputes();
+    }
 
     // --------------------------------------------------------------------------------------------------- tasks
 
@@ -56,7 +54,7 @@ contract Volquorum is IVolquorum {
         uint256 refundWei = task.fundsWei;
         task.closed = true;
         task.fundsWei = 0;
-        creditOf[task.sponsor] += refundWei;
+        credits[task.sponsor] += refundWei;
         emit TaskClosed(taskId, refundWei);
     }
 
@@ -86,11 +84,11 @@ contract Volquorum is IVolquorum {
             revert SeatServing(taskId, msg.sender, task.round);
         }
 
-        _accrue(task, mine, 0);
+        _accrue(task, msg.sender, mine, 0);
         uint256 creditedWei = uint256(mine.stakeWei) + mine.rewardWei;
         delete task.seatOf[msg.sender];
         --task.seats;
-        creditOf[msg.sender] += creditedWei;
+        credits[msg.sender] += creditedWei;
         emit SeatLeft(taskId, msg.sender, creditedWei);
     }
 
@@ -107,7 +105,7 @@ contract Volquorum is IVolquorum {
 
         task.round = ++round;
         RoundState storage facts = task.roundOf[round];
-        facts.openedAt = uint48(block.timestamp);
+        facts.openedAt = uint40(block.timestamp);
         facts.updatesHash = CommitmentLib.updatesStart(taskId, round);
         emit RoundOpened(taskId, round, task.modelRoot);
     }
@@ -142,54 +140,37 @@ contract Volquorum is IVolquorum {
         );
         if (!task.revealTable.add(round, task.cohort, updateRoot)) revert DuplicateUpdate(taskId, round, updateRoot);
 
-        _accrue(task, mine, round);
+        _accrue(task, msg.sender, mine, round);
         ++facts.revealed;
         facts.updatesHash = CommitmentLib.updatesStep(facts.updatesHash, msg.sender, updateRoot, squaredNorm);
         emit UpdateRevealed(taskId, round, msg.sender, updateRoot, squaredNorm);
     }
 
     /// @inheritdoc IVolquorum
-    function publish(bytes32 taskId, uint32 round, bytes32 aggregateRoot, bytes32 modelRoot, bytes32 updatesHash)
-        external
-        payable
-    {
+    function publish(
+        bytes32 taskId,
+        uint32 round,
+        bytes32 aggregateRoot,
+        bytes32 modelRoot,
+        bytes32 updatesHash,
+        uint64 unavailable
+    ) external payable {
         (Task storage task, RoundState storage facts) = _inPhase(taskId, round, Phase.Aggregate);
         _checkTurn(taskId, round, task, facts);
         if (updatesHash != facts.updatesHash) revert UpdatesMismatch(taskId, round, updatesHash, facts.updatesHash);
+        if (unavailable != facts.unavailable) {
+            revert ExcludedMismatch(taskId, round, unavailable, facts.unavailable);
+        }
         if (aggregateRoot == 0 || modelRoot == 0) revert EmptyRoot();
         uint96 bondWei = task.bondWei;
         _takeExactly(bondWei);
 
-        facts.publishedAt = uint48(block.timestamp);
+        facts.publishedAt = uint40(block.timestamp);
         facts.aggregateRoot = aggregateRoot;
         facts.modelRoot = modelRoot;
         facts.publisher = msg.sender;
         facts.bondWei = bondWei;
-        emit AggregatePublished(taskId, round, msg.sender, aggregateRoot, modelRoot, updatesHash);
-    }
-
-    /// @inheritdoc IVolquorum
-    function challengeAggregate(
-        bytes32 taskId,
-        uint32 round,
-        Update[] calldata updates,
-        uint32 chunk,
-        bytes calldata openings
-    ) external {
-        (Task storage task, RoundState storage facts) = _inPhase(taskId, round, Phase.Challenge);
-        bytes32 given = CommitmentLib.updatesHash(taskId, round, updates);
-        if (given != facts.updatesHash) revert UpdatesMismatch(taskId, round, given, facts.updatesHash);
-        if (ChallengeLib.aggregateHolds(task, facts.aggregateRoot, updates, chunk, openings)) {
-            revert NoFraud(taskId, round, chunk);
-        }
-        _refute(taskId, round, facts, Fault.Aggregate, chunk);
-    }
-
-    /// @inheritdoc IVolquorum
-    function challengeModel(bytes32 taskId, uint32 round, uint32 chunk, bytes calldata openings) external {
-        (Task storage task, RoundState storage facts) = _inPhase(taskId, round, Phase.Challenge);
-        if (ChallengeLib.modelHolds(task, facts, chunk, openings)) revert NoFraud(taskId, round, chunk);
-        _refute(taskId, round, facts, Fault.Model, chunk);
+        emit AggregatePublished(taskId, round, msg.sender, aggregateRoot, modelRoot, updatesHash, unavailable);
     }
 
     /// @inheritdoc IVolquorum
@@ -202,27 +183,82 @@ contract Volquorum is IVolquorum {
         _settleAs(taskId, Phase.Void);
     }
 
+    // ------------------------------------------------------------------------------------------------ disputes
+
+    /// @inheritdoc IVolquorum
+    function flagUpdate(bytes32, uint32, Update[] calldata, uint256) external payable {
+        _dispute();
+    }
+
+    /// @inheritdoc IVolquorum
+    function postUpdate(bytes32, uint32, address, bytes calldata, bytes calldata) external {
+        _dispute();
+    }
+
+    /// @inheritdoc IVolquorum
+    function reclaimDeposit(bytes32, address) external {
+        _dispute();
+    }
+
+    /// @inheritdoc IVolquorum
+    function flagResult(bytes32, uint32, Published) external payable {
+        _dispute();
+    }
+
+    /// @inheritdoc IVolquorum
+    function postResult(bytes32, uint32, Published, bytes calldata, bytes calldata) external {
+        _dispute();
+    }
+
+    /// @inheritdoc IVolquorum
+    function refuteUnavailable(bytes32, uint32, Published) external {
+        _dispute();
+    }
+
+    /// @inheritdoc IVolquorum
+    function sealChallenge(bytes32 seal) external {
+        if (sealedAt[seal] != 0) revert SealExists(seal);
+        sealedAt[seal] = block.number;
+    }
+
+    /// @inheritdoc IVolquorum
+    function challengeNorm(bytes32, uint32, Update[] calldata, uint256, uint32, bytes calldata, bytes32) external {
+        _dispute();
+    }
+
+    /// @inheritdoc IVolquorum
+    function challengeAggregate(bytes32, uint32, address[] calldata, Update[] calldata, uint32, bytes calldata, bytes32)
+        external
+    {
+        _dispute();
+    }
+
+    /// @inheritdoc IVolquorum
+    function challengeModel(bytes32, uint32, uint32, bytes calldata, bytes32) external {
+        _dispute();
+    }
+
     // --------------------------------------------------------------------------------------------------- money
 
     /// @inheritdoc IVolquorum
     function claim(bytes32 taskId, address participant) external {
         Task storage task = _task(taskId);
         Seat storage theirs = _seat(taskId, task, participant);
-        _accrue(task, theirs, 0);
+        _accrue(task, participant, theirs, 0);
         uint256 amountWei = theirs.rewardWei;
         if (amountWei == 0) revert NothingToWithdraw(participant);
 
         theirs.rewardWei = 0;
-        creditOf[participant] += amountWei;
+        credits[participant] += amountWei;
         emit RewardClaimed(taskId, participant, amountWei);
     }
 
     /// @inheritdoc IVolquorum
     function withdraw(address to) external {
-        uint256 amountWei = creditOf[msg.sender];
+        uint256 amountWei = credits[msg.sender];
         if (amountWei == 0) revert NothingToWithdraw(msg.sender);
 
-        creditOf[msg.sender] = 0;
+        credits[msg.sender] = 0;
         emit Withdrawn(msg.sender, to, amountWei);
         if (to == address(0) || !SafeTransferLib.trySafeTransferETH(to, amountWei, gasleft())) {
             revert TransferFailed(to, amountWei);
@@ -230,6 +266,16 @@ contract Volquorum is IVolquorum {
     }
 
     // --------------------------------------------------------------------------------------------------- views
+
+    /// @inheritdoc IVolquorum
+    function creditOf(address account) external view returns (uint256) {
+        return credits[account];
+    }
+
+    /// @inheritdoc IVolquorum
+    function burnedWei() external view returns (uint256) {
+        return burned;
+    }
 
     /// @inheritdoc IVolquorum
     function taskIdOf(address sponsor, TaskParams calldata params) external view returns (bytes32) {
@@ -254,6 +300,16 @@ contract Volquorum is IVolquorum {
     /// @inheritdoc IVolquorum
     function seat(bytes32 taskId, address account) external view returns (Seat memory) {
         return tasks[taskId].seatOf[account];
+    }
+
+    /// @inheritdoc IVolquorum
+    function updateFlag(bytes32 taskId, address participant) external view returns (Flag memory) {
+        return tasks[taskId].updateFlagOf[participant];
+    }
+
+    /// @inheritdoc IVolquorum
+    function resultFlag(bytes32 taskId, Published what) external view returns (Flag memory) {
+        return tasks[taskId].resultFlagOf[what];
     }
 
     /// @inheritdoc IVolquorum
@@ -285,30 +341,9 @@ contract Volquorum is IVolquorum {
 
     // ------------------------------------------------------------------------------------------------- look-up
 
-    function _task(bytes32 taskId) private view returns (Task storage task) {
-        task = tasks[taskId];
-        if (!task.exists()) revert UnknownTask(taskId);
-    }
-
     function _openTask(bytes32 taskId) private view returns (Task storage task) {
         task = _task(taskId);
         if (task.closed) revert TaskIsClosed(taskId);
-    }
-
-    function _latest(bytes32 taskId, uint32 round) private view returns (Task storage task, RoundState storage facts) {
-        task = _task(taskId);
-        if (round != task.round) revert WrongRound(taskId, round, task.round);
-        facts = task.roundOf[round];
-    }
-
-    function _inPhase(bytes32 taskId, uint32 round, Phase required)
-        private
-        view
-        returns (Task storage task, RoundState storage facts)
-    {
-        (task, facts) = _latest(taskId, round);
-        Phase current = task.phase(facts, block.timestamp);
-        if (current != required) revert WrongPhase(taskId, round, current, required);
     }
 
     function _seat(bytes32 taskId, Task storage task, address account) private view returns (Seat storage found) {
@@ -328,10 +363,6 @@ contract Volquorum is IVolquorum {
         return current != Phase.None && !current.isEnd();
     }
 
-    function _takeExactly(uint256 requiredWei) private view {
-        if (msg.value != requiredWei) revert WrongValue(msg.value, requiredWei);
-    }
-
     function _checkOpens(bytes28 committed, bytes32 taskId, uint32 round, bytes32 commitment) private view {
         bytes28 opened = CommitmentLib.stored(commitment);
         if (opened != committed) revert CommitmentMismatch(taskId, round, msg.sender, committed, opened);
@@ -345,23 +376,6 @@ contract Volquorum is IVolquorum {
     }
 
     // ---------------------------------------------------------------------------------------------- settlement
-
-    /// @dev Unpublishes the result of a round in its challenge phase. Invariant: what the round held of a bond is split
-    /// between `burnedWei` and the challenger's credit to the last wei.
-    function _refute(bytes32 taskId, uint32 round, RoundState storage facts, Fault fault, uint32 chunk) private {
-        address publisher = facts.publisher;
-        uint256 awardWei = facts.bondWei / 2;
-        uint256 lostWei = facts.bondWei - awardWei;
-        facts.publishedAt = 0;
-        facts.restartedAt = uint48(block.timestamp);
-        facts.aggregateRoot = 0;
-        facts.modelRoot = 0;
-        facts.publisher = address(0);
-        facts.bondWei = 0;
-        burnedWei += lostWei;
-        creditOf[msg.sender] += awardWei;
-        emit ResultRefuted(taskId, round, publisher, msg.sender, fault, chunk, awardWei, lostWei);
-    }
 
     function _settleAs(bytes32 taskId, Phase required) private {
         Task storage task = _task(taskId);
@@ -389,24 +403,59 @@ contract Volquorum is IVolquorum {
             emit RoundVoided(taskId, task.round, facts.revealed);
             return;
         }
-        uint96 shareWei = task.rewardWei / facts.revealed;
-        facts.shareWei = shareWei;
+        _returnResultDeposits(task, facts);
+        uint96 shareWei = _shareWei(task, facts);
         // slither-disable-next-line divide-before-multiply -- the rest of the division stays with the task
-        task.fundsWei -= shareWei * facts.revealed;
+        task.fundsWei -= shareWei * uint96(facts.included());
         task.modelRoot = facts.modelRoot;
-        creditOf[facts.publisher] += facts.bondWei;
+        credits[facts.publisher] += facts.bondWei;
         emit RoundFinalised(taskId, task.round, facts.modelRoot, shareWei);
     }
 
     /// @dev Moves the share of the seat's last revealed round into it and notes `next` in its place. Invariant: a round
     /// that still runs stays noted; it is the latest, in which a seat reveals only once, so `next` is zero then.
-    function _accrue(Task storage task, Seat storage theirs, uint32 next) private {
+    function _accrue(Task storage task, address participant, Seat storage theirs, uint32 next) private {
         uint32 revealed = theirs.revealedRound;
         if (revealed != 0) {
             RoundState storage facts = task.roundOf[revealed];
-            if (facts.settled) theirs.rewardWei += facts.shareWei;
-            else next = revealed;
+            if (!facts.settled) next = revealed;
+            else if (_earned(task, participant, revealed, facts)) theirs.rewardWei += _shareWei(task, facts);
         }
         theirs.revealedRound = next;
+    }
+
+    /// @dev Whether a settled round has a share for a seat that revealed in it. Invariant: a flag tells an excluded
+    /// update's number until its participant reveals in a later round, which moves the share first. An update with a
+    /// false norm has no seat to ask.
+    function _earned(Task storage task, address participant, uint32 round, RoundState storage facts)
+        private
+        view
+        returns (bool)
+    {
+        if (facts.publishedAt == 0) return false;
+        uint64 unavailable = facts.unavailable;
+        if (unavailable == 0) return true;
+        Flag storage flag = task.updateFlagOf[participant];
+        return flag.round != round || unavailable >> flag.index & 1 == 0;
+    }
+
+    /// @dev Each included update's part of a final round's reward.
+    function _shareWei(Task storage task, RoundState storage facts) private view returns (uint96) {
+        return task.rewardWei / uint96(facts.included());
+    }
+
+    // ------------------------------------------------------------------------------------------------ disputes
+
+    /// @dev Lets `Disputes` run the call in this contract's storage. Its address is that of the first contract which this
+    /// one created: an immutable would be a part of the code, which would differ from deployment to deployment.
+    function _dispute() private {
+        bytes32 hash = keccak256(abi.encodePacked(hex"d694", address(this), hex"01"));
+        assembly {
+            calldatacopy(0, 0, calldatasize())
+            let done := delegatecall(gas(), hash, 0, calldatasize(), 0, 0)
+            returndatacopy(0, 0, returndatasize())
+            if iszero(done) { revert(0, returndatasize()) }
+            return(0, returndatasize())
+        }
     }
 }

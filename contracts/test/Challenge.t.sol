@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {LibBit} from "solady/utils/LibBit.sol";
+
 import {IVolquorum} from "../src/interfaces/IVolquorum.sol";
 import {ChallengeFixture} from "./ChallengeFixture.sol";
 import {PlainTree} from "./PlainTree.sol";
@@ -9,6 +11,7 @@ import {PlainTree} from "./PlainTree.sol";
 /// forge-config: default.fuzz.runs = 48
 contract ChallengeTest is ChallengeFixture {
     address private challenger = makeAddr("challenger");
+    bool private sealing = true;
 
     // ------------------------------------------------------------------------------------------- what is refuted
 
@@ -97,14 +100,20 @@ contract ChallengeTest is ChallengeFixture {
         bytes memory openings = aggregateOpenings(chunk);
         uint256 changed = bound(place, 0, openings.length - 1);
         openings[changed] ^= change;
-        refused(chunk, openings, abi.encodeWithSelector(IVolquorum.BadOpening.selector, changed / UPDATE_OPENING));
+        uint256 count = participants().length;
+        if (changed < count * UPDATE_OPENING) {
+            // Another update than the revealed one, or none at all.
+            refusedAs(changed / UPDATE_OPENING, chunk, openings);
+        } else {
+            refused(chunk, openings, abi.encodeWithSelector(IVolquorum.BadOpening.selector, count));
+        }
 
         openings = modelOpenings(chunk);
         changed = bound(place, 0, openings.length - 1);
         openings[changed] ^= change;
         uint256 index = changed < MODEL_OPENING ? 0 : changed < MODEL_OPENING + UPDATE_OPENING ? 1 : 2;
         vm.expectRevert(abi.encodeWithSelector(IVolquorum.BadOpening.selector, index));
-        volquorum.challengeModel(taskId, round, chunk, openings);
+        volquorum.challengeModel(taskId, round, chunk, openings, 0);
     }
 
     function testOpeningsOfAnotherChunkAreRefused(uint256 seed) public {
@@ -112,9 +121,9 @@ contract ChallengeTest is ChallengeFixture {
         publishResult(aggregator);
         uint32 chunk = uint32(seed % CHUNKS);
         uint32 other = (chunk + 1) % uint32(CHUNKS);
-        refused(other, aggregateOpenings(chunk), abi.encodeWithSelector(IVolquorum.BadOpening.selector, 0));
+        refusedAs(0, other, aggregateOpenings(chunk));
         vm.expectRevert(abi.encodeWithSelector(IVolquorum.BadOpening.selector, 0));
-        volquorum.challengeModel(taskId, round, other, modelOpenings(chunk));
+        volquorum.challengeModel(taskId, round, other, modelOpenings(chunk), 0);
     }
 
     function testUpdateThatDoesNotPadItsLastChunkWithZerosIsNoEvidence() public {
@@ -125,7 +134,7 @@ contract ChallengeTest is ChallengeFixture {
             PlainTree.open(packed(values[0], 2), updateShape(), 2),
             PlainTree.open(dirty, updateShape(), 2),
             PlainTree.open(packed(values[2], 2), updateShape(), 2),
-            PlainTree.open(aggregate, updateShape(), 2)
+            PlainTree.path(aggregate, updateShape(), 2)
         );
         refused(2, openings, abi.encodeWithSelector(IVolquorum.BadOpening.selector, 1));
     }
@@ -137,10 +146,10 @@ contract ChallengeTest is ChallengeFixture {
         length = bound(length, 0, 2 * openings.length);
         vm.assume(length != openings.length);
         refused(0, new bytes(length), abi.encodeWithSelector(IVolquorum.WrongLength.selector, length, openings.length));
-        uint256 required = 2 * MODEL_OPENING + UPDATE_OPENING;
+        uint256 required = MODEL_OPENING + UPDATE_OPENING + PATH;
         vm.assume(length != required);
         vm.expectRevert(abi.encodeWithSelector(IVolquorum.WrongLength.selector, length, required));
-        volquorum.challengeModel(taskId, round, 0, new bytes(length));
+        volquorum.challengeModel(taskId, round, 0, new bytes(length), 0);
     }
 
     function testChunkThatDoesNotExistIsRefused(uint32 chunk) public {
@@ -150,38 +159,65 @@ contract ChallengeTest is ChallengeFixture {
         bytes memory unknown = abi.encodeWithSelector(IVolquorum.UnknownChunk.selector, chunk, CHUNKS);
         refused(chunk, aggregateOpenings(0), unknown);
         vm.expectRevert(unknown);
-        volquorum.challengeModel(taskId, round, chunk, modelOpenings(0));
+        volquorum.challengeModel(taskId, round, chunk, modelOpenings(0), 0);
     }
 
-    function testOtherUpdatesThanTheRevealedOnesAreRefused(uint256 which, uint256 kind, uint256 other) public {
+    function testOtherParticipantsThanTheRevealedOnesAreRefused(uint256 which, address other) public {
         play(1, 3, 5);
         aggregate[0] ^= 0x01;
         publishResult(aggregator);
-        IVolquorum.Update[] memory updates = revealed;
+        address[] memory others = participants();
         which = bound(which, 0, 4);
-        kind = bound(kind, 0, 4);
-        if (kind == 0) updates[which].participant = address(uint160(other));
-        if (kind == 1) updates[which].updateRoot = bytes32(other);
-        if (kind == 2) updates[which].squaredNorm = uint64(other);
-        if (kind == 3) (updates[which], updates[(which + 1) % 5]) = (updates[(which + 1) % 5], updates[which]);
-        if (kind == 4) updates = new IVolquorum.Update[](which);
-        vm.assume(keccak256(abi.encode(updates)) != keccak256(abi.encode(revealed)));
+        vm.assume(other != others[which]);
+        others[which] = other;
         bytes memory openings = aggregateOpenings(0);
         vm.expectPartialRevert(IVolquorum.UpdatesMismatch.selector);
-        volquorum.challengeAggregate(taskId, round, updates, 0, openings);
+        volquorum.challengeAggregate(taskId, round, others, new IVolquorum.Update[](0), 0, openings, 0);
+    }
+
+    function testAnotherOrderThanThatOfRevealIsRefused(uint256 which) public {
+        play(1, 3, 5);
+        aggregate[0] ^= 0x01;
+        publishResult(aggregator);
+        which = bound(which, 0, 3);
+        (values[which], values[which + 1]) = (values[which + 1], values[which]);
+        (revealed[which], revealed[which + 1]) = (revealed[which + 1], revealed[which]);
+        bytes memory openings = aggregateOpenings(0);
+        address[] memory others = participants();
+        vm.expectPartialRevert(IVolquorum.UpdatesMismatch.selector);
+        volquorum.challengeAggregate(taskId, round, others, new IVolquorum.Update[](0), 0, openings, 0);
+    }
+
+    function testAnotherSelectionThanTheIncludedUpdatesIsRefused(uint256 which, bool wasExcluded) public {
+        playToAvailability(IVolquorum.Rule.Median, 6, 1);
+        flag(taskId, round, revealed, 2, stranger);
+        walkToAggregate(taskId, round);
+        makeResult();
+        aggregate[0] ^= 0x01;
+        publishResult(aggregator);
+        which = bound(which, 0, 5);
+        // The last digit of a bitmap with which the challenge would be right.
+        uint256 given = wasExcluded ? 0 : 4 | 1 << which;
+        vm.assume(given != 4);
+        (address[] memory chosen, IVolquorum.Update[] memory rest, bytes memory openings) = choose(given);
+        vm.expectPartialRevert(IVolquorum.UpdatesMismatch.selector);
+        volquorum.challengeAggregate(taskId, round, chosen, rest, 0, openings, 0);
+        (chosen, rest, openings) = choose(4);
+        volquorum.challengeAggregate(taskId, round, chosen, rest, 0, openings, 0);
     }
 
     function testUpdatesOfAnotherRoundAreRefused() public {
         play(1, 3, 5);
         publishResult(aggregator);
-        IVolquorum.Update[] memory before = revealed;
+        bytes memory openings = aggregateOpenings(0);
+        address[] memory before = participants();
         walkToEnd(taskId, round);
         round = openToAggregate(taskId, 5);
         publish(taskId, round, aggregator);
         vm.expectPartialRevert(IVolquorum.UpdatesMismatch.selector);
-        volquorum.challengeAggregate(taskId, round, before, 0, "");
+        volquorum.challengeAggregate(taskId, round, before, new IVolquorum.Update[](0), 0, openings, 0);
         vm.expectRevert(abi.encodeWithSelector(IVolquorum.WrongRound.selector, taskId, 1, 2));
-        volquorum.challengeAggregate(taskId, 1, before, 0, "");
+        volquorum.challengeAggregate(taskId, 1, before, new IVolquorum.Update[](0), 0, openings, 0);
     }
 
     function testOnlyThePhaseOfChallengeTakesChallenges() public {
@@ -206,6 +242,7 @@ contract ChallengeTest is ChallengeFixture {
         publishResult(aggregator);
         vm.warp(block.timestamp + 3);
         IVolquorum.Fault fault = inModel ? IVolquorum.Fault.Model : IVolquorum.Fault.Aggregate;
+        sealFor(challenger, inModel ? 1 : 0, 0, lieOf(inModel));
         vm.expectEmit(address(volquorum));
         emit IVolquorum.ResultRefuted(taskId, round, aggregator, challenger, fault, 0, 1 ether, 1 ether + 1);
         if (inModel) challengeModel(0);
@@ -223,6 +260,68 @@ contract ChallengeTest is ChallengeFixture {
         assertEq(volquorum.creditOf(aggregator), 0);
         assertEq(volquorum.burnedWei(), 1 ether + 1);
     }
+
+    // ------------------------------------------------------------------------------------------------------ seals
+
+    function testProofWithoutASealEarnsNothing(bool inModel) public {
+        playToALie(inModel);
+        sealing = false;
+        prove(inModel);
+        assertEarned(0, 2 ether + 1);
+    }
+
+    function testSealOfTheSameBlockEarnsNothing(bool inModel) public {
+        playToALie(inModel);
+        sealing = false;
+        volquorum.sealChallenge(sealOf(challenger, inModel ? 1 : 0, 0, lieOf(inModel)));
+        prove(inModel);
+        assertEarned(0, 2 ether + 1);
+    }
+
+    function testSealIsGoodForEveryLaterBlock(bool inModel, uint32 blocks) public {
+        playToALie(inModel);
+        sealing = false;
+        uint256 number = block.number;
+        // Whoever copies a seal and is faster stores it for its challenger.
+        vm.prank(stranger);
+        volquorum.sealChallenge(sealOf(challenger, inModel ? 1 : 0, 0, lieOf(inModel)));
+        vm.roll(number + 1 + blocks);
+        prove(inModel);
+        assertEarned(1 ether, 1 ether + 1);
+    }
+
+    function testWhoCopiesAProofEarnsNothing(bool inModel) public {
+        playToALie(inModel);
+        sealFor(challenger, inModel ? 1 : 0, 0, lieOf(inModel));
+        sealing = false;
+        (address owner, address copier) = (challenger, makeAddr("copier"));
+        challenger = copier;
+        prove(inModel);
+        assertEq(volquorum.creditOf(copier), 0);
+        assertEq(volquorum.creditOf(owner), 0);
+        assertEq(volquorum.burnedWei(), 2 ether + 1);
+    }
+
+    function testSealOfAnythingElseEarnsNothing(bool inModel, uint256 what) public {
+        playToALie(inModel);
+        uint8 kind = inModel ? 1 : 0;
+        what = bound(what, 0, 2);
+        if (what == 0) sealFor(challenger, 1 - kind, 0, lieOf(inModel));
+        if (what == 1) sealFor(challenger, kind, 1, lieOf(inModel));
+        if (what == 2) sealFor(challenger, kind, 0, lieOf(!inModel));
+        sealing = false;
+        prove(inModel);
+        assertEarned(0, 2 ether + 1);
+    }
+
+    function testSealIsStoredOnce(bytes32 seal, uint32 blocks) public {
+        volquorum.sealChallenge(seal);
+        vm.roll(block.number + blocks);
+        vm.expectRevert(abi.encodeWithSelector(IVolquorum.SealExists.selector, seal));
+        volquorum.sealChallenge(seal);
+    }
+
+    // ------------------------------------------------------------------------------------------ what a round does
 
     function testAfterAProofAnybodyPublishesAtOnceAndTheRoundEndsWell() public {
         play(1, 3, 5);
@@ -269,6 +368,24 @@ contract ChallengeTest is ChallengeFixture {
         assertEq(volquorum.creditOf(stranger), 0);
     }
 
+    function testLastOfEightLiesEndsTheRound() public {
+        play(1, 3, 5);
+        aggregate[0] ^= 0x01;
+        for (uint256 count = 1; count <= 8; ++count) {
+            assertPhase(phaseOf(taskId, round), IVolquorum.Phase.Aggregate);
+            publishResult(stranger);
+            challengeAggregate(0);
+            assertEq(volquorum.roundState(taskId, round).refutations, count);
+        }
+        assertPhase(phaseOf(taskId, round), IVolquorum.Phase.Void);
+        volquorum.voidRound(taskId);
+        assertEq(volquorum.taskState(taskId).fundsWei, 2.8 ether);
+        vm.prank(desk(0));
+        volquorum.leave(taskId);
+        assertEq(volquorum.creditOf(desk(0)), 1 ether);
+        open(taskId);
+    }
+
     function testWhoRefutesHimselfLosesMoreThanHalf() public {
         play(1, 3, 5);
         aggregate[0] ^= 0x01;
@@ -281,20 +398,69 @@ contract ChallengeTest is ChallengeFixture {
     // ------------------------------------------------------------------------------------------------------- steps
 
     function play(uint256 seed, uint8 rule, uint8 count) private {
-        playToAggregate(IVolquorum.Rule(rule % 4), bound(count, 3, 7), seed);
+        playToAvailability(IVolquorum.Rule(rule % 4), bound(count, 3, 7), seed);
+        for (uint256 index = 0; index < values.length; ++index) {
+            if (seed >> index & 3 == 3 && participants().length > 3) flag(taskId, round, revealed, index, stranger);
+        }
+        walkToAggregate(taskId, round);
+        makeResult();
         vm.warp(volquorum.deadlines(taskId, round).aggregator);
+    }
+
+    function playToALie(bool inModel) private {
+        play(1, 3, 5);
+        if (inModel) model[0] ^= 0x01;
+        else aggregate[0] ^= 0x01;
+        publishResult(aggregator);
+    }
+
+    function lieOf(bool inModel) private view returns (bytes32) {
+        IVolquorum.RoundState memory facts = volquorum.roundState(taskId, round);
+        return inModel ? facts.modelRoot : facts.aggregateRoot;
+    }
+
+    function prove(bool inModel) private {
+        if (inModel) challengeModel(0);
+        else challengeAggregate(0);
     }
 
     function challengeAggregate(uint32 chunk) private {
         bytes memory openings = aggregateOpenings(chunk);
+        if (sealing) sealFor(challenger, 0, chunk, volquorum.roundState(taskId, round).aggregateRoot);
+        (address[] memory included, IVolquorum.Update[] memory others) = (participants(), excluded());
         vm.prank(challenger);
-        volquorum.challengeAggregate(taskId, round, revealed, chunk, openings);
+        volquorum.challengeAggregate(taskId, round, included, others, chunk, openings, SEAL_SALT);
     }
 
     function challengeModel(uint32 chunk) private {
         bytes memory openings = modelOpenings(chunk);
+        if (sealing) sealFor(challenger, 1, chunk, volquorum.roundState(taskId, round).modelRoot);
         vm.prank(challenger);
-        volquorum.challengeModel(taskId, round, chunk, openings);
+        volquorum.challengeModel(taskId, round, chunk, openings, SEAL_SALT);
+    }
+
+    function choose(uint256 left)
+        private
+        view
+        returns (address[] memory chosen, IVolquorum.Update[] memory rest, bytes memory openings)
+    {
+        uint256 count = LibBit.popCount(left);
+        (chosen, rest) = (new address[](values.length - count), new IVolquorum.Update[](count));
+        for ((uint256 index, uint256 taken) = (0, 0); index < values.length; ++index) {
+            if (left >> index & 1 == 1) {
+                rest[index - taken] = revealed[index];
+                continue;
+            }
+            chosen[taken++] = revealed[index].participant;
+            openings = bytes.concat(openings, PlainTree.open(packed(values[index], 2), updateShape(), 0));
+        }
+        openings = bytes.concat(openings, PlainTree.path(aggregate, updateShape(), 0));
+    }
+
+    function assertEarned(uint256 awardWei, uint256 lostWei) private view {
+        assertEq(volquorum.creditOf(challenger), awardWei);
+        assertEq(volquorum.creditOf(aggregator), 0);
+        assertEq(volquorum.burnedWei(), lostWei);
     }
 
     function noFraudIn(uint32 chunk) private {
@@ -306,21 +472,36 @@ contract ChallengeTest is ChallengeFixture {
     function noFraudInModel(uint32 chunk) private {
         bytes memory openings = modelOpenings(chunk);
         vm.expectRevert(abi.encodeWithSelector(IVolquorum.NoFraud.selector, taskId, round, chunk));
-        volquorum.challengeModel(taskId, round, chunk, openings);
+        volquorum.challengeModel(taskId, round, chunk, openings, 0);
     }
 
     function refused(uint32 chunk, bytes memory openings, bytes memory reason) private {
+        (address[] memory included, IVolquorum.Update[] memory others) = (participants(), excluded());
         vm.expectRevert(reason);
-        volquorum.challengeAggregate(taskId, round, revealed, chunk, openings);
+        volquorum.challengeAggregate(taskId, round, included, others, chunk, openings, 0);
+    }
+
+    /// @dev What was opened is no update, by its number, or it is none that was revealed.
+    function refusedAs(uint256 index, uint32 chunk, bytes memory openings) private {
+        (bool done, bytes memory reason) = address(volquorum)
+            .call(
+                abi.encodeCall(
+                    IVolquorum.challengeAggregate, (taskId, round, participants(), excluded(), chunk, openings, 0)
+                )
+            );
+        assertFalse(done);
+        if (bytes4(reason) == IVolquorum.UpdatesMismatch.selector) return;
+        assertEq(reason, abi.encodeWithSelector(IVolquorum.BadOpening.selector, index));
     }
 
     function refusedInPhase(IVolquorum.Phase current) private {
         bytes memory openings = aggregateOpenings(0);
+        address[] memory included = participants();
         expectWrongPhase(taskId, round, current, IVolquorum.Phase.Challenge);
-        volquorum.challengeAggregate(taskId, round, revealed, 0, openings);
+        volquorum.challengeAggregate(taskId, round, included, new IVolquorum.Update[](0), 0, openings, 0);
         openings = modelOpenings(0);
         expectWrongPhase(taskId, round, current, IVolquorum.Phase.Challenge);
-        volquorum.challengeModel(taskId, round, 0, openings);
+        volquorum.challengeModel(taskId, round, 0, openings, 0);
     }
 
     /// @dev The base model's root lies in the task's third slot.

@@ -14,6 +14,8 @@ abstract contract ChallengeFixture is Fixture {
     uint256 internal constant CHUNKS = 3;
     uint256 internal constant UPDATE_OPENING = 32 + 2 * 40;
     uint256 internal constant MODEL_OPENING = 64 + 2 * 40;
+    uint256 internal constant PATH = 40 + 2 * 40;
+    bytes32 internal constant SEAL_SALT = keccak256("seal");
 
     bytes32 internal taskId;
     uint32 internal round;
@@ -40,6 +42,12 @@ abstract contract ChallengeFixture is Fixture {
 
     /// @dev A round of drawn updates up to its aggregate phase, with the right result at hand.
     function playToAggregate(IVolquorum.Rule rule, uint256 count, uint256 seed) internal {
+        playToAvailability(rule, count, seed);
+        walkToAggregate(taskId, round);
+        makeResult();
+    }
+
+    function playToAvailability(IVolquorum.Rule rule, uint256 count, uint256 seed) internal {
         IVolquorum.TaskParams memory params = challengeParams(rule);
         base = drawnBase(seed);
         params.genesisModelRoot = PlainTree.rootOf(packed(base, 4), modelShape());
@@ -53,8 +61,7 @@ abstract contract ChallengeFixture is Fixture {
         }
         walkToReveal(taskId, round);
         revealValues();
-        walkToAggregate(taskId, round);
-        makeResult(RuleLib.Terms(rule, params.tolerance, params.clipNorm));
+        walkToAvailability(taskId, round);
     }
 
     function commitValues(uint256 index) internal {
@@ -80,8 +87,18 @@ abstract contract ChallengeFixture is Fixture {
         values = order;
     }
 
-    function makeResult(RuleLib.Terms memory terms) internal {
-        int256[] memory combined = PlainRules.aggregate(values, PlainRules.squaredNorms(values), terms);
+    /// @dev From the updates that are included now.
+    function makeResult() internal {
+        IVolquorum.TaskParams memory params = volquorum.taskParams(taskId);
+        int256[][] memory included = new int256[][](participants().length);
+        for ((uint256 index, uint256 taken) = (0, 0); index < values.length; ++index) {
+            if (isIncluded(index)) included[taken++] = values[index];
+        }
+        makeResult(included, RuleLib.Terms(params.rule, params.tolerance, params.clipNorm));
+    }
+
+    function makeResult(int256[][] memory included, RuleLib.Terms memory terms) private {
+        int256[] memory combined = PlainRules.aggregate(included, PlainRules.squaredNorms(included), terms);
         int256[] memory next = new int256[](DIMENSION);
         for (uint256 index = 0; index < DIMENSION; ++index) {
             next[index] = base[index] + combined[index];
@@ -91,30 +108,59 @@ abstract contract ChallengeFixture is Fixture {
     }
 
     function publishResult(address publisher) internal {
-        uint256 bondWei = volquorum.taskParams(taskId).bondWei;
-        vm.deal(publisher, publisher.balance + bondWei);
-        bytes32 updatesHash = volquorum.roundState(taskId, round).updatesHash;
-        bytes32 aggregateRoot = PlainTree.rootOf(aggregate, updateShape());
-        bytes32 modelRoot = PlainTree.rootOf(model, modelShape());
-        vm.prank(publisher);
-        volquorum.publish{value: bondWei}(taskId, round, aggregateRoot, modelRoot, updatesHash);
+        publish(
+            taskId, round, publisher, PlainTree.rootOf(aggregate, updateShape()), PlainTree.rootOf(model, modelShape())
+        );
+    }
+
+    function isIncluded(uint256 index) internal view returns (bool) {
+        return volquorum.roundState(taskId, round).unavailable >> index & 1 == 0;
+    }
+
+    /// @dev Those of the included updates, in order of reveal.
+    function participants() internal view returns (address[] memory included) {
+        included = new address[](values.length - excluded().length);
+        for ((uint256 index, uint256 taken) = (0, 0); index < values.length; ++index) {
+            if (isIncluded(index)) included[taken++] = revealed[index].participant;
+        }
+    }
+
+    function excluded() internal view returns (IVolquorum.Update[] memory updates) {
+        uint256 count;
+        for (uint256 index = 0; index < values.length; ++index) {
+            if (!isIncluded(index)) ++count;
+        }
+        updates = new IVolquorum.Update[](count);
+        for ((uint256 index, uint256 taken) = (0, 0); index < values.length; ++index) {
+            if (!isIncluded(index)) updates[taken++] = revealed[index];
+        }
     }
 
     // --------------------------------------------------------------------------------------------------- openings
 
     function aggregateOpenings(uint32 chunk) internal view returns (bytes memory openings) {
         for (uint256 index = 0; index < values.length; ++index) {
+            if (!isIncluded(index)) continue;
             openings = bytes.concat(openings, PlainTree.open(packed(values[index], 2), updateShape(), chunk));
         }
-        openings = bytes.concat(openings, PlainTree.open(aggregate, updateShape(), chunk));
+        openings = bytes.concat(openings, PlainTree.path(aggregate, updateShape(), chunk));
     }
 
     function modelOpenings(uint32 chunk) internal view returns (bytes memory) {
         return bytes.concat(
             PlainTree.open(packed(base, 4), modelShape(), chunk),
             PlainTree.open(aggregate, updateShape(), chunk),
-            PlainTree.open(model, modelShape(), chunk)
+            PlainTree.path(model, modelShape(), chunk)
         );
+    }
+
+    /// @dev The only part of a vector: its whole chunks, padded.
+    function partOf(bytes memory vector, uint256 widthBytes) internal pure returns (bytes memory) {
+        return bytes.concat(vector, new bytes(CHUNKS * 16 * widthBytes - vector.length));
+    }
+
+    function slice(bytes memory from, uint256 start, uint256 length) internal pure returns (bytes memory) {
+        return PlainTree.slice(from, start, length);
     }
 
     function updateShape() internal pure returns (SumTree.Shape memory) {
@@ -123,6 +169,31 @@ abstract contract ChallengeFixture is Fixture {
 
     function modelShape() internal pure returns (SumTree.Shape memory) {
         return SumTree.Shape(DIMENSION, 16, 4);
+    }
+
+    // ------------------------------------------------------------------------------------------------------- seals
+
+    /// @dev Stores the account's seal in this block, unless it is there, and goes on to the next.
+    function sealFor(address account, uint8 kind, uint32 chunk, bytes32 subject) internal {
+        try volquorum.sealChallenge(sealOf(account, kind, chunk, subject)) {} catch {}
+        vm.roll(block.number + 1);
+    }
+
+    function sealOf(address account, uint8 kind, uint32 chunk, bytes32 subject) internal view returns (bytes32) {
+        return keccak256(
+            abi.encode(
+                keccak256("volquorum.seal.1"),
+                block.chainid,
+                address(volquorum),
+                taskId,
+                round,
+                account,
+                kind,
+                chunk,
+                subject,
+                SEAL_SALT
+            )
+        );
     }
 
     // ----------------------------------------------------------------------------------------------------- vectors

@@ -7,7 +7,7 @@ import {Volquorum} from "../src/Volquorum.sol";
 import {IVolquorum} from "../src/interfaces/IVolquorum.sol";
 import {CommitmentLib} from "../src/libraries/CommitmentLib.sol";
 
-/// @notice Commitments, task ids, running hashes and parameter ranges against the vectors that Python passes too.
+/// @notice Commitments, task ids, running hashes, seals and parameter ranges against the vectors that Python passes too.
 contract CommitmentTest is Test {
     function testVectorsOfCommitments() public {
         string memory json = vm.readFile("tests/vectors/commitment.json");
@@ -53,6 +53,31 @@ contract CommitmentTest is Test {
                 ),
                 expected[row],
                 "step"
+            );
+        }
+    }
+
+    function testVectorsOfSeals() public {
+        string memory json = vm.readFile("tests/vectors/seal.json");
+        bytes32[] memory expected = vm.parseJsonBytes32Array(json, ".seal");
+        assertGt(expected.length, 0, "no vectors");
+        for (uint256 row = 0; row < expected.length; ++row) {
+            vm.chainId(vm.parseJsonUintArray(json, ".chainId")[row]);
+            CommitmentHarness harness = CommitmentHarness(
+                placed(vm.parseJsonAddressArray(json, ".contract")[row], type(CommitmentHarness).runtimeCode)
+            );
+            assertEq(
+                harness.seal(
+                    vm.parseJsonBytes32Array(json, ".taskId")[row],
+                    uint32(vm.parseJsonUintArray(json, ".round")[row]),
+                    vm.parseJsonAddressArray(json, ".challenger")[row],
+                    uint8(vm.parseJsonUintArray(json, ".kind")[row]),
+                    uint32(vm.parseJsonUintArray(json, ".chunk")[row]),
+                    vm.parseJsonBytes32Array(json, ".subject")[row],
+                    vm.parseJsonBytes32Array(json, ".salt")[row]
+                ),
+                expected[row],
+                "seal"
             );
         }
     }
@@ -149,5 +174,17 @@ contract CommitmentHarness {
         bytes32 salt
     ) external view returns (bytes32) {
         return CommitmentLib.commitment(task, round, baseModelRoot, participant, updateRoot, squaredNorm, salt);
+    }
+
+    function seal(
+        bytes32 task,
+        uint32 round,
+        address challenger,
+        uint8 kind,
+        uint32 chunk,
+        bytes32 subject,
+        bytes32 salt
+    ) external view returns (bytes32) {
+        return CommitmentLib.seal(task, round, challenger, kind, chunk, subject, salt);
     }
 }

@@ -51,6 +51,7 @@ abstract contract Fixture is Test {
         params.closesAt = uint64(START + 30 days);
         params.stakeWei = 1 ether;
         params.bondWei = 2 ether;
+        params.flagWei = 0.01 ether;
         params.rewardWei = 0.7 ether;
         params.salt = keccak256("salt");
     }
@@ -101,6 +102,10 @@ abstract contract Fixture is Test {
 
     function walkToReveal(bytes32 taskId, uint32 round) internal {
         vm.warp(volquorum.deadlines(taskId, round).commit);
+    }
+
+    function walkToAvailability(bytes32 taskId, uint32 round) internal {
+        vm.warp(volquorum.deadlines(taskId, round).reveal);
     }
 
     function walkToAggregate(bytes32 taskId, uint32 round) internal {
@@ -164,11 +169,44 @@ abstract contract Fixture is Test {
     }
 
     function publish(bytes32 taskId, uint32 round, address account) internal {
+        publish(taskId, round, account, AGGREGATE_ROOT, MODEL_ROOT);
+    }
+
+    function publish(bytes32 taskId, uint32 round, address account, bytes32 aggregateRoot, bytes32 modelRoot) internal {
         uint256 bondWei = volquorum.taskParams(taskId).bondWei;
-        bytes32 updatesHash = volquorum.roundState(taskId, round).updatesHash;
+        IVolquorum.RoundState memory facts = volquorum.roundState(taskId, round);
         vm.deal(account, account.balance + bondWei);
         vm.prank(account);
-        volquorum.publish{value: bondWei}(taskId, round, AGGREGATE_ROOT, MODEL_ROOT, updatesHash);
+        volquorum.publish{value: bondWei}(taskId, round, aggregateRoot, modelRoot, facts.updatesHash, facts.unavailable);
+    }
+
+    /// @dev The updates of the first `count` desks, as `revealAll` reveals them.
+    function updatesOf(bytes32 taskId, uint32 round, uint256 count)
+        internal
+        view
+        returns (IVolquorum.Update[] memory updates)
+    {
+        updates = new IVolquorum.Update[](count);
+        for (uint256 index = 0; index < count; ++index) {
+            address account = desk(index);
+            updates[index] = IVolquorum.Update(account, updateRoot(taskId, account, round), squaredNorm(account, round));
+        }
+    }
+
+    function flag(bytes32 taskId, uint32 round, IVolquorum.Update[] memory updates, uint256 index, address account)
+        internal
+    {
+        uint256 flagWei = volquorum.taskParams(taskId).flagWei;
+        vm.deal(account, account.balance + flagWei);
+        vm.prank(account);
+        volquorum.flagUpdate{value: flagWei}(taskId, round, updates, index);
+    }
+
+    function flagResult(bytes32 taskId, uint32 round, IVolquorum.Published what, address account) internal {
+        uint256 flagWei = volquorum.taskParams(taskId).flagWei;
+        vm.deal(account, account.balance + flagWei);
+        vm.prank(account);
+        volquorum.flagResult{value: flagWei}(taskId, round, what);
     }
 
     // ------------------------------------------------------------------------------------------- rounds up to a phase
@@ -184,9 +222,14 @@ abstract contract Fixture is Test {
         walkToReveal(taskId, round);
     }
 
-    function openToAggregate(bytes32 taskId, uint256 revealed) internal returns (uint32 round) {
+    function openToAvailability(bytes32 taskId, uint256 revealed) internal returns (uint32 round) {
         round = openToReveal(taskId, revealed);
         revealAll(taskId, round, revealed);
+        walkToAvailability(taskId, round);
+    }
+
+    function openToAggregate(bytes32 taskId, uint256 revealed) internal returns (uint32 round) {
+        round = openToAvailability(taskId, revealed);
         walkToAggregate(taskId, round);
     }
 

@@ -31,7 +31,8 @@ contract PhaseTest is Test {
     function testRoundThatWasNotOpenedHasNoPhase(uint64 time) public {
         round.openedAt = 0;
         assertPhase(time, IVolquorum.Phase.None);
-        assertEq(abi.encode(task.deadlines(round)), abi.encode(IVolquorum.Deadlines(0, 0, 0, 0, 0, 0, 0)));
+        IVolquorum.Deadlines memory none;
+        assertEq(abi.encode(task.deadlines(round)), abi.encode(none));
     }
 
     function testWindowsWithoutAResult() public view {
@@ -54,6 +55,35 @@ contract PhaseTest is Test {
         assertPhase(1059, IVolquorum.Phase.Reveal);
         assertPhase(1060, IVolquorum.Phase.Void);
         assertPhase(type(uint64).max, IVolquorum.Phase.Void);
+    }
+
+    function testQuorumMissedByExclusionVoidsTheRoundWhenAvailabilityEnds() public {
+        round.unavailable = 2;
+        assertPhase(1099, IVolquorum.Phase.Availability);
+        assertPhase(1100, IVolquorum.Phase.Void);
+        round.revealed = 4;
+        assertPhase(1100, IVolquorum.Phase.Aggregate);
+    }
+
+    function testLastRefutationEndsTheRound() public {
+        round.restartedAt = 1110;
+        round.refutations = 7;
+        assertPhase(1110, IVolquorum.Phase.Aggregate);
+        round.refutations = 8;
+        assertPhase(1110, IVolquorum.Phase.Void);
+        assertPhase(type(uint64).max, IVolquorum.Phase.Void);
+    }
+
+    function testWindowsOfFlagsRoundDown(uint32 availabilitySeconds, uint32 challengeSeconds) public {
+        task.availabilitySeconds = availabilitySeconds = uint32(bound(availabilitySeconds, 0, 365 days));
+        task.challengeSeconds = challengeSeconds = uint32(bound(challengeSeconds, 0, 365 days));
+        round.publishedAt = 5000;
+        IVolquorum.Deadlines memory ends = task.deadlines(round);
+        assertEq(ends.flagUpdate, 1060 + availabilitySeconds / 2);
+        assertEq(ends.flagResult, 5000 + uint256(challengeSeconds) / 3);
+        assertEq(ends.postResult, 5000 + uint256(challengeSeconds) * 2 / 3);
+        if (challengeSeconds > 2) assertLt(ends.flagResult, ends.postResult, "time to post");
+        if (challengeSeconds > 0) assertLt(ends.postResult, ends.challenge, "time to refute");
     }
 
     function testChallengeRunsFromPublication() public {
@@ -79,10 +109,13 @@ contract PhaseTest is Test {
 
     function testDeadlinesAreTheFirstSecondOfTheNextPhase() public {
         assertEq(
-            abi.encode(task.deadlines(round)), abi.encode(IVolquorum.Deadlines(1010, 1030, 1060, 1100, 1125, 1150, 0))
+            abi.encode(task.deadlines(round)),
+            abi.encode(IVolquorum.Deadlines(1010, 1030, 1060, 1100, 1125, 1150, 0, 1080, 0, 0))
         );
         round.publishedAt = 1111;
         assertEq(task.deadlines(round).challenge, 1171);
+        assertEq(task.deadlines(round).flagResult, 1131);
+        assertEq(task.deadlines(round).postResult, 1151);
     }
 
     function testRefutedResultOpensTheAggregateWindowAnewForEverybody() public {
@@ -91,7 +124,8 @@ contract PhaseTest is Test {
         assertPhase(1249, IVolquorum.Phase.Aggregate);
         assertPhase(1250, IVolquorum.Phase.Void);
         assertEq(
-            abi.encode(task.deadlines(round)), abi.encode(IVolquorum.Deadlines(1010, 1030, 1060, 1100, 1200, 1250, 0))
+            abi.encode(task.deadlines(round)),
+            abi.encode(IVolquorum.Deadlines(1010, 1030, 1060, 1100, 1200, 1250, 0, 1080, 0, 0))
         );
         round.publishedAt = 1249;
         assertPhase(1249, IVolquorum.Phase.Challenge);
@@ -101,22 +135,19 @@ contract PhaseTest is Test {
 
     function testPhaseAgreesWithATableOfWindows(
         uint32[7] memory seconds_,
-        uint48 openedAt,
+        uint40 openedAt,
         uint8 revealed,
+        uint64 unavailable,
         uint256 seed
     ) public {
         for (uint256 index = 0; index < 7; ++index) {
             seconds_[index] = uint32(bound(seconds_[index], 0, 365 days));
         }
-        task.selectionSeconds = seconds_[0];
-        task.commitSeconds = seconds_[1];
-        task.revealSeconds = seconds_[2];
-        task.availabilitySeconds = seconds_[3];
-        task.aggregateSeconds = seconds_[4];
-        task.aggregatorSeconds = seconds_[5];
-        task.challengeSeconds = seconds_[6];
-        round.openedAt = openedAt = uint48(bound(openedAt, 1, type(uint40).max));
-        round.revealed = revealed;
+        setWindows(seconds_);
+        round.openedAt = openedAt = uint40(bound(openedAt, 1, type(uint40).max / 2));
+        round.revealed = revealed = uint8(bound(revealed, 0, 64));
+        round.unavailable = seed % 5 == 0 ? 0 : uint64(unavailable & ((1 << revealed) - 1));
+        round.refutations = uint8(seed % 9);
 
         uint256[6] memory starts;
         starts[0] = openedAt;
@@ -126,25 +157,38 @@ contract PhaseTest is Test {
         uint256 aggregateFrom = starts[4];
         if (seed % 3 == 1) {
             aggregateFrom = bound(seed, starts[4], starts[5] + 365 days);
-            round.restartedAt = uint48(aggregateFrom);
+            round.restartedAt = uint40(aggregateFrom);
             starts[5] = aggregateFrom + seconds_[4];
         }
         if (seed % 2 == 1 && seconds_[4] != 0) {
-            round.publishedAt = uint48(bound(seed, aggregateFrom, starts[5] - 1));
+            round.publishedAt = uint40(bound(seed, aggregateFrom, starts[5] - 1));
         }
 
-        // Each boundary from both sides, and any other time.
+        checkAround(starts, bound(seed, openedAt, uint256(openedAt) + 8 * 365 days));
+    }
+
+    /// @dev Each boundary from both sides, and any other time.
+    function checkAround(uint256[6] memory starts, uint256 time) private view {
         for (uint256 index = 0; index < 6; ++index) {
             assertPhase(starts[index], expected(starts, starts[index]));
             if (index > 0) assertPhase(starts[index] - 1, expected(starts, starts[index] - 1));
         }
-        uint256 challengeEnd = round.publishedAt + uint256(seconds_[6]);
+        uint256 challengeEnd = round.publishedAt + uint256(task.challengeSeconds);
         if (round.publishedAt != 0) {
             assertPhase(challengeEnd, expected(starts, challengeEnd));
             assertPhase(challengeEnd - 1, expected(starts, challengeEnd - 1));
         }
-        uint256 time = bound(seed, openedAt, uint256(openedAt) + 8 * 365 days);
         assertPhase(time, expected(starts, time));
+    }
+
+    function setWindows(uint32[7] memory seconds_) private {
+        task.selectionSeconds = seconds_[0];
+        task.commitSeconds = seconds_[1];
+        task.revealSeconds = seconds_[2];
+        task.availabilitySeconds = seconds_[3];
+        task.aggregateSeconds = seconds_[4];
+        task.aggregatorSeconds = seconds_[5];
+        task.challengeSeconds = seconds_[6];
     }
 
     function testOnlyFinalAndVoidAreEnds() public pure {
@@ -163,7 +207,18 @@ contract PhaseTest is Test {
         if (begun < 3) return IVolquorum.Phase(begun + 1);
         if (round.revealed < 3) return IVolquorum.Phase.Void;
         if (begun == 3) return IVolquorum.Phase.Availability;
-        if (round.publishedAt == 0) return begun == 4 ? IVolquorum.Phase.Aggregate : IVolquorum.Phase.Void;
+        return expectedOfResult(begun == 4, time);
+    }
+
+    function expectedOfResult(bool mayPublish, uint256 time) private view returns (IVolquorum.Phase) {
+        uint256 included;
+        for (uint256 index = 0; index < round.revealed; ++index) {
+            if (round.unavailable >> index & 1 == 0) ++included;
+        }
+        if (included < 3) return IVolquorum.Phase.Void;
+        if (round.publishedAt == 0) {
+            return mayPublish && round.refutations < 8 ? IVolquorum.Phase.Aggregate : IVolquorum.Phase.Void;
+        }
         bool over = time >= uint256(round.publishedAt) + task.challengeSeconds;
         return over ? IVolquorum.Phase.Final : IVolquorum.Phase.Challenge;
     }

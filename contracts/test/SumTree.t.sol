@@ -159,15 +159,21 @@ contract SumTreeTest is Test {
         pure
         returns (bool)
     {
-        return SumTree.verify(index, opening, root, shape);
+        return index < SumTree.chunkCount(shape) && opening.length == SumTree.openingBytes(shape)
+            && SumTree.padded(index, opening, shape) && SumTree.opens(index, opening, root, shape);
     }
 
-    function squares(bytes calldata chunk) external pure returns (uint256) {
-        return SumTree.squares(chunk);
+    function squares(bytes memory chunk) external pure returns (uint256) {
+        uint256 start;
+        assembly ("memory-safe") {
+            start := add(chunk, 32)
+        }
+        return SumTree.squares(start, chunk.length);
     }
 
-    function leafHash(uint256 widthBytes, uint256 index, bytes calldata chunk) external pure returns (bytes32) {
-        return SumTree.leafHash(widthBytes, index, chunk);
+    function leafHash(uint256 widthBytes, uint256 index, bytes calldata chunk) external pure returns (bytes32 hash) {
+        SumTree.copy(chunk, 0, SumTree.unused(), chunk.length);
+        (hash,) = SumTree.leafAt(index, SumTree.unused(), chunk.length, widthBytes);
     }
 
     // ------------------------------------------------------------------------------------------------- plain trees

@@ -403,7 +403,25 @@ contract TaskTest is Fixture {
         vm.expectRevert(unknown);
         volquorum.revealUpdate(taskId, 1, "top", 1, "salt");
         vm.expectRevert(unknown);
-        volquorum.publish(taskId, 1, "aggregate", "model", "updates");
+        volquorum.publish(taskId, 1, "aggregate", "model", "updates", 0);
+        vm.expectRevert(unknown);
+        volquorum.flagUpdate(taskId, 1, new IVolquorum.Update[](0), 0);
+        vm.expectRevert(unknown);
+        volquorum.postUpdate(taskId, 1, stranger, "", "");
+        vm.expectRevert(unknown);
+        volquorum.reclaimDeposit(taskId, stranger);
+        vm.expectRevert(unknown);
+        volquorum.challengeNorm(taskId, 1, new IVolquorum.Update[](0), 0, 0, "", "salt");
+        vm.expectRevert(unknown);
+        volquorum.flagResult(taskId, 1, IVolquorum.Published.Model);
+        vm.expectRevert(unknown);
+        volquorum.postResult(taskId, 1, IVolquorum.Published.Model, "", "");
+        vm.expectRevert(unknown);
+        volquorum.refuteUnavailable(taskId, 1, IVolquorum.Published.Model);
+        vm.expectRevert(unknown);
+        volquorum.challengeAggregate(taskId, 1, new address[](0), new IVolquorum.Update[](0), 0, "", "salt");
+        vm.expectRevert(unknown);
+        volquorum.challengeModel(taskId, 1, 0, "", "salt");
         vm.expectRevert(unknown);
         volquorum.finalise(taskId);
         vm.expectRevert(unknown);
@@ -417,7 +435,11 @@ contract TaskTest is Fixture {
     function testViewsOfAnUnknownTaskAreEmpty(bytes32 taskId, uint32 round) public view {
         assertEq(volquorum.taskState(taskId).sponsor, address(0));
         assertPhase(phaseOf(taskId, round), IVolquorum.Phase.None);
-        assertEq(abi.encode(volquorum.deadlines(taskId, round)), abi.encode(IVolquorum.Deadlines(0, 0, 0, 0, 0, 0, 0)));
+        IVolquorum.Deadlines memory none;
+        assertEq(abi.encode(volquorum.deadlines(taskId, round)), abi.encode(none));
+        IVolquorum.Flag memory noFlag;
+        assertEq(abi.encode(volquorum.updateFlag(taskId, stranger)), abi.encode(noFlag));
+        assertEq(abi.encode(volquorum.resultFlag(taskId, IVolquorum.Published.Model)), abi.encode(noFlag));
     }
 
     // ------------------------------------------------------------------------------------------------------- steps
@@ -465,6 +487,7 @@ contract TaskTest is Fixture {
         params.closesAt = uint64(draw(seed, "closesAt", START + 1, START + 3650 days));
         params.stakeWei = uint96(draw(seed, "stakeWei", 0, type(uint96).max));
         params.bondWei = uint96(draw(seed, "bondWei", 0, type(uint96).max));
+        params.flagWei = uint96(draw(seed, "flagWei", 0, type(uint96).max));
         params.rewardWei = uint96(draw(seed, "rewardWei", 0, type(uint96).max / params.rounds));
     }
 

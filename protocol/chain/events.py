@@ -99,6 +99,17 @@ class EventReader:
                 self.check_on_chain(block)
             return tuple(event for event in cursor.events if event.block_number <= block.number)
 
+    def once(self, block: Block, topics: Topics, first_block: int) -> tuple[Happened, ...]:
+        """Like `until` from `first_block` on, but nothing is kept: for what is large and seldom.
+
+        Raises:
+            ChainUnavailable: `block` is no longer on the chain; read at a later one.
+        """
+        with self._lock:
+            found = tuple(self._read(first_block, block.number, topics))
+        self.check_on_chain(block)
+        return found
+
     def forget(self, topics: Topics) -> None:
         """Drops what was read of a subject, after it proved to be wrong."""
         with self._lock:

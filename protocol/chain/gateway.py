@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from eth_hash.auto import keccak
-from eth_utils.address import is_address, to_checksum_address
+from eth_utils.address import is_address, to_canonical_address, to_checksum_address
 from web3.providers import BaseProvider
 
 from contracts import artifact
@@ -34,9 +34,12 @@ from protocol.errors import (
 from protocol.recompute import RevealedUpdate
 from protocol.task import (
     MAX_COHORT,
+    MAX_REFUTATIONS,
     ZERO_ADDRESS,
     Deadlines,
+    Flag,
     Phase,
+    Published,
     RoundState,
     Seat,
     TaskParams,
@@ -45,6 +48,7 @@ from protocol.task import (
 
 INTERFACE: Final = Interface(artifact.load().abi)
 RUNTIME_HASH: Final = keccak(artifact.load().runtime_bytecode)
+DISPUTES_RUNTIME_HASH: Final = keccak(artifact.load().disputes_runtime_bytecode)
 
 
 class Chain:
@@ -197,9 +201,27 @@ class Snapshot:
         return int(credit_wei)
 
     def burned_wei(self) -> int:
-        """What refuted publishers lost to nobody; it lies in the contract for ever."""
+        """What refuted publishers and slashed seats lost to nobody; it lies there for ever."""
         (burned_wei,) = self._call("burnedWei")
         return int(burned_wei)
+
+    def update_flag(self, task_id: bytes, participant: str) -> Flag:
+        """The latest flag on an update of a participant; `round` zero means that there was none."""
+        return struct(Flag, *self._call("updateFlag", task_id, participant))
+
+    def result_flag(self, task_id: bytes, what: Published) -> Flag:
+        """The latest flag on this part of a published result; see `RoundState.is_flagged`."""
+        return struct(Flag, *self._call("resultFlag", task_id, what))
+
+    def is_sealed(self, seal: bytes) -> bool:
+        """Whether a challenge was announced by this seal; one sent from now on gets the award."""
+        try:
+            self._call("sealChallenge", seal)
+        except Reverted as refused:
+            if refused.error != "SealExists":
+                raise
+            return True
+        return False
 
     def phase(self, task_id: bytes, round_number: int) -> Phase:
         """A round's phase at this block's time, by the contract and by its mirror alike."""
@@ -247,6 +269,39 @@ class Snapshot:
             )
         return found
 
+    def included(self, task_id: bytes, round_number: int) -> tuple[RevealedUpdate, ...]:
+        """The revealed updates that enter a round's result, in order of reveal.
+
+        Until Availability is over, a flag or a post can still change them. Raises: as `revealed`.
+        """
+        revealed = self._with_reasons(task_id, round_number)
+        return rounds.included(self.round_state(task_id, round_number), revealed)
+
+    def excluded(self, task_id: bytes, round_number: int) -> tuple[RevealedUpdate, ...]:
+        """The other revealed updates, in order of reveal. Raises: as `revealed`."""
+        revealed = self._with_reasons(task_id, round_number)
+        return rounds.excluded(self.round_state(task_id, round_number), revealed)
+
+    def _with_reasons(self, task_id: bytes, round_number: int) -> tuple[RevealedUpdate, ...]:
+        """The revealed updates, once each unavailable one has been seen flagged or refuted."""
+        revealed = self.revealed(task_id, round_number)
+        flagged, refuted = (
+            set(_in_order(self._events(task_id, event, round_number)))
+            for event in ("UpdateFlagged", "NormRefuted")
+        )
+        state = self.round_state(task_id, round_number)
+        for index, update in enumerate(revealed):
+            who, unavailable = update.participant, state.is_unavailable(index)
+            if (unavailable and who not in flagged | refuted) or (
+                who in refuted and not unavailable
+            ):
+                raise self._distrusted(
+                    task_id,
+                    f"round {round_number}: the contract holds the update of {who} as "
+                    f"{'un' * unavailable}available, the logs do not",
+                )
+        return revealed
+
     def committed(self, task_id: bytes, round_number: int) -> tuple[str, ...]:
         """Who committed in a round, in order of the first commitment."""
         events = self._events(task_id, "UpdateCommitted", round_number)
@@ -258,7 +313,7 @@ class Snapshot:
         for event in self._events(task_id):
             if event.event == "SeatTaken":
                 seats[event.arguments["participant"]] = None
-            elif event.event == "SeatLeft":
+            elif event.event in {"SeatLeft", "NormRefuted"}:
                 seats.pop(event.arguments["participant"], None)
         taken = self.task_state(task_id).seats
         if len(seats) != taken:
@@ -304,15 +359,28 @@ class Snapshot:
 
 
 def check_code(rpc: Rpc, contract: str) -> None:
-    """Raises: WrongChain unless this artifact's code stands at `contract`."""
-    code = octets(rpc.request("eth_getCode", contract, "latest"), "eth_getCode")
-    if not code:
-        raise WrongChain(f"there is no contract at {contract} on the chain of {rpc.name}")
-    if keccak(code) != RUNTIME_HASH:
-        raise WrongChain(
-            f"the code at {contract} hashes to {keccak(code).hex()}, "
-            f"this version's contract to {RUNTIME_HASH.hex()}"
-        )
+    """Raises: WrongChain unless this artifact's code stands at `contract` and at its disputes."""
+    for what, where, wanted in (
+        ("contract", contract, RUNTIME_HASH),
+        ("disputes contract", disputes_of(contract), DISPUTES_RUNTIME_HASH),
+    ):
+        code = octets(rpc.request("eth_getCode", where, "latest"), "eth_getCode")
+        if not code:
+            raise WrongChain(f"there is no {what} at {where} on the chain of {rpc.name}")
+        if keccak(code) != wanted:
+            raise WrongChain(
+                f"the code at {where} hashes to {keccak(code).hex()}, "
+                f"this version's {what} to {wanted.hex()}"
+            )
+
+
+def disputes_of(contract: str) -> str:
+    """Where the code stands that `contract` judges flags and challenges with.
+
+    It is the first contract that this one created: the hash of its address and the nonce 1, in RLP.
+    """
+    created = keccak(b"\xd6\x94" + to_canonical_address(contract) + b"\x01")
+    return str(to_checksum_address(created[12:]))
 
 
 def _in_order(events: Iterator[Happened]) -> tuple[str, ...]:
@@ -334,6 +402,11 @@ def _impossible(state: RoundState, now: int) -> str | None:
         (published != (state.publisher != ZERO_ADDRESS), "published without a publisher"),
         (published != any(state.model_root), "published without a model"),
         (state.revealed > MAX_COHORT, f"{state.revealed} reveals of at most {MAX_COHORT}"),
+        (state.unavailable >> state.revealed, "more updates unavailable than revealed"),
+        (state.refutations > MAX_REFUTATIONS, f"{state.refutations} refutations"),
+        ((state.refutations == 0) != (state.restarted_at == 0), "refuted, but never or at no time"),
+        (state.result_flags >> len(Published), "flags on what no result has"),
+        (state.result_flags and not published, "a flag on nothing published"),
     ):
         if impossible:
             return what

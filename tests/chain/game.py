@@ -4,12 +4,17 @@ from dataclasses import replace
 
 import numpy as np
 
-from protocol import commitment
+from protocol import commitment, rounds
+from protocol.blobs import Backend
 from protocol.chain.gateway import Snapshot
 from protocol.chain.sender import Receipt
-from protocol.challenge import encode_opening
+from protocol.challenge import Case, Challenge, encode_opening, encode_place
+from protocol.encoding import encode_model, encode_update
+from protocol.numbers import Int16Array, Int32Array
+from protocol.posting import Part, parts
+from protocol.recompute import Combined, combine
 from protocol.sumtree import SumTree
-from protocol.task import Deadlines, Rule, TaskParams
+from protocol.task import Deadlines, Published, RoundState, Rule, TaskParams
 from tests.chain.network import Network
 
 DIMENSION = 40
@@ -18,6 +23,8 @@ DESKS = (1, 2, 3)
 STRANGER = 4
 AGGREGATE_ROOT = b"\x03" * 32
 MODEL_ROOT = b"\x04" * 32
+# Every coordinate of the first model.
+GENESIS = 7
 
 
 def parameters(now: int, **changes: object) -> TaskParams:
@@ -41,14 +48,35 @@ def parameters(now: int, **changes: object) -> TaskParams:
     return replace(params, **(seconds | settings | changes))  # type: ignore[arg-type] # by name
 
 
+class MemoryStore(Backend):
+    """Blobs in a dictionary."""
+
+    name = "memory"
+
+    def __init__(self) -> None:
+        self.blobs: dict[bytes, bytes] = {}
+
+    def has(self, root: bytes) -> bool:
+        return root in self.blobs
+
+    def _read(self, root: bytes) -> bytes | None:
+        return self.blobs.get(root)
+
+    def _write(self, root: bytes, content: bytes) -> None:
+        self.blobs[root] = content
+
+
 class Game:
     """One task, its sponsor and three desks; the desk numbers are account numbers."""
 
-    def __init__(self, network: Network, **changes: object) -> None:
+    def __init__(self, network: Network, *, genesis: int = GENESIS, **changes: object) -> None:
         self.network = network
         self.chain = network.connect()
         self.now = self.chain.head().timestamp
         self.params = parameters(self.now, **changes)
+        self.genesis = np.full(self.params.dimension, genesis, dtype=np.int32)
+        root = SumTree.of(self.genesis, self.params.chunk_length).root
+        self.params = replace(self.params, genesis_model_root=root)
         self.transactors = [
             network.transactor(number, chain=self.chain) for number in range(len(network.accounts))
         ]
@@ -98,10 +126,15 @@ class Game:
         self.join(*DESKS)
         self.open()
 
+    def values(self, account: int) -> Int16Array:
+        """An update that only this desk has; the second is the mean of all three. Shape: [d]"""
+        return (account * (np.arange(self.params.dimension) % 5 - 1)).astype(np.int16)
+
     def tree(self, account: int) -> SumTree:
-        """An update that only this desk has."""
-        values = np.full(DIMENSION, account, dtype=np.int16)
-        return SumTree.of(values, self.params.chunk_length)
+        return SumTree.of(self.values(account), self.params.chunk_length)
+
+    def desk_of(self, address: str) -> int:
+        return [account.address for account in self.network.accounts].index(address)
 
     def salt(self, account: int) -> bytes:
         return bytes([account]) * 32
@@ -136,39 +169,108 @@ class Game:
         account: int,
         updates_hash: bytes | None = None,
         aggregate_root: bytes = AGGREGATE_ROOT,
+        model_root: bytes = MODEL_ROOT,
     ) -> Receipt:
-        found = self.look().round_state(self.task_id, self.round).updates_hash
-        roots = (aggregate_root, MODEL_ROOT, updates_hash or found)
-        bond_wei = self.params.bond_wei
-        return self.send(account, "publish", self.task_id, self.round, *roots, value_wei=bond_wei)
+        state = self.state()
+        roots = (aggregate_root, model_root)
+        computed_from = (updates_hash or state.updates_hash, state.unavailable)
+        args = (self.task_id, self.round, *roots, *computed_from)
+        return self.send(account, "publish", *args, value_wei=self.params.bond_wei)
+
+    def state(self) -> RoundState:
+        return self.look().round_state(self.task_id, self.round)
 
     def lie(self, account: int) -> Receipt:
         """Publishes the mean of any desks' updates, less what makes it zero."""
         return self.publish(account, aggregate_root=self.tree(0).root)
 
-    def openings(self, published: SumTree | None = None) -> tuple[list[object], bytes]:
-        """What a challenge of the only chunk carries: the revealed updates and all openings."""
-        revealed = self.look().revealed(self.task_id, self.round)
-        desks = {self.address(desk): desk for desk in DESKS}
-        trees = [self.tree(desks[update.participant]) for update in revealed]
-        trees.append(published or self.tree(0))
+    def honest(self) -> Combined:
+        """What the first round's result must be."""
+        included = self.look().included(self.task_id, self.round)
+        rows = [self.values(self.desk_of(update.participant)) for update in included]
+        return combine(self.params, self.genesis, np.stack(rows))
+
+    def put(self, store: MemoryStore, values: Int16Array | Int32Array) -> bytes:
+        """Serves a vector; its root."""
+        encode = encode_model if values.dtype == np.dtype(np.int32) else encode_update
+        content = encode(values, self.params.shift)  # type: ignore[arg-type] # of the type asked for
+        return store.put(content, chunk_length=self.params.chunk_length)
+
+    def case(self) -> Case:
+        """The published first round, for someone who fetched all included updates."""
+        look = self.look()
+        included = look.included(self.task_id, self.round)
+        updates = np.stack([self.values(self.desk_of(each.participant)) for each in included])
+        revealed = look.revealed(self.task_id, self.round)
+        facts = (self.task_id, self.round, self.state(), revealed)
+        return Case(self.params, *facts, self.genesis, updates)
+
+    def openings(self, published: SumTree | None = None) -> tuple[object, ...]:
+        """What a challenge of the only chunk carries, but the chunk's number and the salt."""
+        state, revealed = self.state(), self.look().revealed(self.task_id, self.round)
+        participants = [each.participant for each in rounds.included(state, revealed)]
+        excluded = [tuple(each) for each in rounds.excluded(state, revealed)]
+        trees = [self.tree(self.desk_of(participant)) for participant in participants]
         openings = b"".join(encode_opening(tree.opening(0)) for tree in trees)
-        return [tuple(update) for update in revealed], openings
+        return participants, excluded, openings + encode_place(published or self.tree(0), 0)
 
     def refute(self, account: int) -> Receipt:
-        """Proves a `lie` to be one."""
-        updates, openings = self.openings()
-        return self.challenge(account, updates, 0, openings)
+        """Proves a `lie` to be one, without a seal."""
+        participants, excluded, openings = self.openings()
+        return self.challenge(account, participants, excluded, 0, openings, bytes(32))
 
     def challenge(self, account: int, *claim: object) -> Receipt:
         return self.send(account, "challengeAggregate", self.task_id, self.round, *claim)
 
-    def play_until_published(self, aggregate_root: bytes = AGGREGATE_ROOT) -> None:
-        """Selection to publication of the open round, by everybody and without delay."""
+    def seal(self, account: int, challenge: Challenge) -> Receipt:
+        """Announces a challenge with this account's salt."""
+        where = {"chain_id": self.chain.chain_id, "contract": self.chain.contract}
+        seal = challenge.seal(**where, challenger=self.address(account), salt=self.salt(account))
+        return self.send(account, "sealChallenge", seal)
+
+    def prove(self, account: int, challenge: Challenge) -> Receipt:
+        return self.send(account, challenge.function, *challenge.args(self.salt(account)))
+
+    def flag(self, account: int, desk: int) -> Receipt:
+        """Flags a desk's revealed update."""
+        updates = [tuple(each) for each in self.look().revealed(self.task_id, self.round)]
+        index = [update[0] for update in updates].index(self.address(desk))
+        args = (self.task_id, self.round, updates, index)
+        return self.send(account, "flagUpdate", *args, value_wei=self.params.flag_wei)
+
+    def parts(self, values: Int16Array | Int32Array) -> tuple[Part, ...]:
+        return parts(values, self.params.chunk_length)
+
+    def post(self, account: int, desk: int) -> None:
+        """Posts the parts of a desk's update that are missing."""
+        posted = self.look().update_flag(self.task_id, self.address(desk)).posted
+        for part in self.parts(self.values(desk))[posted:]:
+            args = (self.task_id, self.round, self.address(desk), *part)
+            self.send(account, "postUpdate", *args)
+
+    def flag_result(self, account: int, what: Published) -> Receipt:
+        args = (self.task_id, self.round, what)
+        return self.send(account, "flagResult", *args, value_wei=self.params.flag_wei)
+
+    def post_result(self, account: int, what: Published, values: Int16Array | Int32Array) -> None:
+        posted = self.look().result_flag(self.task_id, what).posted
+        for part in self.parts(values)[posted:]:
+            self.send(account, "postResult", self.task_id, self.round, what, *part)
+
+    def refute_unavailable(self, account: int, what: Published) -> Receipt:
+        return self.send(account, "refuteUnavailable", self.task_id, self.round, what)
+
+    def play_until_revealed(self) -> None:
+        """Selection to the first second of the availability of all desks' updates."""
         ends = self.deadlines()
         self.travel(ends.selection)
         self.commit(*DESKS)
         self.travel(ends.commit)
         self.reveal(*DESKS)
-        self.travel(ends.availability)
+        self.travel(ends.reveal)
+
+    def play_until_published(self, aggregate_root: bytes = AGGREGATE_ROOT) -> None:
+        """Selection to publication of the open round, by everybody and without delay."""
+        self.play_until_revealed()
+        self.travel(self.deadlines().availability)
         self.publish(STRANGER, aggregate_root=aggregate_root)

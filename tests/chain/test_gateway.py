@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from eth_utils.address import to_checksum_address
 
-from protocol.chain.gateway import INTERFACE, Chain, Snapshot
+from protocol.chain.gateway import INTERFACE, Chain, Snapshot, disputes_of
 from protocol.chain.rpc import octets, quantity
 from protocol.errors import ChainAnswerInvalid, ChainUnavailable, ConfigError, WrongChain
 from protocol.task import Phase
@@ -36,6 +36,19 @@ def test_other_code_is_refused(embedded: Network) -> None:
         return flipped(ask(), -1) if method == "eth_getCode" else ask()
 
     with pytest.raises(WrongChain, match="this version's contract"):
+        embedded.deployment.connect(Wrapped(embedded.endpoint, other_code))
+
+
+@pytest.mark.parametrize("change", ["other code", "no code"])
+def test_other_code_of_the_disputes_is_refused(embedded: Network, change: str) -> None:
+    disputes = disputes_of(embedded.deployment.contract)
+
+    def other_code(method: str, params: Any, ask: Callable[[], Any]) -> Any:
+        if method != "eth_getCode" or params[0] != disputes:
+            return ask()
+        return flipped(ask(), -1) if change == "other code" else ask() | {"result": "0x"}
+
+    with pytest.raises(WrongChain, match="disputes contract"):
         embedded.deployment.connect(Wrapped(embedded.endpoint, other_code))
 
 
@@ -112,11 +125,17 @@ Read = Callable[[Snapshot, bytes], object]
         ("taskState", 0, Snapshot.task_state, "do not decode"),
         ("taskState", 32 * 3 + 30, Snapshot.task_state, "do not decode"),
         ("taskState", 32 * 2 + 31, Snapshot.seated, "seats, the contract holds"),
-        ("roundState", 26, lambda look, task: look.round_state(task, 1), "after the block's time"),
+        ("roundState", 27, lambda look, task: look.round_state(task, 1), "after the block's time"),
         ("roundState", 32 + 31, lambda look, task: look.round_state(task, 1), "published"),
         ("roundState", 32 * 2 + 31, lambda look, task: look.round_state(task, 1), "refuted before"),
         ("roundState", 32 * 3 + 31, lambda look, task: look.revealed(task, 1), "3 reveals"),
-        ("roundState", 32 * 6 + 4, lambda look, task: look.revealed(task, 1), "3 reveals"),
+        ("roundState", 32 * 8 + 4, lambda look, task: look.revealed(task, 1), "3 reveals"),
+        ("roundState", 32 * 5 + 30, lambda look, task: look.round_state(task, 1), "do not decode"),
+        ("roundState", 32 * 5 + 31, lambda look, task: look.round_state(task, 1), "at no time"),
+        ("roundState", 32 * 6 + 31, lambda look, task: look.round_state(task, 1), "nothing publis"),
+        ("roundState", 32 * 7 + 30, lambda look, task: look.round_state(task, 1), "than revealed"),
+        ("roundState", 32 * 7 + 31, lambda look, task: look.included(task, 1), "as unavailable"),
+        ("roundState", 32 * 7 + 31, lambda look, task: look.excluded(task, 1), "as unavailable"),
         ("phase", 31, lambda look, task: look.phase(task, 1), "facts and its clock say REVEAL"),
     ],
 )

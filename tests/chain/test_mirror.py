@@ -9,37 +9,38 @@ import pytest
 
 from protocol import commitment, rounds
 from protocol.chain.gateway import Snapshot
+from protocol.chain.rpc import quantity
+from protocol.challenge import challenge_norm
 from protocol.errors import Reverted
 from protocol.sumtree import SumTree
-from protocol.task import Deadlines, Phase
+from protocol.task import ZERO_ADDRESS, Deadlines, Fault, Phase, Published
 from tests.chain.game import DESKS, DIMENSION, SPONSOR, STRANGER, Game
 from tests.chain.network import Network
 
 pytestmark = pytest.mark.chain
 
-SCHEDULES = 4
-STEPS = 60
+SCHEDULES = (1, 2, 3, 11)
+STEPS = 50
 
 
 def test_contract_and_mirror_agree_along_random_schedules(embedded: Network) -> None:
-    seen: set[Phase] = set()
-    refuted = 0
-    for seed in range(SCHEDULES):
+    phases: set[Phase] = set()
+    happened: set[object] = set()
+    for seed in SCHEDULES:
         chance = random.Random(seed)  # noqa: S311 # a schedule, not a secret
         before = embedded.snapshot()
         game = Game(embedded, **_durations(chance))
         game.create()
         for _ in range(STEPS):
             _move(game, chance)
-            seen |= _compare(game)
-        look = game.look()
-        refuted += any(
-            look.round_state(game.task_id, number).restarted_at
-            for number in range(1, look.task_state(game.task_id).round + 1)
-        )
+            phases |= _compare(game)
+        for event in game.chain.events.until(game.chain.head(), (None, game.task_id)):
+            happened |= {event.event, event.arguments.get("fault", 0)}
         embedded.revert(before)
-    assert refuted, "the schedules no longer refute anything"
-    assert seen == set(Phase), "the schedules no longer reach every phase"
+    assert phases == set(Phase), "the schedules no longer reach every phase"
+    wanted = {"UpdateFlagged", "ResultFlagged", "NormRefuted", "RoundFinalised"}
+    wanted |= {Fault.AGGREGATE, Fault.MODEL_UNAVAILABLE}
+    assert happened >= wanted, f"the schedules no longer reach {wanted - happened}"
 
 
 def test_each_phase_ends_at_its_deadline_and_not_a_second_before(embedded: Network) -> None:
@@ -63,6 +64,46 @@ def test_each_phase_ends_at_its_deadline_and_not_a_second_before(embedded: Netwo
         act()
 
 
+def test_flags_and_posts_agree_at_every_boundary(embedded: Network) -> None:
+    game = Game(embedded)
+    game.begin()
+    game.play_until_revealed()
+    _compare(game)
+    steps: tuple[Callable[[], object], ...] = (
+        lambda: game.flag(STRANGER, 2),
+        lambda: game.post(STRANGER, 2),
+        lambda: game.flag(STRANGER, 1),
+        *_around(game, game.deadlines().flag_update),
+        *_around(game, game.deadlines().availability),
+        lambda: game.send(STRANGER, "reclaimDeposit", game.task_id, game.address(1)),
+        lambda: game.lie(STRANGER),
+        lambda: game.flag_result(DESKS[0], Published.AGGREGATE),
+        lambda: game.post_result(STRANGER, Published.AGGREGATE, game.values(0)),
+        lambda: game.flag_result(DESKS[0], Published.MODEL),
+    )
+    for step in steps:
+        step()
+        _compare(game)
+    ends = game.deadlines()
+    for step in (
+        *_around(game, ends.flag_result),
+        *_around(game, ends.post_result),
+        lambda: game.refute_unavailable(STRANGER, Published.MODEL),
+        lambda: game.lie(STRANGER),
+        lambda: game.flag_result(DESKS[0], Published.MODEL),
+        lambda: game.travel(game.deadlines().challenge),
+        lambda: game.send(STRANGER, "finalise", game.task_id),
+        game.open,
+    ):
+        step()
+        _compare(game)
+    assert game.look().round_state(game.task_id, 1).included == len(DESKS) - 1
+
+
+def _around(game: Game, deadline: int) -> tuple[Callable[[], object], ...]:
+    return lambda: game.travel(deadline - 1), lambda: game.travel(deadline)
+
+
 def test_refuted_round_returns_to_aggregate_with_the_whole_window(embedded: Network) -> None:
     game = Game(embedded, aggregator=embedded.accounts[5].address)
     game.begin()
@@ -83,8 +124,9 @@ def test_refuted_round_returns_to_aggregate_with_the_whole_window(embedded: Netw
     state = game.look().round_state(game.task_id, 1)
     assert (state.restarted_at, state.published_at, state.bond_wei) == (refuted_at, 0, 0)
     assert game.deadlines().aggregate == refuted_at + game.params.aggregate_seconds
-    assert game.look().credit(game.address(DESKS[1])) == bond_wei // 2
-    assert game.look().burned_wei() - burned_wei == bond_wei - bond_wei // 2
+    # Nobody sealed the proof, so it earns nothing.
+    assert game.look().credit(game.address(DESKS[1])) == 0
+    assert game.look().burned_wei() - burned_wei == bond_wei
     game.publish(STRANGER)  # the aggregator's head start is over
     _compare(game)
     game.travel(game.deadlines().challenge)
@@ -153,6 +195,20 @@ def _move(game: Game, chance: random.Random) -> None:
         chance.choice(fitting[phase])()
 
 
+def _lies(game: Game, desk: int) -> bool:
+    """Whether this desk claims a false norm in this round."""
+    return (game.round + desk) % 7 == 0
+
+
+def _tree(game: Game, desk: int) -> SumTree:
+    honest = game.tree(desk)
+    if not _lies(game, desk):
+        return honest
+    sums = [[node.sum for node in level] for level in honest.levels]
+    sums[-1][0] += 1
+    return SumTree.recorded(game.values(desk), game.params.chunk_length, sums)
+
+
 def _fitting(
     game: Game, desk: int, chance: random.Random
 ) -> dict[Phase, list[Callable[[], object]]]:
@@ -162,6 +218,9 @@ def _fitting(
     def settle(function: str) -> Callable[[], object]:
         return lambda: game.send(STRANGER, function, game.task_id)
 
+    def of_a_seat(function: str) -> Callable[[], object]:
+        return lambda: game.send(STRANGER, function, game.task_id, game.address(desk))
+
     def everybody(act: Callable[[int], object]) -> Callable[[], object]:
         def all_who_can() -> None:
             for each in DESKS:
@@ -170,20 +229,60 @@ def _fitting(
 
         return all_who_can
 
+    def everybody_then_wait(act: Callable[[int], object]) -> Callable[[], object]:
+        def act_and_wait() -> None:
+            everybody(act)()
+            wait()
+
+        return act_and_wait
+
+    revealed = game.look().revealed(game.task_id, game.round)
+    participants = [update.participant for update in revealed]
+
+    def prove_norm() -> None:
+        index = participants.index(game.address(desk))
+        tree = _tree(game, desk)
+        challenge = challenge_norm(game.task_id, game.round, revealed, index, tree)
+        if challenge is not None:
+            if chance.random() < 0.5:
+                game.seal(STRANGER, challenge)
+            game.prove(STRANGER, challenge)
+
+    what = chance.choice(list(Published))
+    overdue = game.chain.head().timestamp >= game.deadlines().post_result
     return {
         Phase.NONE: [everybody(game.join), lambda: game.join(desk), game.open],
         Phase.SELECTION: [wait],
-        Phase.COMMIT: [*[everybody(game.commit)] * 2, wait],
-        Phase.REVEAL: [*[everybody(game.reveal)] * 2, wait],
-        Phase.AVAILABILITY: [wait],
-        Phase.AGGREGATE: [*[lambda: game.lie(STRANGER)] * 3, wait],
-        Phase.CHALLENGE: [
-            *[lambda: game.refute(desk)] * 2,
-            lambda: game.send(desk, "leave", game.task_id),
+        Phase.COMMIT: [
+            *[everybody_then_wait(lambda each: game.commit(each, tree=_tree(game, each)))] * 4,
             wait,
         ],
-        Phase.FINAL: [settle("finalise"), game.open, settle("closeTask")],
-        Phase.VOID: [settle("voidRound"), game.open, everybody(game.join)],
+        Phase.REVEAL: [
+            *[everybody_then_wait(lambda each: game.reveal(each, tree=_tree(game, each)))] * 4,
+            wait,
+        ],
+        Phase.AVAILABILITY: [
+            *[lambda: game.flag(STRANGER, desk)] * 2,
+            lambda: game.post(STRANGER, desk),
+            *[prove_norm] * 2,
+            *[wait] * 2,
+        ]
+        if game.address(desk) in participants
+        else [wait],
+        Phase.AGGREGATE: [*[lambda: game.lie(STRANGER)] * 3, of_a_seat("reclaimDeposit"), wait],
+        Phase.CHALLENGE: [
+            lambda: game.refute(desk),
+            *[lambda: game.flag_result(desk, what)] * 2,
+            lambda: game.post_result(desk, Published.AGGREGATE, game.values(0)),
+            *[lambda: game.refute_unavailable(STRANGER, what)] * (6 * overdue),
+            lambda: game.send(desk, "leave", game.task_id),
+            *[wait] * 3,
+        ],
+        Phase.FINAL: [
+            *[settle("finalise"), game.open, settle("closeTask")],
+            *[of_a_seat("claim"), of_a_seat("reclaimDeposit")],
+        ],
+        Phase.VOID: [settle("voidRound"), *[game.open] * 2, everybody(game.join)],
     }
 
 
@@ -207,18 +306,57 @@ def _compare(game: Game) -> set[Phase]:
         expected = rounds.deadlines(game.params, state) if number else Deadlines()
         assert look.deadlines(game.task_id, number) == expected
         if state.opened_at:
-            running = commitment.updates_hash(
-                game.task_id, number, look.revealed(game.task_id, number)
-            )
-            assert state.updates_hash == running
+            revealed = look.revealed(game.task_id, number)
+            assert state.updates_hash == commitment.updates_hash(game.task_id, number, revealed)
+            apart = look.included(game.task_id, number) + look.excluded(game.task_id, number)
+            assert sorted(apart) == sorted(revealed)
+            assert len(look.included(game.task_id, number)) == state.included
         seen.add(found)
-    assert _can_open(game) == _may_open(game, look)
+    assert _accepts(game, "openRound") == _may_open(game, look)
+    if latest:
+        _compare_flags(game, look, latest)
+    assert _held_wei(game) == _owed_wei(game, look)
     return seen
 
 
-def _can_open(game: Game) -> bool:
+def _compare_flags(game: Game, look: Snapshot, latest: int) -> None:
+    """What may be flagged, posted, reclaimed and refuted now, by the contract and the mirror."""
+    params, now = game.params, look.block.timestamp
+    state = look.round_state(game.task_id, latest)
+    updates = [tuple(update) for update in look.revealed(game.task_id, latest)]
+    for index, (participant, *_) in enumerate(updates):
+        flag = look.update_flag(game.task_id, participant)
+        fresh = flag.round != latest and not state.is_unavailable(index)
+        wanted = fresh and rounds.can_flag_update(params, state, now)
+        args = (latest, updates, index)
+        assert _accepts(game, "flagUpdate", *args, value_wei=params.flag_wei) == wanted
+        flagged = look.round_state(game.task_id, flag.round)
+        desk = game.desk_of(participant)
+        if flag.round and not _lies(game, desk):
+            part = game.parts(game.values(desk))[0]
+            wanted = rounds.can_post_update(params, flagged, flag, now)
+            assert _accepts(game, "postUpdate", latest, participant, *part) == wanted
+        wanted = rounds.can_reclaim(params, flagged, flag, now)
+        assert _accepts(game, "reclaimDeposit", participant) == wanted
+    for what in Published:
+        flag = look.result_flag(game.task_id, what)
+        wanted = rounds.can_flag_result(params, state, what, now)
+        args = (latest, what)
+        assert _accepts(game, "flagResult", *args, value_wei=params.flag_wei) == wanted
+        if not flag.round:
+            continue
+        wanted = rounds.can_refute_unavailable(params, state, what, flag, now)
+        assert _accepts(game, "refuteUnavailable", *args) == wanted
+        if what is Published.AGGREGATE:
+            part = game.parts(game.values(0))[0]
+            wanted = rounds.can_post_result(params, state, what, flag, now)
+            assert _accepts(game, "postResult", *args, *part) == wanted
+
+
+def _accepts(game: Game, function: str, *args: object, value_wei: int = 0) -> bool:
+    call = (game.task_id, *args)
     try:
-        game.transactors[STRANGER].simulate("openRound", (game.task_id,))
+        game.transactors[STRANGER].simulate(function, call, value_wei=value_wei)
     except Reverted:
         return False
     return True
@@ -228,3 +366,33 @@ def _may_open(game: Game, look: Snapshot) -> bool:
     task = look.task_state(game.task_id)
     latest = look.round_state(game.task_id, task.round)
     return rounds.can_open(game.params, task, latest, look.block.timestamp)
+
+
+def _held_wei(game: Game) -> int:
+    balance = game.chain.rpc.request("eth_getBalance", game.chain.contract, "latest")
+    return quantity(balance, "balance", bits=256)
+
+
+def _owed_wei(game: Game, look: Snapshot) -> int:
+    """All that somebody may ever withdraw, and what is burned."""
+    task, params = look.task_state(game.task_id), game.params
+    states = [look.round_state(game.task_id, number) for number in range(1, task.round + 1)]
+    owed_wei = look.burned_wei() + task.funds_wei
+    owed_wei += sum(look.credit(account.address) for account in game.network.accounts)
+    owed_wei += sum(state.bond_wei for state in states if not state.settled)
+    flags = [look.result_flag(game.task_id, what) for what in Published]
+    for desk in DESKS:
+        seat = look.seat(game.task_id, game.address(desk))
+        owed_wei += seat.stake_wei + seat.reward_wei + _share_wei(game, look, desk)
+        flags.append(look.update_flag(game.task_id, game.address(desk)))
+    return owed_wei + params.flag_wei * sum(flag.flagger != ZERO_ADDRESS for flag in flags)
+
+
+def _share_wei(game: Game, look: Snapshot, desk: int) -> int:
+    """What a seat earned in a settled round and the contract has not added to it yet."""
+    number = look.seat(game.task_id, game.address(desk)).revealed_round
+    state = look.round_state(game.task_id, number)
+    included = {update.participant for update in look.included(game.task_id, number)}
+    if not (state.settled and state.published_at and game.address(desk) in included):
+        return 0
+    return rounds.share_wei(game.params, state)

@@ -8,7 +8,7 @@ import pytest
 from protocol.chain.gateway import INTERFACE
 from protocol.errors import Reverted
 from protocol.sumtree import SumTree
-from protocol.task import ZERO_ADDRESS, Phase
+from protocol.task import ZERO_ADDRESS, Phase, Published
 from tests.chain.game import AGGREGATE_ROOT, DESKS, DIMENSION, SPONSOR, STRANGER, Game
 from tests.chain.network import Network
 
@@ -173,7 +173,7 @@ def updates_mismatch(game: Game) -> dict[str, object]:
 def empty_root(game: Game) -> dict[str, object]:
     _until_aggregate(game)
     held = game.look().round_state(game.task_id, 1).updates_hash
-    args = (game.task_id, 1, AGGREGATE_ROOT, bytes(32), held)
+    args = (game.task_id, 1, AGGREGATE_ROOT, bytes(32), held, 0)
     return _try(lambda: game.send(5, "publish", *args, value_wei=game.params.bond_wei))
 
 
@@ -199,26 +199,102 @@ def transfer_failed(game: Game) -> dict[str, object]:
     return wanted | _try(lambda: game.send(1, "withdraw", ZERO_ADDRESS))
 
 
+def excluded_mismatch(game: Game) -> dict[str, object]:
+    _until_availability(game)
+    game.flag(STRANGER, 2)
+    game.travel(game.deadlines().availability)
+    roots = (AGGREGATE_ROOT, AGGREGATE_ROOT, game.state().updates_hash)
+    wanted = {"taskId": game.task_id, "round": 1, "given": 0, "unavailable": 0b010}
+    args, value_wei = (game.task_id, 1, *roots, 0), game.params.bond_wei
+    return wanted | _try(lambda: game.send(5, "publish", *args, value_wei=value_wei))
+
+
+def unknown_update(game: Game) -> dict[str, object]:
+    _until_availability(game)
+    updates = [tuple(each) for each in game.look().revealed(game.task_id, 1)]
+    args, value_wei = (game.task_id, 1, updates, 3), game.params.flag_wei
+    wanted = {"index": 3, "updates": 3}
+    return wanted | _try(lambda: game.send(5, "flagUpdate", *args, value_wei=value_wei))
+
+
+def flagging_over(game: Game) -> dict[str, object]:
+    _until_availability(game)
+    until = game.deadlines().flag_update
+    game.travel(until)
+    wanted = {"taskId": game.task_id, "round": 1, "until": until}
+    return wanted | _try(lambda: game.flag(STRANGER, 2))
+
+
+def already_flagged(game: Game) -> dict[str, object]:
+    _until_availability(game)
+    game.flag(STRANGER, 2)
+    wanted = {"taskId": game.task_id, "round": 1, "root": game.tree(2).root}
+    return wanted | _try(lambda: game.flag(STRANGER, 2))
+
+
+def not_flagged(game: Game) -> dict[str, object]:
+    _until_availability(game)
+    return {"taskId": game.task_id, "round": 1} | _try(lambda: game.post(2, 2))
+
+
+def posting_over(game: Game) -> dict[str, object]:
+    _until_lied_to(game)
+    game.flag_result(STRANGER, Published.AGGREGATE)
+    until = game.deadlines().post_result
+    game.travel(until)
+    wanted = {"taskId": game.task_id, "round": 1, "until": until}
+    lie = game.values(0)
+    return wanted | _try(lambda: game.post_result(5, Published.AGGREGATE, lie))
+
+
+def bad_part(game: Game) -> dict[str, object]:
+    _until_lied_to(game)
+    game.flag_result(STRANGER, Published.AGGREGATE)
+    other = game.values(2)
+    return {"part": 0} | _try(lambda: game.post_result(5, Published.AGGREGATE, other))
+
+
+def not_unavailable(game: Game) -> dict[str, object]:
+    _until_lied_to(game)
+    game.flag_result(STRANGER, Published.AGGREGATE)
+    wanted = {"taskId": game.task_id, "round": 1, "what": Published.AGGREGATE}
+    return wanted | _try(lambda: game.refute_unavailable(1, Published.AGGREGATE))
+
+
+def deposit_not_free(game: Game) -> dict[str, object]:
+    _until_availability(game)
+    game.flag(STRANGER, 2)
+    wanted = {"taskId": game.task_id, "participant": game.address(2)}
+    return wanted | _try(lambda: game.send(1, "reclaimDeposit", game.task_id, game.address(2)))
+
+
+def seal_exists(game: Game) -> dict[str, object]:
+    game.send(1, "sealChallenge", b"\x09" * 32)
+    return {"seal": b"\x09" * 32} | _try(lambda: game.send(2, "sealChallenge", b"\x09" * 32))
+
+
 def unknown_chunk(game: Game) -> dict[str, object]:
     _until_lied_to(game)
-    updates, openings = game.openings()
-    wanted = {"chunk": 1, "chunks": 1}
-    return wanted | _try(lambda: game.challenge(1, updates, 1, openings))
+    participants, excluded, openings = game.openings()
+    claim = (participants, excluded, 1, openings, bytes(32))
+    return {"chunk": 1, "chunks": 1} | _try(lambda: game.challenge(1, *claim))
 
 
 def wrong_length(game: Game) -> dict[str, object]:
     _until_lied_to(game)
-    updates, openings = game.openings()
+    participants, excluded, openings = game.openings()
     wanted = {"givenBytes": len(openings) - 1, "requiredBytes": len(openings)}
-    return wanted | _try(lambda: game.challenge(1, updates, 0, openings[:-1]))
+    claim = (participants, excluded, 0, openings[:-1], bytes(32))
+    return wanted | _try(lambda: game.challenge(1, *claim))
 
 
 def bad_opening(game: Game) -> dict[str, object]:
     _until_lied_to(game)
-    updates, openings = game.openings()
-    second = len(openings) // 4
-    openings = openings[:second] + b"\1" + openings[second + 1 :]
-    return {"index": 1} | _try(lambda: game.challenge(1, updates, 0, openings))
+    participants, excluded, openings = game.openings()
+    # An update's root follows from its opening, but the aggregate's is on chain.
+    openings = openings[:-1] + b"\1"
+    claim = (participants, excluded, 0, openings, bytes(32))
+    return {"index": 3} | _try(lambda: game.challenge(1, *claim))
 
 
 def no_fraud(game: Game) -> dict[str, object]:
@@ -226,8 +302,9 @@ def no_fraud(game: Game) -> dict[str, object]:
     _until_aggregate(game)
     game.publish(5, aggregate_root=honest.root)
     wanted = {"taskId": game.task_id, "round": 1, "chunk": 0}
-    updates, openings = game.openings(honest)
-    return wanted | _try(lambda: game.challenge(1, updates, 0, openings))
+    participants, excluded, openings = game.openings(honest)
+    claim = (participants, excluded, 0, openings, bytes(32))
+    return wanted | _try(lambda: game.challenge(1, *claim))
 
 
 CASES: tuple[Case, ...] = (
@@ -236,6 +313,8 @@ CASES: tuple[Case, ...] = (
     *(round_running, no_more_rounds, quorum_unreachable, empty_commitment, commitment_mismatch),
     *(not_committed, already_revealed, norm_too_large, duplicate_update, aggregator_first),
     *(updates_mismatch, empty_root, already_settled, nothing_to_withdraw, transfer_failed),
+    *(excluded_mismatch, unknown_update, flagging_over, already_flagged, not_flagged),
+    *(posting_over, bad_part, not_unavailable, deposit_not_free, seal_exists),
     *(unknown_chunk, wrong_length, bad_opening, no_fraud),
 )
 
@@ -271,6 +350,12 @@ def _until_reveal(game: Game) -> None:
     game.travel(game.deadlines().selection)
     game.commit(*DESKS)
     game.travel(game.deadlines().commit)
+
+
+def _until_availability(game: Game) -> None:
+    _until_reveal(game)
+    game.reveal(*DESKS)
+    game.travel(game.deadlines().reveal)
 
 
 def _until_aggregate(game: Game) -> None:

@@ -41,7 +41,7 @@ def test_a_whole_round_ends_with_all_money_withdrawn(game: Game) -> None:
         game.send(account, "withdraw", game.address(account))
     balance = game.chain.rpc.request("eth_getBalance", game.chain.contract, "latest")
     share_wei = game.params.reward_wei // len(DESKS)
-    assert final.round_state(game.task_id, 1).share_wei == share_wei
+    assert rounds.share_wei(game.params, final.round_state(game.task_id, 1)) == share_wei
     assert balance in {0, "0x0"}
 
 

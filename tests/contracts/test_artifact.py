@@ -72,14 +72,18 @@ def test_loaded_artifact_is_the_committed_one():
     loaded = artifact.load()
     assert loaded.bytecode.hex() == stored["bytecode"]
     assert loaded.runtime_bytecode.hex() == stored["runtime_bytecode"]
+    assert loaded.disputes_runtime_bytecode.hex() == stored["disputes_runtime_bytecode"]
     assert list(loaded.abi) == stored["abi"]
     assert loaded.compiler == rebuild.SOLC_VERSION
 
 
 def test_deployed_code_depends_on_nothing_but_the_source():
     loaded = artifact.load()
-    assert loaded.bytecode.endswith(loaded.runtime_bytecode), "no immutables, no constructor values"
+    assert loaded.runtime_bytecode in loaded.bytecode, "no immutables"
     assert len(loaded.runtime_bytecode) <= 24_576, "EIP-170"
+    assert loaded.disputes_runtime_bytecode in loaded.bytecode, "its creator carries it"
+    assert len(loaded.disputes_runtime_bytecode) <= 24_576, "EIP-170"
+    assert len(loaded.bytecode) <= 49_152, "EIP-3860"
 
 
 def test_abi_holds_every_error_of_the_interface():

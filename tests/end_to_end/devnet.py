@@ -27,15 +27,16 @@ STOP_SECONDS = 60
 LOG_LINES = 30
 # Five processes on a small machine: threads would only get into each other's way.
 ONE_CORE = {"OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"}
-# A round of about twenty seconds: long enough for a killed desk to be back for the next one.
+# A round of less than half a minute: long enough for a killed desk to be back for the next one.
 TASK = """
 quorum = 2
 cohort = 3
 commit_seconds = 7
 reveal_seconds = 7
+availability_seconds = 4
 aggregator_seconds = 10
 aggregate_seconds = 20
-challenge_seconds = 3
+challenge_seconds = 6
 rounds = 50
 """
 

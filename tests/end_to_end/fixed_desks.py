@@ -46,7 +46,7 @@ class FixedDesks:
             genesis_model_root=self.desk_blobs.put(
                 encode_model(genesis, SHIFT), chunk_length=CHUNK
             ),
-            dimension=DIMENSION,
+            dimension=genesis.size,
             closes_at=self.now() + 10**6,
         )
         settings = {"chunk_length": CHUNK, "shift": SHIFT, "rule": Rule.MEDIAN, "rounds": 3}
@@ -152,8 +152,8 @@ def serving(directory):
         yield HttpStore(server.url)
 
 
-def run_round(network, desk):
-    """Opens a round and brings it to its end with a result."""
+def run_round(network, desk, *, to_its_end=True):
+    """Opens a round and brings it to its end with a result, or only to its publication."""
     assert desk.tick().acted == "open"
     network.commit()
     desk.tick()
@@ -161,4 +161,5 @@ def run_round(network, desk):
     network.travel(network.ends().availability)
     published = desk.tick()
     assert published.acted == "publish", published.why
-    network.travel(network.ends().challenge)
+    if to_its_end:
+        network.travel(network.ends().challenge)

@@ -75,6 +75,12 @@ def test_the_api_shows_a_finished_round(network, desk, api):
     assert first["settled"]
     assert len(first["committed"]) == len(first["revealed"]) == DESKS
     assert all(revealed["available"] for revealed in first["revealed"])
+    assert {revealed["standing"] for revealed in first["revealed"]} == {"included"}
+    assert (first["included"], first["refutations"], first["result_flags"]) == (DESKS, 0, [])
+    assert first["share_wei"] == str(network.params.reward_wei // DESKS)
+    ends = first["deadlines"]
+    assert ends["reveal"] < ends["flag_update"] < ends["availability"]
+    assert first["published_at"] < ends["flag_result"] < ends["post_result"] < ends["challenge"]
     assert first["publisher"] == network.aggregator.address
     assert first["evaluation"] == {"last": (99 + 11) / 2**SHIFT}
     participants = api.get(f"/tasks/{task}/participants").json()["participants"]
@@ -87,6 +93,7 @@ def test_the_api_shows_a_finished_round(network, desk, api):
     assert np.array_equal(fetched.values, GENESIS + update_of(1, 1))
     metrics = api.get("/metrics").text
     assert f'volquorum_round{{task="{task}"}} 2.0' in metrics
+    assert f'volquorum_refutations{{task="{task}"}} 0.0' in metrics
     assert f'volquorum_actions_total{{action="publish",task="{task}"}} 1.0' in metrics
 
 

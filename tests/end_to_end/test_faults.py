@@ -107,25 +107,56 @@ def test_round_below_quorum_is_void_and_the_next_one_opens(make_network: Make) -
     assert withdraw_all(network) == 0
 
 
-def test_desk_that_serves_garbage_voids_its_round_only(make_network: Make) -> None:
-    network = make_network()
-    seat_all(network)
-    run_until(network, 1, Phase.REVEAL)
-    liar = network.participants[0]
-    assert liar.memory.pending is not None
-    root = liar.memory.pending.update_root
-    served = network.stores[0]
-    liar.tick()
+def spoil_what_the_first_desk_serves(network: EmbeddedNetwork) -> bytes:
+    """Reveals its update and flips a bit of what it serves; the update's root."""
+    desk, served = network.participants[0], network.stores[0]
+    assert desk.memory.pending is not None
+    root = desk.memory.pending.update_root
+    desk.tick()
     blob = bytearray(served.file_of(root).read_bytes())
     blob[-1] ^= 1
     served.file_of(root).write_bytes(bytes(blob))
+    return root
 
-    run_until(network, 1, Phase.VOID)
+
+def test_desk_that_serves_garbage_and_answers_no_flag_is_left_out_of_its_round(
+    make_network: Make,
+) -> None:
+    network = make_network()
+    seat_all(network)
+    run_until(network, 1, Phase.REVEAL)
+    root = spoil_what_the_first_desk_serves(network)
+    silent = network.ticks.pop(1)
+
+    run_until(network, 1, Phase.FINAL)
+    network.ticks.insert(1, silent)
     run_until(network, 2, Phase.FINAL)
 
     with pytest.raises(BlobCorrupt, match="answered a blob with root"):
-        served.get(root, chunk_length=network.params.chunk_length)
-    assert verdicts(network) == ["void", "verified"]
+        network.stores[0].get(root, chunk_length=network.params.chunk_length)
+    assert (network.round_state(1).revealed, network.round_state(1).included) == (3, 2)
+    assert network.round_state(2).included == 3
+    assert verdicts(network) == ["verified", "verified"]
+    assert withdraw_all(network) == 0
+
+
+def test_desk_whose_served_copy_was_spoilt_answers_the_flag_and_stays_included(
+    make_network: Make,
+) -> None:
+    network = make_network()
+    seat_all(network)
+    run_until(network, 1, Phase.REVEAL)
+    root = spoil_what_the_first_desk_serves(network)
+
+    run_until(network, 1, Phase.FINAL)
+
+    assert network.round_state(1).included == 3
+    flag = network.chain.at(network.chain.head()).update_flag(
+        network.task_id, network.participants[0].account.address
+    )
+    assert (flag.root, flag.posted > 0) == (root, True)
+    assert verdicts(network)[0] == "verified"
+    run_until(network, 2, Phase.FINAL)
     assert withdraw_all(network) == 0
 
 
@@ -224,7 +255,7 @@ def test_wrong_result_that_nobody_challenged_is_refused_by_everybody(
 
     for participant in network.participants:
         assert participant.memory.mismatch is not None
-        assert "aggregate root: the revealed updates give" in participant.memory.mismatch.why
+        assert "aggregate root: the included updates give" in participant.memory.mismatch.why
     snapshot = network.chain.at(network.chain.head())
     wrong = Verifier(snapshot, network.task_id, network.blobs).check("1")[0]
     assert wrong.verdict == "wrong"
@@ -267,7 +298,7 @@ def reborn(network: EmbeddedNetwork, number: int) -> Participant:
     old = network.participants[number]
     return Participant(
         chain=network.chain,
-        transactor=old._transactor,
+        transactor=network._transactors[old.account.address],
         account=old.account,
         task_id=network.task_id,
         trainer=old._trainer,
@@ -302,7 +333,7 @@ def test_participant_killed_between_saving_and_committing_commits_the_same_updat
     def die(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(victim, "_send", die)
+    monkeypatch.setattr(victim._sending, "send", die)
     with pytest.raises(KeyboardInterrupt):
         victim.tick()
     assert victim.memory.pending is not None

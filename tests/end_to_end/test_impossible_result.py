@@ -1,4 +1,4 @@
-"""A result published for updates that have none is refused by everybody, like any wrong one."""
+"""An update that is none is flagged and left out; where nobody flagged it, no result is right."""
 
 from collections.abc import Callable
 
@@ -49,10 +49,31 @@ def commits_to_a_model(liar: Participant) -> Callable[[Snapshot, int], Pending]:
     return train
 
 
+def test_update_that_is_no_update_is_flagged_and_left_out(
+    make_network: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = make_network()
+    for participant in network.participants:
+        participant.tick()
+    liar = network.participants[0]
+    monkeypatch.setattr(liar, "_train", commits_to_a_model(liar))
+    while phase_of(network) is not Phase.FINAL:
+        network.step()
+
+    state = network.round_state(1)
+    assert (state.revealed, state.included) == (3, 2)
+    snapshot = network.chain.at(network.chain.head())
+    (verdict,) = Verifier(snapshot, network.task_id, network.blobs).check("1")
+    assert (verdict.verdict, verdict.selection.excluded) == ("verified", (liar.account.address,))
+
+
 def test_result_of_updates_that_have_none_is_a_mismatch_for_all(
     make_network: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network = make_network()
+    network.orchestrator._flags = False
+    for participant in network.participants:
+        participant._flags = False
     for participant in network.participants:
         participant.tick()
     liar, *honest = network.participants
@@ -66,7 +87,7 @@ def test_result_of_updates_that_have_none_is_a_mismatch_for_all(
     assert phase_of(network) is Phase.AGGREGATE, "an honest aggregator finds no result"
     network._transactors[network.sponsor.address].send(
         "publish",
-        (network.task_id, 1, AGGREGATE_ROOT, MODEL_ROOT, revealed.updates_hash),
+        (network.task_id, 1, AGGREGATE_ROOT, MODEL_ROOT, revealed.updates_hash, 0),
         value_wei=network.params.bond_wei,
         purpose="lie",
     )

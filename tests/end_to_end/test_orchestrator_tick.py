@@ -6,11 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from protocol import posting
 from protocol.encoding import encode_model, encode_update
 from protocol.errors import ChainAnswerInvalid, ChainUnavailable, DataError, Reverted
 from protocol.recompute import check_published, combine, recompute_round
 from protocol.sumtree import SumTree
-from protocol.task import Phase
+from protocol.task import ZERO_ADDRESS, Phase, Published
 from tests.chain.network import embedded_network
 from tests.end_to_end.fixed_desks import (
     CHUNK,
@@ -134,6 +135,130 @@ def test_an_update_that_comes_late_in_the_window_is_still_used(network, desk):
     assert desk.tick().acted == "publish"
 
 
+def reveal_all_but_serve_two(network, desk):
+    """A round with two of three updates to be had; what the first desk's blob held."""
+    network.join()
+    assert desk.tick().acted == "open"
+    network.commit()
+    network.reveal()
+    hidden = network.desk_blobs.file_of(SumTree.of(update_of(0, 1), CHUNK).root)
+    content = hidden.read_bytes()
+    hidden.unlink()
+    return content
+
+
+def at_flagging_time(network):
+    network.travel(network.ends().reveal + network.params.availability_seconds // 4)
+
+
+def state_of(network, number=1):
+    return network.snapshot().round_state(network.task_id, number)
+
+
+@pytest.fixture
+def tolerant(chain, tmp_path):
+    """A task that a round of two updates suffices for."""
+    return FixedDesks(chain, tmp_path, quorum=2, tolerance=0)
+
+
+@pytest.fixture
+def aggregator(tolerant, tmp_path):
+    with serving(tolerant.desk_blobs) as remote:
+        yield Served(tolerant, tmp_path / "orchestrator", [remote], task_ids=[tolerant.task_id])
+
+
+def test_an_update_that_nobody_serves_is_flagged_after_some_patience_and_left_out(
+    tolerant, aggregator
+):
+    reveal_all_but_serve_two(tolerant, aggregator)
+    tolerant.travel(tolerant.ends().reveal)
+    patient = aggregator.tick()
+    assert patient.acted is None
+    assert patient.wait_until == (
+        tolerant.ends().reveal + tolerant.params.availability_seconds // 4
+    )
+    tolerant.travel(patient.wait_until)
+    assert aggregator.tick().acted == "flag"
+    assert state_of(tolerant).unavailable == 1
+    assert aggregator.tick().acted is None
+
+    tolerant.travel(tolerant.ends().availability)
+    assert aggregator.tick().acted == "publish"
+    combined = combine(tolerant.params, GENESIS, np.stack([update_of(1, 1), update_of(2, 1)]))
+    check_published(combined, state_of(tolerant))
+
+    shown = first_board(aggregator).rounds[0]
+    assert [each.standing for each in shown.revealed] == ["excluded", "included", "included"]
+    assert shown.included == 2
+    assert aggregator.tick().acted == "reclaim"
+    flag = tolerant.snapshot().update_flag(tolerant.task_id, tolerant.senders[1].address)
+    assert (flag.round, flag.flagger) == (1, ZERO_ADDRESS)
+    credited_wei = tolerant.snapshot().credit(tolerant.aggregator.address)
+    assert credited_wei == tolerant.params.flag_wei
+
+
+def test_an_update_that_was_posted_on_chain_is_fetched_from_there(tolerant, aggregator):
+    reveal_all_but_serve_two(tolerant, aggregator)
+    at_flagging_time(tolerant)
+    assert aggregator.tick().acted == "flag"
+    assert first_board(aggregator).rounds[0].revealed[0].standing == "included", "as it was read"
+    aggregator.tick()
+    assert first_board(aggregator).rounds[0].revealed[0].standing == "flagged"
+    (part,) = posting.parts(update_of(0, 1), CHUNK)
+    participant = tolerant.senders[1].address
+    tolerant.senders[1].send(
+        "postUpdate", (tolerant.task_id, 1, participant, *part), purpose="post"
+    )
+
+    tolerant.travel(tolerant.ends().availability)
+    assert aggregator.tick().acted == "publish"
+    combined = combine(
+        tolerant.params, GENESIS, np.stack([update_of(each, 1) for each in range(3)])
+    )
+    check_published(combined, state_of(tolerant))
+    assert tolerant.snapshot().credit(participant) == tolerant.params.flag_wei
+
+
+def test_an_orchestrator_flags_neither_if_told_so_nor_in_a_task_that_it_was_not_given(
+    tolerant, tmp_path, aggregator
+):
+    reveal_all_but_serve_two(tolerant, aggregator)
+    at_flagging_time(tolerant)
+    remotes = [tolerant.desk_blobs]
+    told = {"task_ids": [tolerant.task_id], "flags": False}
+    modest = Served(tolerant, tmp_path / "modest", remotes, **told)
+    strangers = Served(tolerant, tmp_path / "of a stranger's task", remotes)
+    for waiting in (modest.tick(), strangers.tick()):
+        assert waiting.acted is None
+        assert f"lacking the update of {tolerant.senders[1].address}" in waiting.why
+    assert state_of(tolerant).unavailable == 0
+
+
+def test_a_publisher_posts_what_is_flagged_and_earns_the_deposit(tolerant, aggregator):
+    tolerant.join()
+    run_round(tolerant, aggregator, to_its_end=False)
+    before = state_of(tolerant)
+    for what in Published:
+        tolerant.senders[5].send(
+            "flagResult",
+            (tolerant.task_id, 1, what),
+            value_wei=tolerant.params.flag_wei,
+            purpose=what.name,
+        )
+    assert [aggregator.tick().acted for _ in range(3)] == ["post", "post", None]
+    shown = first_board(aggregator).rounds[0]
+    assert [(each.what, each.flagger, each.posted) for each in shown.result_flags] == [
+        ("aggregate", None, 1),
+        ("model", None, 1),
+    ]
+    tolerant.travel(tolerant.ends().challenge)
+    aggregator.tick()
+    assert state_of(tolerant).settled
+    assert state_of(tolerant).model_root == before.model_root
+    owed_wei = tolerant.params.bond_wei + 2 * tolerant.params.flag_wei
+    assert tolerant.snapshot().credit(tolerant.aggregator.address) == owed_wei
+
+
 def test_a_round_below_quorum_is_void_and_the_next_one_opens(network, desk):
     network.join()
     desk.tick()
@@ -161,10 +286,13 @@ def to_aggregate(network, desk):
 
 
 def publish_as_stranger(network, aggregate_root, model_root):
-    updates_hash = network.snapshot().round_state(network.task_id, 1).updates_hash
+    state = network.snapshot().round_state(network.task_id, 1)
     network.senders[5].send(
         "publish",
-        (network.task_id, 1, aggregate_root, model_root, updates_hash),
+        (
+            *(network.task_id, 1, aggregate_root, model_root),
+            *(state.updates_hash, state.unavailable),
+        ),
         value_wei=network.params.bond_wei,
         purpose="stranger",
     )

@@ -154,7 +154,11 @@ def test_round_state_tells_a_program_where_the_task_stands(devnet: Devnet) -> No
     assert state["rounds"] == 50
     assert state["round"] >= 2
     assert sorted(state["seated"]) == sorted(address(node.role) for node in devnet.nodes)
-    assert state["phase"] in {"commit", "reveal", "aggregate", "challenge", "final", "void"}
+    assert state["phase"] in {
+        *("commit", "reveal", "availability", "aggregate", "challenge", "final", "void"),
+    }
+    assert (state["unavailable"], state["result_flags"], state["refutations"]) == ([], [], 0)
+    assert state["deadlines"]["flag_update"] < state["deadlines"]["availability"]
     assert state["next"]
 
 
@@ -164,7 +168,12 @@ def test_outsider_verifies_every_round_from_two_addresses(devnet: Devnet) -> Non
     assert done.returncode == ExitCode.OK, done.stdout + done.stderr
     verdicts = json.loads(done.stdout)["rounds"]
     assert {each["verdict"] for each in verdicts[:-1]} <= {"verified", "void"}
-    assert sum(each["verdict"] == "verified" for each in verdicts) >= 2
+    verified = [each for each in verdicts if each["verdict"] == "verified"]
+    assert len(verified) >= 2
+    for each in verified:
+        selection = each["selection"]
+        assert set(selection["revealed"]) <= set(selection["committed"]) <= set(selection["seated"])
+        assert each["updates"] == len(selection["revealed"]) - len(selection["excluded"])
 
 
 def test_flipped_byte_of_a_blob_is_named_and_ends_with_its_own_status(devnet: Devnet) -> None:

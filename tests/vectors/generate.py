@@ -51,6 +51,7 @@ PARAMS: dict[str, reference.Word] = {
     "closesAt": 1_800_000_000,
     "stakeWei": 10**16,
     "bondWei": 2 * 10**16,
+    "flagWei": 3 * 10**15,
     "rewardWei": 10**15,
     "salt": keccak(b"salt"),
 }
@@ -67,6 +68,10 @@ def files() -> dict[str, str]:
         "commitment.json": commitments(),
         "updates_hash.json": updates_hashes(),
         "task_id.json": task_ids(),
+        "seal.json": seals(),
+        "challenges.json": challenges(),
+        "norms.json": norms(),
+        "parts.json": parts(),
         "rules.json": rules(),
         "numbers.json": numbers(),
         "add_update.json": add_updates(),
@@ -186,6 +191,111 @@ def task_ids() -> Iterator[Row]:
             "params": _hex(params),
             "taskId": _hex(keccak(reference.words(domain, CHAIN_ID, CONTRACT, SPONSOR) + params)),
         }
+
+
+def seals() -> Iterator[Row]:
+    for kind, (round_number, chunk) in enumerate(((1, 0), (2, 12345), (2**32 - 1, 2**32 - 1))):
+        fields: dict[str, reference.Word] = {
+            "chainId": CHAIN_ID + kind,
+            "contract": CONTRACT,
+            "taskId": keccak(b"task"),
+            "round": round_number,
+            "challenger": DESKS[kind],
+            "kind": kind,
+            "chunk": chunk,
+            "subject": keccak(f"subject {kind}".encode()),
+            "salt": keccak(f"salt {kind}".encode()),
+        }
+        seal = keccak(reference.words(keccak(b"volquorum.seal.1"), *fields.values()))
+        yield {**_cells(fields), "seal": _hex(seal)}
+
+
+def challenges() -> Iterator[Row]:
+    """The openings of wrong results; the published vectors are the right ones with one change."""
+    for dimension, chunk_length, where in ((5, 16, 4), (100, 16, 70), (600, 256, 0)):
+        updates = [reference.stream(f"challenge/{desk}", dimension) for desk in range(3)]
+        honest = reference.aggregate(2, updates, 0, 0)
+        base = reference.stream("challenge/base", dimension, 4)
+        base = [value // 2 for value in base]
+        model = [old + step for old, step in zip(base, honest, strict=True)]
+        for name, opened, published, width_bytes in (
+            ("aggregate", [(2, update) for update in updates], honest, 2),
+            ("model", [(4, base), (2, honest)], model, 4),
+        ):
+            lie = [*published[:where], published[where] ^ 1, *published[where + 1 :]]
+            chunk = where // chunk_length
+            levels = reference.levels(reference.leaves(lie, width_bytes, chunk_length))
+            openings = [_laid_out(values, width, chunk_length, chunk) for width, values in opened]
+            yield {
+                "name": name,
+                "dimension": dimension,
+                "chunkLength": chunk_length,
+                "updates": _hex(b"".join(reference.integers(update, 2) for update in updates)),
+                "baseModel": _hex(reference.integers(base, 4)),
+                "published": _hex(reference.integers(lie, width_bytes)),
+                "chunk": chunk,
+                "openings": _hex(b"".join(openings) + reference.place(levels, chunk)),
+            }
+
+
+def norms() -> Iterator[Row]:
+    """Trees that record a false sum somewhere, and how the first wrong chunk shows it."""
+    for name, dimension, height, index, lie in (
+        ("the only leaf", 9, 0, 0, -1),
+        ("first leaf", 100, 0, 0, 1),
+        ("last leaf", 100, 0, 6, -5),
+        ("inner node", 100, 1, 2, 2**40),
+        ("top", 100, 3, 0, -1000),
+        ("true", 100, 3, 0, 0),
+    ):
+        values = reference.stream("norm", dimension)
+        levels = reference.recorded(reference.leaves(values, 2, 16), height, index, lie)
+        sums = [total for level in levels for _, total in level]
+        chunk = index << height
+        carried = reference.integers([*values, *[0] * 16][chunk * 16 : chunk * 16 + 16], 2)
+        yield {
+            "name": name,
+            "dimension": dimension,
+            "chunkLength": 16,
+            "values": _hex(reference.integers(values, 2)),
+            "sums": _hex(b"".join(reference.u64(total) for total in sums)),
+            "squaredNorm": levels[-1][0][1],
+            "root": _hex(reference.root(dimension, levels[-1][0])),
+            "chunk": chunk,
+            "opening": _hex(carried + reference.recorded_opening(levels, chunk)),
+            "false": int(lie != 0),
+        }
+
+
+def parts() -> Iterator[Row]:
+    """Every part of a few vectors, which are drawn from the stream of this name."""
+    for dimension, chunk_length, width_bytes in (
+        (1, 16, 2),
+        (300, 256, 4),
+        (16_384, 16, 2),
+        (16_385, 16, 2),
+        (24_576, 512, 4),
+        (40_000, 48, 2),
+    ):
+        name = f"part/{dimension}"
+        values = reference.stream(name, dimension, width_bytes)
+        levels = reference.levels(reference.leaves(values, width_bytes, chunk_length))
+        height = reference.part_height(dimension, width_bytes, chunk_length)
+        step = chunk_length << height
+        for number in range(-(-dimension // step)):
+            cut = values[number * step : (number + 1) * step]
+            cut += [0] * (-len(cut) % chunk_length)
+            yield {
+                "name": name,
+                "dimension": dimension,
+                "chunkLength": chunk_length,
+                "widthBytes": width_bytes,
+                "root": _hex(reference.root(dimension, levels[-1][0])),
+                "part": number,
+                "chunksBytes": len(cut) * width_bytes,
+                "chunksHash": _hex(keccak(reference.integers(cut, width_bytes))),
+                "siblings": _hex(reference.nodes(reference.siblings(levels[height:], number))),
+            }
 
 
 def rules() -> Iterator[Row]:
@@ -385,6 +495,14 @@ def _trees() -> Iterator[tuple[str, list[int], int, int]]:
                 yield "drawn", values, width_bytes, chunk_length
     yield "all lowest", [LOWEST] * 257, 2, 16
     yield "all zero", [0] * 17, 2, 16
+
+
+def _laid_out(values: Sequence[int], width_bytes: int, chunk_length: int, index: int) -> bytes:
+    """An opening as a challenge carries it."""
+    levels = reference.levels(reference.leaves(values, width_bytes, chunk_length))
+    chunk = reference.integers(values[index * chunk_length :][:chunk_length], width_bytes)
+    padded = chunk.ljust(chunk_length * width_bytes, b"\0")
+    return padded + reference.nodes(reference.siblings(levels, index))
 
 
 def _opening(

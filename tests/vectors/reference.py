@@ -62,6 +62,47 @@ def siblings(all_levels: Sequence[Sequence[Node]], index: int) -> list[Node]:
     return [level[(index >> height) ^ 1] for height, level in enumerate(all_levels[:-1])]
 
 
+def place(all_levels: Sequence[Sequence[Node]], index: int) -> bytes:
+    """A leaf and its siblings, as a challenge carries what was published."""
+    return nodes([all_levels[0][index], *siblings(all_levels, index)])
+
+
+def nodes(listed: Sequence[Node]) -> bytes:
+    return b"".join(hashed + u64(total) for hashed, total in listed)
+
+
+def recorded(bottom: Sequence[Node], height: int, index: int, lie: int) -> list[list[Node]]:
+    """The levels of a tree that records `lie` more than there is below one node, and above it."""
+    found = levels(bottom)
+    for level in range(len(found)):
+        if level:
+            below = found[level - 1]
+            pairs = [node(below[i], below[i + 1]) for i in range(0, len(below), 2)]
+            found[level] = pairs
+        if level == height:
+            hashed, total = found[level][index]
+            found[level][index] = (hashed, total + lie)
+    return found
+
+
+def recorded_opening(all_levels: Sequence[Sequence[Node]], index: int) -> bytes:
+    """Per level the recorded sum of the node on the way and its sibling."""
+    return b"".join(
+        u64(level[index >> height][1]) + nodes([level[(index >> height) ^ 1]])
+        for height, level in enumerate(all_levels[:-1])
+    )
+
+
+def part_height(dimension: int, width_bytes: int, chunk_length: int) -> int:
+    """The greatest subtree that fills at most 32,768 bytes."""
+    depth, height = 0, 0
+    while chunk_length << depth < dimension:
+        depth += 1
+    while height < depth and width_bytes * chunk_length << (height + 1) <= 32_768:
+        height += 1
+    return height
+
+
 def root(dimension: int, top: Node) -> bytes:
     return keccak(b"volquorum.root.1" + u64(dimension) + u64(top[1]) + top[0])
 

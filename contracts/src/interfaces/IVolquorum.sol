@@ -5,8 +5,12 @@ pragma solidity 0.8.37;
 /// @notice One contract serves many tasks. A task trains one model in rounds: participants commit to model updates,
 /// reveal them, an aggregator publishes the combined model, and the result becomes final when nobody proved it wrong.
 /// @dev Phases are derived from stored facts and `block.timestamp` in half-open intervals; nothing stores a phase.
-/// Time only walks forward through them; the one step back is a proof that a published result is wrong, which returns
-/// the round from Challenge to Aggregate. No account has any power over a task's money or results.
+/// Time only walks forward through them; the one step back is a refutation of a published result, which returns the
+/// round from Challenge to Aggregate. No account has any power over a task's money or results.
+///
+/// Whoever cannot fetch bytes behind a root may flag them, for a deposit of `flagWei`. They are answered by posting
+/// the bytes in parts, which earns the deposit; what nobody posts is unavailable. An update that is unavailable, or
+/// whose norm was proven false, is excluded from its round; the other revealed ones are the included ones.
 interface IVolquorum {
     // --------------------------------------------------------------------------------------------------- types
 
@@ -16,11 +20,11 @@ interface IVolquorum {
         Selection, // the round is open, the cohort is being fixed
         Commit, // participants bind themselves to an update
         Reveal, // participants open their commitments
-        Availability, // revealed updates can be fetched and checked
-        Aggregate, // an aggregator publishes the combined model
+        Availability, // revealed updates can be fetched, flagged, posted, and their norms contested
+        Aggregate, // an aggregator publishes the combined model; which updates are included is fixed
         Challenge, // the published result can be contested
         Final, // the published model is the task's model
-        Void // the round ended without a result; everything is returned
+        Void // the round ended without a result; everything but what was slashed is returned
     }
 
     /// @notice How revealed updates are combined, coordinate by coordinate, in integers.
@@ -36,10 +40,18 @@ interface IVolquorum {
         Plain
     }
 
-    /// @notice Which part of a published result was proven wrong.
+    /// @notice The two vectors of a published result.
+    enum Published {
+        Aggregate,
+        Model
+    }
+
+    /// @notice Why a published result was refuted.
     enum Fault {
-        Aggregate, // it is not what the rule makes of the revealed updates
-        Model // it is not the base model plus the aggregate
+        Aggregate, // it is not what the rule makes of the included updates
+        Model, // it is not the base model plus the aggregate
+        AggregateUnavailable, // the aggregate was flagged and not posted in time
+        ModelUnavailable // the model was flagged and not posted in time
     }
 
     /// @notice Everything that defines a task. Immutable, and hashed to the task id.
@@ -52,7 +64,7 @@ interface IVolquorum {
         Rule rule;
         uint8 tolerance; // number of liars the rule is asked to tolerate
         Privacy privacy;
-        uint8 quorum; // least number of revealed updates for a result
+        uint8 quorum; // least number of included updates for a result
         uint8 cohort; // most seats a task has, at most 64
         uint64 clipNorm; // ClippedMean only, in units; zero for other rules
         uint64 maxSquaredNorm; // largest squared norm of an update, in squared units
@@ -68,7 +80,8 @@ interface IVolquorum {
         uint64 closesAt; // no round opens at or after this time
         uint96 stakeWei; // per seat
         uint96 bondWei; // per published round
-        uint96 rewardWei; // per final round, split equally among its revealed updates
+        uint96 flagWei; // deposit of whoever flags bytes as unavailable; goes to who posts them
+        uint96 rewardWei; // per final round, split equally among its included updates
         bytes32 salt; // lets one sponsor create otherwise equal tasks
     }
 
@@ -84,17 +97,30 @@ interface IVolquorum {
 
     /// @notice A round's facts; `phase` and deadlines follow from them.
     struct RoundState {
-        uint48 openedAt; // zero: no such round
-        uint48 publishedAt; // zero: nothing published, or what was published has been refuted
-        uint48 restartedAt; // when the latest published result was refuted; zero: none was
+        uint40 openedAt; // zero: no such round
+        uint40 publishedAt; // zero: nothing published, or what was published has been refuted
+        uint40 restartedAt; // when the latest published result was refuted; zero: none was
         uint8 revealed; // number of revealed updates
         bool settled; // its money has been accounted for
-        uint96 shareWei; // each revealed update's part of the reward, once settled as final
+        uint8 refutations; // number of refuted results
+        uint8 resultFlags; // bit = `Published`: this vector of the published result was flagged
+        // Bit i, counted in order of reveal from 0: the update is flagged and not posted, or its norm is false.
+        uint64 unavailable;
         bytes32 updatesHash; // running hash over the revealed updates, in order of reveal
         bytes32 aggregateRoot;
         bytes32 modelRoot;
         address publisher;
         uint96 bondWei; // locked by the publisher until settled or refuted
+    }
+
+    /// @notice That somebody could not fetch bytes: the latest flag on a participant's update, or on an aggregate
+    /// or a model.
+    struct Flag {
+        uint32 round; // zero: never flagged
+        uint8 index; // of the update, in order of reveal; of an aggregate or a model, its `Published`
+        uint32 posted; // number of parts posted so far
+        address flagger; // owns the deposit; zero: the flag was answered, or its deposit given back
+        bytes32 root; // of the vector
     }
 
     /// @notice A revealed update as its reveal recorded it.
@@ -123,6 +149,9 @@ interface IVolquorum {
         uint64 aggregator; // end of the aggregator's head start; once refuted: the time of that, for it is over
         uint64 aggregate; // `aggregateSeconds` after availability or, once refuted, after the time of that
         uint64 challenge; // zero until something is published
+        uint64 flagUpdate; // end of flagging updates: half-way through Availability, so that time to post remains
+        uint64 flagResult; // end of flagging a result: a third into Challenge; zero until something is published
+        uint64 postResult; // end of posting a result: two thirds into Challenge; zero until something is published
     }
 
     // -------------------------------------------------------------------------------------------------- events
@@ -148,7 +177,8 @@ interface IVolquorum {
         address indexed publisher,
         bytes32 aggregateRoot,
         bytes32 modelRoot,
-        bytes32 updatesHash
+        bytes32 updatesHash,
+        uint64 unavailable
     );
     event ResultRefuted(
         bytes32 indexed taskId,
@@ -162,6 +192,24 @@ interface IVolquorum {
     );
     event RoundFinalised(bytes32 indexed taskId, uint32 indexed round, bytes32 modelRoot, uint96 shareWei);
     event RoundVoided(bytes32 indexed taskId, uint32 indexed round, uint8 revealed);
+    event UpdateFlagged(
+        bytes32 indexed taskId, uint32 indexed round, address indexed participant, address flagger, bytes32 updateRoot
+    );
+    event ResultFlagged(
+        bytes32 indexed taskId, uint32 indexed round, address indexed flagger, Published what, bytes32 root
+    );
+    /// @notice One part of a flagged vector. The root comes first, so that who reads a task's events, by their first
+    /// topic, is not flooded with bytes.
+    event BytesPosted(bytes32 indexed root, bytes32 indexed taskId, uint32 part, bytes chunks);
+    event NormRefuted(
+        bytes32 indexed taskId,
+        uint32 indexed round,
+        address indexed participant,
+        address challenger,
+        uint32 chunk,
+        uint256 awardWei,
+        uint256 lostWei
+    );
     event RewardClaimed(bytes32 indexed taskId, address indexed participant, uint256 amountWei);
     event Withdrawn(address indexed account, address indexed to, uint256 amountWei);
 
@@ -214,13 +262,33 @@ interface IVolquorum {
     /// @notice Thrown when a result was computed, or is contested, from another set of updates than the revealed one,
     /// or from the same in another order.
     error UpdatesMismatch(bytes32 taskId, uint32 round, bytes32 given, bytes32 revealed);
+    /// @notice Thrown when a result was computed from another selection of the revealed updates than the included ones.
+    error ExcludedMismatch(bytes32 taskId, uint32 round, uint64 given, uint64 unavailable);
+    /// @notice Thrown when a round revealed fewer updates than this number asks for.
+    error UnknownUpdate(uint256 index, uint256 updates);
+    /// @notice Thrown when the time for flagging is over.
+    error FlaggingOver(bytes32 taskId, uint32 round, uint64 until);
+    /// @notice Thrown when these bytes were flagged before, or belong to an update that is excluded for good.
+    error AlreadyFlagged(bytes32 taskId, uint32 round, bytes32 root);
+    /// @notice Thrown when there is no unanswered flag to answer.
+    error NotFlagged(bytes32 taskId, uint32 round);
+    /// @notice Thrown when the time for posting a result is over.
+    error PostingOver(bytes32 taskId, uint32 round, uint64 until);
+    /// @notice Thrown when posted bytes are not the next part of the flagged vector.
+    error BadPart(uint256 part);
+    /// @notice Thrown when this vector of a result is not flagged, was posted, or may still be posted.
+    error NotUnavailable(bytes32 taskId, uint32 round, Published what);
+    /// @notice Thrown when a participant's update has no deposit on it, or it can still be posted.
+    error DepositNotFree(bytes32 taskId, address participant);
+    /// @notice Thrown when a seal was stored before.
+    error SealExists(bytes32 seal);
     /// @notice Thrown when a vector has no chunk of this number.
     error UnknownChunk(uint32 chunk, uint256 chunks);
-    /// @notice Thrown when the openings of a challenge are not exactly as long as their layout asks for.
+    /// @notice Thrown when openings or a posted part are not exactly as long as their layout asks for.
     error WrongLength(uint256 givenBytes, uint256 requiredBytes);
     /// @notice Thrown when an opening does not prove its chunk under its root; `index` counts openings from zero.
     error BadOpening(uint256 index);
-    /// @notice Thrown when a contested chunk is what it must be.
+    /// @notice Thrown when a contested chunk, or a norm on the way up from it, is what it must be.
     error NoFraud(bytes32 taskId, uint32 round, uint32 chunk);
     /// @notice Thrown when a published root is zero.
     error EmptyRoot();
@@ -257,20 +325,108 @@ interface IVolquorum {
     /// so the norm is a part of what was committed to.
     function revealUpdate(bytes32 taskId, uint32 round, bytes32 treeTop, uint64 squaredNorm, bytes32 salt) external;
 
-    /// @notice Publishes a round's result with exactly `bondWei`; `updatesHash` names the updates it was computed from.
-    function publish(bytes32 taskId, uint32 round, bytes32 aggregateRoot, bytes32 modelRoot, bytes32 updatesHash)
-        external
-        payable;
+    /// @notice Publishes a round's result with exactly `bondWei`; `updatesHash` names the revealed updates, and
+    /// `unavailable` those of them that it was computed without.
+    function publish(
+        bytes32 taskId,
+        uint32 round,
+        bytes32 aggregateRoot,
+        bytes32 modelRoot,
+        bytes32 updatesHash,
+        uint64 unavailable
+    ) external payable;
+
+    /// @notice Makes the latest round's result the task's model and accounts for its reward and bond.
+    function finalise(bytes32 taskId) external;
+
+    /// @notice Accounts for a latest round that ended without a result.
+    function voidRound(bytes32 taskId) external;
+
+    // -------------------------------------------------------------------------------------------- availability
+
+    /// @notice Flags a revealed update whose bytes cannot be fetched, with exactly `flagWei`, in the first half of
+    /// Availability. Unless it is posted before Availability ends, the update is excluded: it has no part in the
+    /// aggregate nor in the reward, and the deposit can be reclaimed. Its stake is not touched.
+    /// @param updates Every update revealed in the round, in order of reveal.
+    /// @param index Number of the flagged one, from zero.
+    function flagUpdate(bytes32 taskId, uint32 round, Update[] calldata updates, uint256 index) external payable;
+
+    /// @notice Posts the next part of a flagged update; anybody may, until Availability ends. With the last part the
+    /// update is included again, and the deposit is credited to its participant, whoever posted.
+    /// @param chunks The part's chunks one after another, without anything between or behind them.
+    /// @param siblings On the way from the part up to the top, each sibling's hash, 32 bytes, and the sum of squares
+    /// below it, 8 bytes.
+    ///
+    /// A part is a whole subtree of 2^k leaves, with k the greatest number up to the tree's depth for which its chunks
+    /// fill at most 32,768 bytes, or zero. Parts are posted in their order. The last one has only the chunks that the
+    /// vector has, the rest of its leaves are padding; behind the vector's end its last chunk holds zeros.
+    function postUpdate(
+        bytes32 taskId,
+        uint32 round,
+        address participant,
+        bytes calldata chunks,
+        bytes calldata siblings
+    ) external;
+
+    /// @notice Credits the deposit of an update that nobody posted to its flagger, once its round's Availability is
+    /// over; anybody may call it.
+    function reclaimDeposit(bytes32 taskId, address participant) external;
+
+    /// @notice Flags the published aggregate or model, whose bytes cannot be fetched, with exactly `flagWei`, in the
+    /// first third of Challenge; each once per publication.
+    function flagResult(bytes32 taskId, uint32 round, Published what) external payable;
+
+    /// @notice Posts the next part of a flagged result as `postUpdate` does for an update, in the first two thirds of
+    /// Challenge. A model's sums are zero. With the last part the deposit is credited to the publisher.
+    function postResult(bytes32 taskId, uint32 round, Published what, bytes calldata chunks, bytes calldata siblings)
+        external;
+
+    /// @notice Refutes a result of which a flagged vector was not posted in time. The same follows as from a challenge;
+    /// deposit and award go to the flagger, whoever calls.
+    function refuteUnavailable(bytes32 taskId, uint32 round, Published what) external;
+
+    // ---------------------------------------------------------------------------------------------- challenges
+
+    /// @notice Announces a challenge by its hash. The award of a challenge goes to who sealed it in an earlier block;
+    /// without a seal a proof does the same, but earns nothing, so that nobody gains by copying one.
+    /// @param seal keccak256(abi.encode(keccak256("volquorum.seal.1"), chain id, this contract, task id, round,
+    /// challenger, kind, chunk, subject, salt)). Kind and subject are 0 and the published aggregate's root, 1 and the
+    /// published model's root, or 2 and the update's root for a norm.
+    function sealChallenge(bytes32 seal) external;
+
+    /// @notice Proves in Availability that the norm of a revealed update is false: that somewhere on the way from a
+    /// chunk up to the root a recorded sum of squares is not that of what lies below it. The update is excluded for
+    /// good, its seat is taken away and its stake lost: half of it is credited to the caller if he sealed the
+    /// challenge, the rest to nobody. What the seat earned before is credited to its owner, the deposit of a flag on
+    /// the update to its flagger.
+    /// @param updates Every update revealed in the round, in order of reveal.
+    /// @param index Number of the contested one, from zero.
+    /// @param chunk Number of the chunk, from zero.
+    /// @param opening The chunk, then for each level from the leaf up: 8 bytes, the sum that the parent records for
+    /// the node on this way; 32 bytes, the sibling's hash; 8 bytes, the sibling's recorded sum.
+    /// @param salt What the seal was made with; anything without one.
+    function challengeNorm(
+        bytes32 taskId,
+        uint32 round,
+        Update[] calldata updates,
+        uint256 index,
+        uint32 chunk,
+        bytes calldata opening,
+        bytes32 salt
+    ) external;
 
     /// @notice Proves that one chunk of the published aggregate is not what the task's rule makes of that chunk of the
-    /// revealed updates. The round returns to Aggregate for whoever publishes next: nothing is published any more, the
-    /// aggregator's head start is over, and `aggregateSeconds` count from now on. Half of the publisher's bond is
-    /// credited to the caller; the other half, and an odd wei, are lost to everybody, so that nobody gains by
-    /// refuting himself.
-    /// @param updates Every update revealed in the round, in order of reveal.
+    /// included updates. The round returns to Aggregate for whoever publishes next: nothing is published any more, the
+    /// aggregator's head start is over, and `aggregateSeconds` count from now on; after eight refutations the round is
+    /// void instead. Half of the publisher's bond is credited to the caller if he sealed the challenge; the rest is
+    /// lost to everybody, so that nobody gains by refuting himself. Unanswered deposits return to their flaggers.
+    /// @param participants Those of the included updates, in order of reveal. Their roots and norms follow from the
+    /// openings.
+    /// @param excluded The excluded updates, in order of reveal.
     /// @param chunk Number of the chunk, from zero.
-    /// @param openings One opening of the chunk per update, in the order of `updates`, then one of the aggregate,
-    /// without anything between or behind them.
+    /// @param openings One opening of the chunk per included update, in the order of `participants`, then the place of
+    /// the aggregate's chunk, without anything between or behind them.
+    /// @param salt What the seal was made with; anything without one.
     ///
     /// An opening is, with c = `chunkLength`, w bytes per integer (2 in an update and an aggregate, 4 in a model) and
     /// D = ceil(log2(ceil(dimension / c))), everything big-endian:
@@ -278,31 +434,29 @@ interface IVolquorum {
     ///   - D times 40 bytes, the siblings on the way from the leaf up to the top:
     ///       32 bytes: the sibling's hash, zero for a padding leaf,
     ///        8 bytes: the sum of squares below the sibling, zero in a model.
-    /// Neither index nor length is written: all openings of a call share the chunk's number, and one opening is
-    /// c * w + 40 * D bytes long. So `openings` has (n + 1) * (2 * c + 40 * D) bytes; errors count the updates from 0
-    /// and give the aggregate the index n. Padding must be zero in an update and in a base model; in what was published
-    /// it is judged as all other coordinates are.
+    /// A place has, instead of the chunk, 40 bytes: the published leaf's hash and its recorded sum of squares. What the
+    /// chunk must be is computed, so that it is wrong if the hash or the sum of squares is another.
+    /// Neither index nor length is written: all openings of a call share the chunk's number. With n included updates
+    /// `openings` has n * (2 * c + 40 * D) + 40 * (D + 1) bytes; errors count the updates from 0 and give the aggregate
+    /// the index n. Padding must be zero in an update and in a base model; in what was published it is judged as all
+    /// other coordinates are.
     function challengeAggregate(
         bytes32 taskId,
         uint32 round,
-        Update[] calldata updates,
+        address[] calldata participants,
+        Update[] calldata excluded,
         uint32 chunk,
-        bytes calldata openings
+        bytes calldata openings,
+        bytes32 salt
     ) external;
 
     /// @notice Proves that one chunk of the published model is not the same chunk of the round's base model plus that
     /// of the published aggregate. A sum that an int32 cannot hold proves it too: no model is right then. What follows
     /// is the same as for `challengeAggregate`.
-    /// @param openings Openings of the chunk as described there, in this order: 0 the base model (the task's
-    /// `modelRoot`, w = 4), 1 the published aggregate (w = 2), 2 the published model (w = 4); in all
-    /// 10 * c + 120 * D bytes.
-    function challengeModel(bytes32 taskId, uint32 round, uint32 chunk, bytes calldata openings) external;
-
-    /// @notice Makes the latest round's result the task's model and accounts for its reward and bond.
-    function finalise(bytes32 taskId) external;
-
-    /// @notice Accounts for a latest round that ended without a result.
-    function voidRound(bytes32 taskId) external;
+    /// @param openings As described there, in this order: 0 the base model (the task's `modelRoot`, w = 4), 1 the
+    /// published aggregate (w = 2), 2 the place of the published model's chunk, whose sum must be zero; in all
+    /// 6 * c + 120 * D + 40 bytes.
+    function challengeModel(bytes32 taskId, uint32 round, uint32 chunk, bytes calldata openings, bytes32 salt) external;
 
     // --------------------------------------------------------------------------------------------------- money
 
@@ -317,7 +471,7 @@ interface IVolquorum {
     /// @notice What an account may withdraw.
     function creditOf(address account) external view returns (uint256);
 
-    /// @notice What refuted publishers lost to nobody. It lies in the contract for ever.
+    /// @notice What refuted publishers and slashed seats lost to nobody. It lies in the contract for ever.
     function burnedWei() external view returns (uint256);
 
     function taskIdOf(address sponsor, TaskParams calldata params) external view returns (bytes32);
@@ -329,6 +483,12 @@ interface IVolquorum {
     function roundState(bytes32 taskId, uint32 round) external view returns (RoundState memory);
 
     function seat(bytes32 taskId, address account) external view returns (Seat memory);
+
+    /// @notice The latest flag on an update of a participant.
+    function updateFlag(bytes32 taskId, address participant) external view returns (Flag memory);
+
+    /// @notice The latest flag on this vector of a published result.
+    function resultFlag(bytes32 taskId, Published what) external view returns (Flag memory);
 
     /// @notice The phase of a round at the block's time.
     function phase(bytes32 taskId, uint32 round) external view returns (Phase);

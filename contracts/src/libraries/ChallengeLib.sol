@@ -1,46 +1,46 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {LibBit} from "solady/utils/LibBit.sol";
+
 import {IVolquorum} from "../interfaces/IVolquorum.sol";
+import {CommitmentLib} from "./CommitmentLib.sol";
 import {Lanes} from "./Lanes.sol";
 import {RuleLib} from "./RuleLib.sol";
 import {SumTree} from "./SumTree.sol";
 import {Task} from "./TaskLib.sol";
 
-/// @notice Whether one chunk of a published result is right, judged from the openings that a challenger sends.
-/// @dev Their layout is written on `IVolquorum.challengeAggregate`. All openings of one width have the same length, so
-/// they are cut by number.
+/// @notice Whether one chunk of a published result, or of an update's norm, is right, judged from the openings that a
+/// challenger sends.
+/// @dev Their layout is written on `IVolquorum`. What was published is opened by its leaf's hash and sum alone: the
+/// right chunk is computed here, and right is what has the same.
 library ChallengeLib {
     using RuleLib for Lanes.Rows;
 
-    /// @notice Whether the published aggregate's chunk is what the task's rule makes of the updates' chunks.
-    /// @dev The caller has checked that `updates` are the revealed ones.
+    /// @notice The included updates as their openings show them, and what they were opened to.
+    struct Opened {
+        SumTree.Shape shape;
+        Lanes.Rows rows;
+        bytes32[] roots;
+        uint256[] squaredNorms;
+    }
+
+    /// @notice Whether the published aggregate's chunk is what the task's rule makes of the included updates' chunks.
+    /// @dev An included update's root and norm are those that its opening leads to. Invariant: they are the revealed
+    /// ones, since with the participants and the excluded updates they give the hash over all that was revealed.
     function aggregateHolds(
         Task storage task,
-        bytes32 aggregateRoot,
-        IVolquorum.Update[] calldata updates,
+        IVolquorum.RoundState storage facts,
+        bytes32 taskId,
+        uint32 round,
+        address[] calldata participants,
+        IVolquorum.Update[] calldata excluded,
         uint32 chunk,
         bytes calldata openings
     ) internal view returns (bool) {
-        (Lanes.Rows memory rows, bytes calldata published) = opened(task, aggregateRoot, updates, chunk, openings);
-        return rows.holds(published, RuleLib.Terms(task.rule, task.tolerance, task.clipNorm), updates);
-    }
-
-    /// @dev The updates' chunks, and the aggregate's with its siblings behind.
-    function opened(
-        Task storage task,
-        bytes32 aggregateRoot,
-        IVolquorum.Update[] calldata updates,
-        uint32 chunk,
-        bytes calldata openings
-    ) private view returns (Lanes.Rows memory rows, bytes calldata published) {
-        SumTree.Shape memory shape = shapeOf(task, SumTree.INT16_BYTES, chunk);
-        uint256 length = SumTree.openingBytes(shape);
-        checkLength(openings, (updates.length + 1) * length);
-        checkUpdates(updates, chunk, openings, length, shape);
-        published = openings[updates.length * length:];
-        checkOpening(updates.length, chunk, published, aggregateRoot, shape);
-        rows = Lanes.load(openings, length, updates.length, SumTree.chunkBytes(shape));
+        Opened memory opened = openUpdates(task, participants.length, chunk, openings);
+        checkRevealed(facts, taskId, round, participants, excluded, opened);
+        return chunkHolds(task, facts.aggregateRoot, chunk, openings, opened);
     }
 
     /// @notice Whether the published model's chunk is the base model's plus the published aggregate's.
@@ -53,46 +53,168 @@ library ChallengeLib {
         SumTree.Shape memory updates = shapeOf(task, SumTree.INT16_BYTES, chunk);
         uint256 baseEnd = SumTree.openingBytes(models);
         uint256 aggregateEnd = baseEnd + SumTree.openingBytes(updates);
-        checkLength(openings, aggregateEnd + baseEnd);
+        checkLength(openings, aggregateEnd + SumTree.pathBytes(models));
         if (!SumTree.padded(chunk, openings[:baseEnd], models)) revert IVolquorum.BadOpening(0);
         checkOpening(0, chunk, openings[:baseEnd], task.modelRoot, models);
         checkOpening(1, chunk, openings[baseEnd:aggregateEnd], facts.aggregateRoot, updates);
-        checkOpening(2, chunk, openings[aggregateEnd:], facts.modelRoot, models);
-        return sumsAre(openings, openings[baseEnd:], openings[aggregateEnd:], models.chunkLength);
+        checkPath(2, chunk, openings[aggregateEnd:], facts.modelRoot, models);
+        (uint256 start, bool fits) = sums(openings, openings[baseEnd:], models.chunkLength);
+        return fits && isLeaf(openings[aggregateEnd:], chunk, start, models);
     }
 
-    function checkUpdates(
-        IVolquorum.Update[] calldata updates,
+    /// @notice Whether every sum that a revealed update's tree records on the way from a chunk to its root is right.
+    function normHolds(
+        Task storage task,
+        IVolquorum.Update calldata update,
+        uint256 index,
+        uint32 chunk,
+        bytes calldata opening
+    ) internal view returns (bool) {
+        SumTree.Shape memory shape = shapeOf(task, SumTree.INT16_BYTES, chunk);
+        checkLength(opening, SumTree.recordedBytes(shape));
+        (bytes32 root, bool wrong) = SumTree.rootByRecords(chunk, opening, update.squaredNorm, shape);
+        if (root != update.updateRoot) revert IVolquorum.BadOpening(index);
+        return !wrong;
+    }
+
+    // ------------------------------------------------------------------------------------------------- aggregates
+
+    /// @dev Of `count` updates, whose openings are followed by a path of the aggregate.
+    function openUpdates(Task storage task, uint256 count, uint32 chunk, bytes calldata openings)
+        private
+        view
+        returns (Opened memory opened)
+    {
+        SumTree.Shape memory shape = shapeOf(task, SumTree.INT16_BYTES, chunk);
+        uint256 length = SumTree.openingBytes(shape);
+        checkLength(openings, count * length + SumTree.pathBytes(shape));
+        opened = Opened(shape, Lanes.room(count, SumTree.chunkBytes(shape)), new bytes32[](count), new uint256[](count));
+        bool short = SumTree.isShort(chunk, shape);
+        for (uint256 index = 0; index < count; ++index) {
+            bytes calldata opening = openings[:length];
+            openings = openings[length:];
+            if (short && !SumTree.padded(chunk, opening, shape)) revert IVolquorum.BadOpening(index);
+            openUpdate(index, chunk, opening, opened);
+        }
+    }
+
+    function openUpdate(uint256 index, uint32 chunk, bytes calldata opening, Opened memory opened) private pure {
+        uint256 row = opened.rows.start + index * opened.rows.stride;
+        (bytes32 root, uint256 squaredNorm) = SumTree.rootOf(chunk, opening, opened.shape, row);
+        if (!SumTree.bounded(squaredNorm)) revert IVolquorum.BadOpening(index);
+        opened.roots[index] = root;
+        opened.squaredNorms[index] = squaredNorm;
+    }
+
+    /// @dev Merges the included and the excluded updates by the bits of `unavailable`, in order of reveal.
+    function checkRevealed(
+        IVolquorum.RoundState storage facts,
+        bytes32 taskId,
+        uint32 round,
+        address[] calldata participants,
+        IVolquorum.Update[] calldata excluded,
+        Opened memory opened
+    ) private view {
+        uint256 unavailable = facts.unavailable;
+        bytes32 hash = 0;
+        // Where not even the numbers are right, the hash given stays zero.
+        if (participants.length + excluded.length == facts.revealed && excluded.length == LibBit.popCount(unavailable))
+        {
+            hash = mergedHash(CommitmentLib.updatesStart(taskId, round), unavailable, participants, excluded, opened);
+        }
+        if (hash != facts.updatesHash) revert IVolquorum.UpdatesMismatch(taskId, round, hash, facts.updatesHash);
+    }
+
+    /// @dev Steps as `CommitmentLib.updatesHash` does. Bits that do not belong there give another hash.
+    function mergedHash(
+        bytes32 hash,
+        uint256 unavailable,
+        address[] calldata participants,
+        IVolquorum.Update[] calldata excluded,
+        Opened memory opened
+    ) private pure returns (bytes32 merged) {
+        bytes32[] memory roots = opened.roots;
+        uint256[] memory squaredNorms = opened.squaredNorms;
+        assembly ("memory-safe") {
+            let step := mload(0x40)
+            let participant := participants.offset
+            let other := excluded.offset
+            mstore(step, hash)
+            for { let left := add(participants.length, excluded.length) } left { left := sub(left, 1) } {
+                switch and(unavailable, 1)
+                case 0 {
+                    roots := add(roots, 32)
+                    squaredNorms := add(squaredNorms, 32)
+                    mstore(add(step, 32), calldataload(participant))
+                    mstore(add(step, 64), mload(roots))
+                    mstore(add(step, 96), mload(squaredNorms))
+                    participant := add(participant, 32)
+                }
+                default {
+                    calldatacopy(add(step, 32), other, 96)
+                    other := add(other, 96)
+                }
+                mstore(step, keccak256(step, 128))
+                unavailable := shr(1, unavailable)
+            }
+            merged := mload(step)
+        }
+    }
+
+    function chunkHolds(
+        Task storage task,
+        bytes32 aggregateRoot,
         uint32 chunk,
         bytes calldata openings,
-        uint256 length,
-        SumTree.Shape memory shape
-    ) private pure {
-        for (uint256 index = 0; index < updates.length; ++index) {
-            bytes calldata opening = openings[index * length:(index + 1) * length];
-            if (!SumTree.padded(chunk, opening, shape)) revert IVolquorum.BadOpening(index);
-            checkOpening(index, chunk, opening, updates[index].updateRoot, shape);
+        Opened memory opened
+    ) private view returns (bool) {
+        SumTree.Shape memory shape = opened.shape;
+        uint256 count = opened.roots.length;
+        bytes calldata published = openings[openings.length - SumTree.pathBytes(shape):];
+        checkPath(count, chunk, published, aggregateRoot, shape);
+        RuleLib.Terms memory terms = RuleLib.Terms(task.rule, task.tolerance, task.clipNorm);
+        return isLeaf(published, chunk, opened.rows.combined(terms, opened.squaredNorms), shape);
+    }
+
+    // ------------------------------------------------------------------------------------------------------ models
+
+    /// @dev Base plus aggregate in the first `count` coordinates, where in memory they begin, and whether each sum is
+    /// an int32. The word before them is free.
+    function sums(bytes calldata base, bytes calldata aggregate, uint256 count)
+        private
+        pure
+        returns (uint256 start, bool fits)
+    {
+        assembly ("memory-safe") {
+            start := add(mload(0x40), 32)
+            let end := add(start, shl(2, count))
+            mstore(0x40, add(end, 32))
+            let excess := 0
+            let addend := aggregate.offset
+            let augend := base.offset
+            for { let p := start } lt(p, end) { p := add(p, 4) } {
+                let sum := signextend(3, shr(224, calldataload(augend)))
+                sum := add(sum, signextend(1, shr(240, calldataload(addend))))
+                excess := or(excess, xor(sum, signextend(3, sum)))
+                mstore(p, shl(224, sum))
+                augend := add(augend, 4)
+                addend := add(addend, 2)
+            }
+            fits := iszero(excess)
         }
     }
 
-    /// @dev Whether model = base + aggregate in the first `count` coordinates. In 256 bits, so a sum that an int32 cannot
-    /// hold differs from every int32 that may stand in the model.
-    function sumsAre(bytes calldata base, bytes calldata aggregate, bytes calldata model, uint256 count)
+    // ------------------------------------------------------------------------------------------------------- steps
+
+    /// @dev Whether a path begins with the leaf of the chunk that begins at `start` in memory.
+    function isLeaf(bytes calldata path, uint256 chunk, uint256 start, SumTree.Shape memory shape)
         private
         pure
-        returns (bool same)
+        returns (bool)
     {
-        assembly ("memory-safe") {
-            let difference := 0
-            for { let index := 0 } lt(index, count) { index := add(index, 1) } {
-                let wide := shl(2, index)
-                let sum := signextend(3, shr(224, calldataload(add(base.offset, wide))))
-                sum := add(sum, signextend(1, shr(240, calldataload(add(aggregate.offset, shl(1, index))))))
-                let found := signextend(3, shr(224, calldataload(add(model.offset, wide))))
-                difference := or(difference, xor(sum, found))
-            }
-            same := iszero(difference)
-        }
+        (bytes32 hash, uint256 sum) = SumTree.leafAt(chunk, start, SumTree.chunkBytes(shape), shape.widthBytes);
+        (bytes32 published, uint256 publishedSum) = SumTree.node(path);
+        return hash == published && sum == publishedSum;
     }
 
     function shapeOf(Task storage task, uint256 widthBytes, uint32 chunk)
@@ -105,14 +227,21 @@ library ChallengeLib {
         if (chunk >= chunks) revert IVolquorum.UnknownChunk(chunk, chunks);
     }
 
-    function checkLength(bytes calldata openings, uint256 requiredBytes) private pure {
-        if (openings.length != requiredBytes) revert IVolquorum.WrongLength(openings.length, requiredBytes);
-    }
-
     function checkOpening(uint256 index, uint32 chunk, bytes calldata opening, bytes32 root, SumTree.Shape memory shape)
         private
         pure
     {
         if (!SumTree.opens(chunk, opening, root, shape)) revert IVolquorum.BadOpening(index);
+    }
+
+    function checkPath(uint256 index, uint32 chunk, bytes calldata path, bytes32 root, SumTree.Shape memory shape)
+        private
+        pure
+    {
+        if (!SumTree.leads(chunk, path, root, shape)) revert IVolquorum.BadOpening(index);
+    }
+
+    function checkLength(bytes calldata openings, uint256 requiredBytes) private pure {
+        if (openings.length != requiredBytes) revert IVolquorum.WrongLength(openings.length, requiredBytes);
     }
 }

@@ -5,12 +5,18 @@ import {EfficientHashLib} from "solady/utils/EfficientHashLib.sol";
 
 import {IVolquorum} from "../interfaces/IVolquorum.sol";
 
-/// @notice The hashes by which a task, an update and a round's set of updates are named. Each is domain-tagged, and
-/// those that a signature or a secret hangs on are bound to the chain and to this contract.
+/// @notice The hashes by which a task, an update, a round's set of updates and a challenge are named. Each is
+/// domain-tagged, and those that a signature or a secret hangs on are bound to the chain and to this contract.
 library CommitmentLib {
     bytes32 internal constant TASK_TAG = keccak256("volquorum.task.1");
     bytes32 internal constant COMMITMENT_TAG = keccak256("volquorum.commitment.1");
     bytes32 internal constant UPDATES_TAG = keccak256("volquorum.updates.1");
+    bytes32 internal constant SEAL_TAG = keccak256("volquorum.seal.1");
+
+    // What a sealed challenge contests.
+    uint8 internal constant SEAL_AGGREGATE = 0;
+    uint8 internal constant SEAL_MODEL = 1;
+    uint8 internal constant SEAL_NORM = 2;
 
     function taskId(address sponsor, IVolquorum.TaskParams calldata params) internal view returns (bytes32) {
         return keccak256(abi.encode(TASK_TAG, block.chainid, address(this), sponsor, params));
@@ -38,6 +44,21 @@ library CommitmentLib {
                 squaredNorm,
                 salt
             )
+        );
+    }
+
+    /// @notice What a challenger stores before he challenges. `subject` is the root that he contests.
+    function seal(
+        bytes32 task,
+        uint32 round,
+        address challenger,
+        uint8 kind,
+        uint32 chunk,
+        bytes32 subject,
+        bytes32 salt
+    ) internal view returns (bytes32) {
+        return keccak256(
+            abi.encode(SEAL_TAG, block.chainid, address(this), task, round, challenger, kind, chunk, subject, salt)
         );
     }
 

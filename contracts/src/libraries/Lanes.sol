@@ -8,12 +8,14 @@ library Lanes {
     // The highest bit of each lane, which is the bias too, and the other fifteen.
     uint256 private constant HIGH = 0x8000800080008000800080008000800080008000800080008000800080008000;
     uint256 private constant LOW = 0x7fff7fff7fff7fff7fff7fff7fff7fff7fff7fff7fff7fff7fff7fff7fff7fff;
-    // Every other lane, with room to grow to 32 bits; and one in each such wide lane, and the highest bit of each.
+    // Every other lane, with room to grow to 32 bits; every other one of those, with room to grow to 64; and its lowest
+    // 16 bits.
     uint256 private constant EVEN = 0x0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff;
-    uint256 private constant ONES = 0x0000000100000001000000010000000100000001000000010000000100000001;
-    uint256 private constant GUARD = 0x8000000080000000800000008000000080000000800000008000000080000000;
+    uint256 private constant WIDE = 0x00000000ffffffff00000000ffffffff00000000ffffffff00000000ffffffff;
+    uint256 private constant WIDER = 0x000000000000ffff000000000000ffff000000000000ffff000000000000ffff;
 
-    /// @notice Rows of `width` bytes in memory, each followed by a word more if that makes it an even number of words.
+    /// @notice Rows of `width` bytes in memory, each behind a free word and with room for the next multiple of four
+    /// words: `start` is the first row's place, `stride` leads from one to the next.
     struct Rows {
         uint256 start;
         uint256 count;
@@ -21,30 +23,15 @@ library Lanes {
         uint256 stride;
     }
 
-    /// @notice Copies the first `width` bytes, whole words, of each of `count` openings.
-    function load(bytes calldata openings, uint256 openingBytes, uint256 count, uint256 width)
-        internal
-        pure
-        returns (Rows memory rows)
-    {
-        rows.count = count;
-        rows.width = width;
-        uint256 stride = (width + 63) & ~uint256(63);
-        rows.stride = stride;
+    /// @notice Room for rows of whole words.
+    function room(uint256 count, uint256 width) internal pure returns (Rows memory rows) {
+        uint256 stride = 32 + ((width + 127) & ~uint256(127));
         uint256 start;
         assembly ("memory-safe") {
-            start := mload(0x40)
-            let p := start
-            let from := openings.offset
-            let last := add(start, mul(count, stride))
-            for {} lt(p, last) { p := add(p, stride) } {
-                calldatacopy(p, from, width)
-                for { let q := p } lt(q, add(p, width)) { q := add(q, 32) } { mstore(q, xor(mload(q), HIGH)) }
-                from := add(from, openingBytes)
-            }
-            mstore(0x40, last)
+            start := add(mload(0x40), 32)
+            mstore(0x40, add(start, mul(count, stride)))
         }
-        rows.start = start;
+        rows = Rows(start, count, width, stride);
     }
 
     /// @notice Replaces each x of a row by floor(x * numerator / denominator), with numerator <= denominator.
@@ -72,6 +59,8 @@ library Lanes {
     /// @dev `reach` has in its high bits whether the low 15 bits of a are at least those of b; it cannot borrow, for
     /// a's high bits are set and b's are not. Where the high bits of a and b differ, a's own decides instead. Each high
     /// bit then widens to its whole lane, by which both rows swap what must be swapped.
+    // One word after the other would be shorter, and dearer in every challenge.
+    // solhint-disable-next-line function-max-lines
     function exchange(Rows memory rows, uint256 comparators, uint256 count) internal pure {
         uint256 start = rows.start;
         uint256 stride = rows.stride;
@@ -79,74 +68,99 @@ library Lanes {
             for { let last := add(comparators, shl(5, count)) } lt(comparators, last) {
                 comparators := add(comparators, 32)
             } {
-                let pair := mload(comparators)
-                let p := add(start, mul(stride, shr(128, pair)))
-                let q := add(start, mul(stride, and(pair, 0xffffffffffffffffffffffffffffffff)))
-                let offset := sub(q, p)
-                for { let end := add(p, stride) } lt(p, end) { p := add(p, 64) } {
+                let p := mload(comparators)
+                let q := add(start, mul(stride, and(p, 0xffffffffffffffffffffffffffffffff)))
+                p := add(start, mul(stride, shr(128, p)))
+                for { let end := add(p, sub(stride, 32)) } lt(p, end) { p := add(p, 128) } {
                     {
-                        q := add(p, offset)
                         let a := mload(p)
                         let b := mload(q)
                         let differ := xor(a, b)
                         let reach := sub(or(a, HIGH), and(b, LOW))
-                        let high := and(xor(reach, and(differ, xor(a, reach))), HIGH)
-                        let swap := and(differ, mul(shr(15, high), 0xffff))
+                        let swap := and(mul(shr(15, and(xor(and(xor(a, reach), differ), reach), HIGH)), 0xffff), differ)
                         mstore(p, xor(a, swap))
                         mstore(q, xor(b, swap))
                     }
-                    // The same for the next word: two a turn cost a tenth less.
+                    // The same for the next three words: four a turn cost a sixth less.
                     {
-                        q := add(p, 32)
-                        let a := mload(q)
-                        let b := mload(add(q, offset))
+                        let a := mload(add(p, 32))
+                        let b := mload(add(q, 32))
                         let differ := xor(a, b)
                         let reach := sub(or(a, HIGH), and(b, LOW))
-                        let high := and(xor(reach, and(differ, xor(a, reach))), HIGH)
-                        let swap := and(differ, mul(shr(15, high), 0xffff))
-                        mstore(q, xor(a, swap))
-                        mstore(add(q, offset), xor(b, swap))
+                        let swap := and(mul(shr(15, and(xor(and(xor(a, reach), differ), reach), HIGH)), 0xffff), differ)
+                        mstore(add(p, 32), xor(a, swap))
+                        mstore(add(q, 32), xor(b, swap))
                     }
+                    {
+                        let a := mload(add(p, 64))
+                        let b := mload(add(q, 64))
+                        let differ := xor(a, b)
+                        let reach := sub(or(a, HIGH), and(b, LOW))
+                        let swap := and(mul(shr(15, and(xor(and(xor(a, reach), differ), reach), HIGH)), 0xffff), differ)
+                        mstore(add(p, 64), xor(a, swap))
+                        mstore(add(q, 64), xor(b, swap))
+                    }
+                    {
+                        let a := mload(add(p, 96))
+                        let b := mload(add(q, 96))
+                        let differ := xor(a, b)
+                        let reach := sub(or(a, HIGH), and(b, LOW))
+                        let swap := and(mul(shr(15, and(xor(and(xor(a, reach), differ), reach), HIGH)), 0xffff), differ)
+                        mstore(add(p, 96), xor(a, swap))
+                        mstore(add(q, 96), xor(b, swap))
+                    }
+                    q := add(q, 128)
                 }
             }
         }
     }
 
-    /// @notice Whether a chunk is, coordinate by coordinate, the floor of the mean of the rows from `first` to before
-    /// `end`.
-    /// @dev With m rows, their biased sum T and the chunk's biased A, that is 0 <= T - A m < m, which needs no division.
-    /// All of it in wide lanes: T, A m and A m + m - 1 stay below 2^31 for m up to 2^15, so that subtracting one from
-    /// the other with its guard bit set keeps that bit exactly where the difference is not negative.
-    function floorMeanIs(Rows memory rows, uint256 first, uint256 end, bytes calldata chunk)
-        internal
-        pure
-        returns (bool same)
-    {
-        uint256 width = rows.width;
+    /// @notice The floor of the mean, coordinate by coordinate, of the rows from `first` to before `end`, of which
+    /// there are 1 to 64: where in memory it begins, as big-endian int16. The words before and behind it are free.
+    /// @dev With m rows and a lane's biased sum T, floor(T / m) is the mean's floor, biased. Division by a product:
+    /// with M = floor(2^30 / m) + 1 there is 1 <= e <= m such that m M = 2^30 + e, so T M / 2^30 = T / m + (T e / 2^30)
+    /// / m. T e < 2^22 * 2^6 < 2^30, so what is added is less than 1 / m, and a multiple of 1 / m that is no whole
+    /// number lies at least 1 / m below the next one: the floor is that of T / m. T M < 2^53 stays inside a lane of 64
+    /// bits.
+    function floorMean(Rows memory rows, uint256 first, uint256 end) internal pure returns (uint256 start) {
         uint256 stride = rows.stride;
+        uint256 count = end - first;
         uint256 top = rows.start + first * stride;
-        uint256 m = end - first;
+        uint256 columns = rows.width;
+        uint256 inverse = (1 << 30) / count + 1;
         assembly ("memory-safe") {
-            function misses(total, claimed, rowCount) -> missed {
-                let least := mul(claimed, rowCount)
-                let most := add(least, mul(sub(rowCount, 1), ONES))
-                missed := not(and(sub(or(total, GUARD), least), sub(or(most, GUARD), total)))
-            }
-            let missed := 0
-            for { let column := 0 } lt(column, width) { column := add(column, 32) } {
+            start := add(mload(0x40), 32)
+            mstore(0x40, add(add(start, columns), 32))
+            columns := add(start, columns)
+            for { let to := start } lt(to, columns) { to := add(to, 32) } {
+                // Totals of the even lanes and of the odd ones, two rows a turn after a single one.
                 let even := 0
                 let odd := 0
-                let p := add(top, column)
-                for { let last := add(p, mul(m, stride)) } lt(p, last) { p := add(p, stride) } {
-                    let word := mload(p)
-                    even := add(even, and(word, EVEN))
-                    odd := add(odd, and(shr(16, word), EVEN))
+                let p := top
+                let last := add(p, mul(count, stride))
+                if and(count, 1) {
+                    even := and(mload(p), EVEN)
+                    odd := and(shr(16, mload(p)), EVEN)
+                    p := add(p, stride)
                 }
-                let claimed := xor(calldataload(add(chunk.offset, column)), HIGH)
-                missed := or(missed, misses(even, and(claimed, EVEN), m))
-                missed := or(missed, misses(odd, and(shr(16, claimed), EVEN), m))
+                for {} lt(p, last) { p := add(p, stride) } {
+                    let word := mload(p)
+                    p := add(p, stride)
+                    let other := mload(p)
+                    even := add(add(and(word, EVEN), and(other, EVEN)), even)
+                    odd := add(add(and(shr(16, word), EVEN), and(shr(16, other), EVEN)), odd)
+                }
+                even := or(
+                    and(shr(30, mul(and(even, WIDE), inverse)), WIDER),
+                    shl(32, and(shr(30, mul(and(shr(32, even), WIDE), inverse)), WIDER))
+                )
+                odd := or(
+                    and(shr(30, mul(and(odd, WIDE), inverse)), WIDER),
+                    shl(32, and(shr(30, mul(and(shr(32, odd), WIDE), inverse)), WIDER))
+                )
+                mstore(to, xor(or(even, shl(16, odd)), HIGH))
+                top := add(top, 32)
             }
-            same := iszero(and(missed, GUARD))
         }
     }
 }

@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {LibBit} from "solady/utils/LibBit.sol";
+
 import {IVolquorum} from "../interfaces/IVolquorum.sol";
 import {Task} from "./TaskLib.sol";
 
 /// @notice A round's phase and deadlines as functions of stored facts and a given time.
 /// @dev Windows follow one another from `openedAt`, each half-open: its last second belongs to the next one. The walk
 /// stops at the window that holds `time`, so early phases never read what only later ones need. A refuted result opens
-/// the aggregate window anew, from the time of the proof.
+/// the aggregate window anew, from the time of the refutation.
 library PhaseLib {
+    // A lie costs its bond, but if each opened the window anew, whoever pays could keep a round from ending.
+    uint256 internal constant MAX_REFUTATIONS = 8;
+
     function phase(Task storage task, IVolquorum.RoundState storage round, uint256 time)
         internal
         view
@@ -21,10 +26,20 @@ library PhaseLib {
         if (time < (end += task.revealSeconds)) return IVolquorum.Phase.Reveal;
         if (round.revealed < task.quorum) return IVolquorum.Phase.Void;
         if (time < (end += task.availabilitySeconds)) return IVolquorum.Phase.Availability;
+        return phaseOfResult(task, round, end, time);
+    }
 
+    function phaseOfResult(
+        Task storage task,
+        IVolquorum.RoundState storage round,
+        uint256 availabilityEnd,
+        uint256 time
+    ) private view returns (IVolquorum.Phase) {
+        if (included(round) < task.quorum) return IVolquorum.Phase.Void;
         uint256 published = round.publishedAt;
         if (published == 0) {
-            end = aggregateStart(round, end) + task.aggregateSeconds;
+            if (round.refutations == MAX_REFUTATIONS) return IVolquorum.Phase.Void;
+            uint256 end = aggregateStart(round, availabilityEnd) + task.aggregateSeconds;
             return time < end ? IVolquorum.Phase.Aggregate : IVolquorum.Phase.Void;
         }
         return time < published + task.challengeSeconds ? IVolquorum.Phase.Challenge : IVolquorum.Phase.Final;
@@ -37,14 +52,25 @@ library PhaseLib {
         returns (IVolquorum.Deadlines memory ends)
     {
         if (round.openedAt == 0) return ends;
-        ends.selection = round.openedAt + task.selectionSeconds;
+        ends.selection = uint64(round.openedAt) + task.selectionSeconds;
         ends.commit = ends.selection + task.commitSeconds;
         ends.reveal = ends.commit + task.revealSeconds;
         ends.availability = ends.reveal + task.availabilitySeconds;
+        ends.flagUpdate = ends.reveal + task.availabilitySeconds / 2;
         uint64 start = uint64(aggregateStart(round, ends.availability));
         ends.aggregator = round.restartedAt == 0 ? start + task.aggregatorSeconds : start;
         ends.aggregate = start + task.aggregateSeconds;
-        if (round.publishedAt != 0) ends.challenge = round.publishedAt + task.challengeSeconds;
+        uint64 published = round.publishedAt;
+        if (published == 0) return ends;
+        uint64 challengeSeconds = task.challengeSeconds;
+        ends.challenge = published + challengeSeconds;
+        ends.flagResult = published + challengeSeconds / 3;
+        ends.postResult = published + 2 * challengeSeconds / 3;
+    }
+
+    /// @notice Revealed updates that are not excluded.
+    function included(IVolquorum.RoundState storage round) internal view returns (uint256) {
+        return round.revealed - LibBit.popCount(round.unavailable);
     }
 
     /// @dev When the window in which a result may be published began, the latest time.

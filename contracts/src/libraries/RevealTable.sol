@@ -12,7 +12,7 @@ library RevealTable {
     }
 
     /// @notice Adds a root to the round's set, unless it is there.
-    /// @dev Invariant: a seat reveals once in a round and keeps its place until the round has ended, so the set never
+    /// @dev Invariant: a seat reveals once in a round and keeps its place until reveals are over, so the set never
     /// outgrows `cohort` and the search always meets a free entry.
     function add(Table storage table, uint32 round, uint8 cohort, bytes32 root) internal returns (bool added) {
         uint256 size = 2 * uint256(cohort);

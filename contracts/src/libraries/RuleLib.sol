@@ -6,7 +6,7 @@ import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
 import {IVolquorum} from "../interfaces/IVolquorum.sol";
 import {Lanes} from "./Lanes.sol";
 
-/// @notice The aggregation rules, checked on one chunk of every update. All are the floor of the mean of a range of
+/// @notice The aggregation rules, carried out on one chunk of every update. All are the floor of the mean of a range of
 /// ranks: Mean and ClippedMean of all, Median of the middle one or two, TrimmedMean of those without the `tolerance`
 /// least and greatest.
 library RuleLib {
@@ -19,19 +19,19 @@ library RuleLib {
         uint256 clipNorm;
     }
 
-    /// @notice Whether a chunk of an aggregate is what a rule makes of the rows. Changes the rows.
+    /// @notice What a rule makes of one chunk of all updates, given their squared norms: where in memory it begins. The
+    /// words before and behind it are free. Changes the rows.
     /// @dev Invariant: tolerance is below half the quorum, hence of the rows, and at least one rank remains.
-    function holds(
-        Lanes.Rows memory rows,
-        bytes calldata chunk,
-        Terms memory terms,
-        IVolquorum.Update[] calldata updates
-    ) internal pure returns (bool) {
-        if (terms.rule == IVolquorum.Rule.ClippedMean) clip(rows, terms.clipNorm, updates);
+    function combined(Lanes.Rows memory rows, Terms memory terms, uint256[] memory squaredNorms)
+        internal
+        pure
+        returns (uint256 start)
+    {
+        if (terms.rule == IVolquorum.Rule.ClippedMean) clip(rows, terms.clipNorm, squaredNorms);
         (uint256 first, uint256 end) = ranks(rows.count, terms);
         (uint256 comparators, uint256 count) = network(rows.count, first, end);
         rows.exchange(comparators, count);
-        return rows.floorMeanIs(first, end, chunk);
+        return rows.floorMean(first, end);
     }
 
     /// @notice The ranks, from the first to before the end, whose mean the rule takes.
@@ -41,11 +41,11 @@ library RuleLib {
         return (0, count);
     }
 
-    /// @notice Scales each row whose norm exceeds `clipNorm` down to it: by clipNorm / s, with s the least integer whose
-    /// square is at least the row's squared norm.
-    function clip(Lanes.Rows memory rows, uint256 clipNorm, IVolquorum.Update[] calldata updates) internal pure {
-        for (uint256 row = 0; row < updates.length; ++row) {
-            uint256 squaredNorm = updates[row].squaredNorm;
+    /// @notice Scales each row whose norm exceeds `clipNorm` down to it: by clipNorm / s, with s the least integer
+    /// whose square is at least the row's squared norm.
+    function clip(Lanes.Rows memory rows, uint256 clipNorm, uint256[] memory squaredNorms) internal pure {
+        for (uint256 row = 0; row < squaredNorms.length; ++row) {
+            uint256 squaredNorm = squaredNorms[row];
             if (squaredNorm <= clipNorm * clipNorm) continue;
             rows.scale(row, clipNorm, 1 + FixedPointMathLib.sqrt(squaredNorm - 1));
         }
@@ -54,10 +54,11 @@ library RuleLib {
     /// @notice The comparators of Batcher's network for `count` rows which bring the ranks from `first` to before `end`
     /// into the rows of these numbers, in any order among themselves. Where in memory they are, and how many.
     /// @dev Pass (p, q) compares rows x and x + q of the same block of 2p, where x runs over every other stretch of q,
-    /// counted from row q, or from row 0 if q = p. If all ranks are wanted, nothing is left of it. Passes are walked from the last to the first, and the list is filled
-    /// from its end: a comparator is left out if what it orders stays on one side of both bounds. Each row starts with
-    /// the side that its rank is on; behind a comparator that is needed, either value may go to either side, so its
-    /// rows get marks that no other row has. Source: Batcher, Sorting Networks and Their Applications, 1968.
+    /// counted from row q, or from row 0 if q = p. If all ranks are wanted, nothing is left of it. Passes are walked
+    /// from the last to the first, and the list is filled from its end: a comparator is left out if what it orders
+    /// stays on one side of both bounds. Each row starts with the side that its rank is on; behind a comparator that is
+    /// needed, either value may go to either side, so its rows get marks that no other row has. Source: Batcher,
+    /// Sorting Networks and Their Applications, 1968.
     function network(uint256 count, uint256 first, uint256 end)
         internal
         pure

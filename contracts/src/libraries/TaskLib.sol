@@ -32,7 +32,7 @@ struct Task {
     uint96 bondWei;
     address aggregator;
     uint96 stakeWei;
-    // Slots 5 and 6: settle, and what only a challenge or a reader needs
+    // Slots 5 and 6: settle, and what only a flag, a challenge or a reader needs
     uint96 rewardWei;
     uint64 closesAt;
     uint64 clipNorm;
@@ -41,11 +41,14 @@ struct Task {
     IVolquorum.Rule rule;
     uint8 tolerance;
     IVolquorum.Privacy privacy;
+    uint96 flagWei;
     bytes32 modelSpecHash;
     bytes32 genesisModelRoot;
     bytes32 salt;
     mapping(uint32 round => IVolquorum.RoundState) roundOf;
     mapping(address account => IVolquorum.Seat) seatOf;
+    mapping(address participant => IVolquorum.Flag) updateFlagOf;
+    mapping(IVolquorum.Published what => IVolquorum.Flag) resultFlagOf;
     RevealTable.Table revealTable;
 }
 
@@ -82,6 +85,7 @@ library TaskLib {
         task.closesAt = given.closesAt;
         task.stakeWei = given.stakeWei;
         task.bondWei = given.bondWei;
+        task.flagWei = given.flagWei;
         task.rewardWei = given.rewardWei;
         task.salt = given.salt;
     }
@@ -121,6 +125,7 @@ library TaskLib {
         copy.closesAt = task.closesAt;
         copy.stakeWei = task.stakeWei;
         copy.bondWei = task.bondWei;
+        copy.flagWei = task.flagWei;
         copy.rewardWei = task.rewardWei;
         copy.salt = task.salt;
     }

@@ -57,10 +57,11 @@ def test_option_counts_instead_of_what_the_file_says(tmp_path):
     assert NodeConfig.load(file, watch=True).watch
 
 
-def test_node_challenges_and_does_not_publish_unless_told(load):
+def test_node_challenges_and_flags_and_does_not_publish_unless_told(load):
     config = load(LEAST)
 
-    assert (config.challenge, config.publish, config.watch) == (True, False, False)
+    assert (config.challenge, config.flag) == (True, True)
+    assert (config.publish, config.watch) == (False, False)
 
 
 def test_settings_cannot_be_changed_after_they_were_checked(load):

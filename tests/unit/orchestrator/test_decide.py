@@ -6,9 +6,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.decide import Facts, Finalise, OpenRound, Publish, VoidRound, Wait, decide
+from orchestrator.decide import (
+    Facts,
+    Finalise,
+    FlagUpdate,
+    OpenRound,
+    PostResult,
+    Publish,
+    ReclaimDeposit,
+    VoidRound,
+    Wait,
+    decide,
+    patient_until,
+)
 from protocol import rounds
-from protocol.task import ZERO_ADDRESS, Phase, RoundState, TaskParams, TaskState
+from protocol.task import ZERO_ADDRESS, Phase, Published, RoundState, TaskParams, TaskState
 
 pytestmark = pytest.mark.unit
 
@@ -27,13 +39,13 @@ PARAMS = replace(
     selection_seconds=0,
     commit_seconds=20,
     reveal_seconds=10,
-    availability_seconds=5,
+    availability_seconds=8,
     aggregator_seconds=10,
     aggregate_seconds=20,
-    challenge_seconds=5,
+    challenge_seconds=6,
 )
 REVEALED = RoundState(opened_at=T0, revealed=3)
-AVAILABLE_AT = T0 + 35
+FLAGGING, POSTING, AVAILABLE_AT = T0 + 32, T0 + 34, T0 + 38
 PUBLISHED = replace(REVEALED, published_at=AVAILABLE_AT, publisher=OWN, model_root=b"\2" * 32)
 
 
@@ -63,11 +75,40 @@ def test_the_first_round_is_opened_once_quorum_is_seated():
         (T0, T0 + 20, "commit"),
         (T0 + 19, T0 + 20, "commit"),
         (T0 + 20, T0 + 30, "reveal"),
-        (T0 + 30, T0 + 35, "availability"),
+        (T0 + 30, FLAGGING, "availability"),
+        (FLAGGING, POSTING, "availability"),
+        (POSTING, AVAILABLE_AT, "availability"),
     ],
 )
 def test_running_windows_are_waited_for(now, until, phase):
     assert decide(facts(now=now)) == Wait(until, f"round 1 is in {phase}")
+
+
+def test_a_missing_update_is_flagged_after_some_patience_and_before_the_deadline():
+    missing = facts(unfetched=1, missing=("the update of 0xcc",))
+    lacking = "round 1 is in availability, lacking the update of 0xcc"
+    assert decide(replace(missing, now=T0 + 30)) == Wait(FLAGGING, lacking)
+    assert decide(replace(missing, now=FLAGGING)) == FlagUpdate(1, 1)
+    assert decide(replace(missing, now=FLAGGING, flags=False)) == Wait(POSTING, lacking)
+    assert decide(replace(missing, now=POSTING)) == Wait(AVAILABLE_AT, lacking)
+
+
+def test_a_flagged_result_of_its_own_is_posted():
+    owed = facts(round_state=PUBLISHED, now=AVAILABLE_AT, owes_result=Published.MODEL)
+    assert decide(owed) == PostResult(1, Published.MODEL)
+
+
+def test_a_deposit_is_taken_back_when_there_is_nothing_else_to_do():
+    idle = facts(now=T0, reclaimable=OTHER)
+    assert decide(idle) == ReclaimDeposit(1, OTHER)
+    assert decide(replace(idle, now=AVAILABLE_AT)) == Publish(1, AVAILABLE_AT + 20)
+    closed = TaskState(sponsor=OTHER, round=1, seats=5, closed=True)
+    assert decide(replace(idle, task_state=closed)) == ReclaimDeposit(1, OTHER)
+
+
+def test_a_round_with_too_few_included_updates_is_void_and_the_next_one_opens():
+    excluded = facts(round_state=replace(REVEALED, unavailable=0b10), now=AVAILABLE_AT)
+    assert decide(excluded) == OpenRound(2)
 
 
 def test_a_result_is_published_in_the_aggregate_window_and_only_there():
@@ -92,10 +133,11 @@ def test_without_an_update_nothing_is_published_and_the_next_round_opens():
 
 
 def test_a_published_round_is_waited_for_and_then_followed_by_the_next():
-    assert decide(facts(round_state=PUBLISHED, now=AVAILABLE_AT + 4)) == Wait(
-        AVAILABLE_AT + 5, "round 1 is in challenge"
-    )
-    assert decide(facts(round_state=PUBLISHED, now=AVAILABLE_AT + 5)) == OpenRound(2)
+    for now, until in ((0, 2), (2, 4), (4, 6)):
+        assert decide(facts(round_state=PUBLISHED, now=AVAILABLE_AT + now)) == Wait(
+            AVAILABLE_AT + until, "round 1 is in challenge"
+        )
+    assert decide(facts(round_state=PUBLISHED, now=AVAILABLE_AT + 6)) == OpenRound(2)
 
 
 def test_a_round_below_quorum_is_followed_by_the_next():
@@ -129,7 +171,9 @@ def test_a_closed_task_needs_nothing():
 
 def test_a_dry_run_says_what_it_would_do():
     dry = facts(own_address=None, now=AVAILABLE_AT)
-    assert decide(dry) == Wait(AVAILABLE_AT + 20, "dry run: would publish round 1")
+    assert decide(dry) == Wait(AVAILABLE_AT + 10, "dry run: would publish round 1")
+    flagging = replace(dry, now=FLAGGING, unfetched=0)
+    assert decide(flagging) == Wait(POSTING, "dry run: would flag an update of round 1")
 
 
 seconds = st.integers(1, 50)
@@ -170,7 +214,9 @@ def any_facts(draw):
         now=now,
         own_address=draw(st.sampled_from([OWN, None])),
         open_rounds=draw(st.booleans()),
+        flags=draw(st.booleans()),
         missing=draw(st.sampled_from([(), ("an update",)])),
+        unfetched=draw(st.sampled_from([None, 0])) if state.revealed else None,
     )
 
 
@@ -185,6 +231,14 @@ def test_the_contract_would_accept_every_action(given_facts):
             assert until is None or until > given_facts.now
             if phase not in rounds.WITHOUT_RUNNING_ROUND:
                 assert until is not None
+        case FlagUpdate(flagged, index):
+            assert (flagged, index) == (number, given_facts.unfetched)
+            assert given_facts.flags
+            patient = patient_until(given_facts.params, given_facts.round_state)
+            assert given_facts.now >= patient
+            assert rounds.can_flag_update(
+                given_facts.params, given_facts.round_state, given_facts.now
+            )
         case Publish(published, until):
             assert (published, phase) == (number, Phase.AGGREGATE)
             assert given_facts.now < until
@@ -223,6 +277,9 @@ def test_following_the_decisions_always_ends_with_everything_settled(given_facts
                     task_state=replace(current.task_state, round=number),
                     round_state=RoundState(opened_at=current.now, revealed=revealed),
                 )
+            case FlagUpdate():
+                flagged = replace(current.round_state, unavailable=1)
+                current = replace(current, round_state=flagged, unfetched=None)
             case Publish():
                 published = replace(
                     current.round_state, published_at=current.now, model_root=b"\3" * 32

@@ -10,13 +10,28 @@ from hypothesis import strategies as st
 
 from protocol.blobs import DirectoryStore
 from protocol.chain.gateway import INTERFACE
-from protocol.challenge import Case, wrong_aggregate, wrong_model
+from protocol.challenge import (
+    Case,
+    challenge_norm,
+    encode_sums,
+    wrong_aggregate,
+    wrong_model,
+    wrong_norm,
+)
+from protocol.commitment import ProofKind, seal
 from protocol.encoding import encode_model, encode_update
 from protocol.errors import BlobNotFound, VerificationFailed
 from protocol.recompute import RevealedUpdate, combine
 from protocol.rules import aggregate
 from protocol.sumtree import SumTree, depth_of
-from protocol.task import MAX_CHUNK_LENGTH, MAX_COHORT, RoundState, Rule, TaskParams
+from protocol.task import (
+    MAX_CHUNK_LENGTH,
+    MAX_COHORT,
+    Published,
+    RoundState,
+    Rule,
+    TaskParams,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -24,24 +39,29 @@ pytestmark = pytest.mark.unit
 LARGEST_TRANSACTION_BYTES = 128 * 1024
 # A signed transaction's other fields, and the call's selector, offsets and lengths.
 ENVELOPE_BYTES = 512
-# A revealed update's three words in the call.
+# An excluded update's three words in the call, and an included one's participant.
 UPDATE_BYTES = 96
+PARTICIPANT_BYTES = 32
 CHUNK = 16
 SHIFT = 16
 TASK = b"\7" * 32
+SALT = b"\x08" * 32
 
 
 def largest_challenge_bytes(params: TaskParams) -> int:
     """The size of a challenge when all seats revealed."""
     depth = depth_of(params.dimension, params.chunk_length)
     opening = 2 * params.chunk_length + 40 * depth
-    return ENVELOPE_BYTES + params.cohort * UPDATE_BYTES + (params.cohort + 1) * opening
+    excluded = params.cohort - params.quorum
+    included = params.quorum * (PARTICIPANT_BYTES + opening)
+    return ENVELOPE_BYTES + excluded * UPDATE_BYTES + included + 40 * (depth + 1)
 
 
 @pytest.mark.parametrize("dimension", [1, 10**4, 10**6, 2**31])
 def test_every_legal_task_can_be_challenged_in_one_transaction(dimension):
     for chunk_length in (CHUNK, 256, MAX_CHUNK_LENGTH):
-        params = replace(params_of(dimension), cohort=MAX_COHORT, chunk_length=chunk_length)
+        cohort = {"cohort": MAX_COHORT, "quorum": MAX_COHORT}
+        params = replace(params_of(dimension), **cohort, chunk_length=chunk_length)
         assert largest_challenge_bytes(params) <= LARGEST_TRANSACTION_BYTES
 
 
@@ -75,9 +95,23 @@ class Judge:
         assert len(opening) == length, "too short"
         chunk, path = opening[: CHUNK * width], opening[CHUNK * width :]
         numbers = words(chunk, width)
+        return numbers, self.walk(*self.leaf(numbers, index, width), path, index), rest
+
+    def leaf(self, numbers: list[int], index: int, width: int) -> tuple[bytes, int]:
+        """Hash and sum of a leaf that holds these integers."""
+        chunk = b"".join(number.to_bytes(width, "big", signed=True) for number in numbers)
         total = sum(number**2 for number in numbers) if width == 2 else 0
         tag = b"volquorum.leaf.1" + width.to_bytes(8, "big") + index.to_bytes(8, "big")
-        node = keccak(tag + chunk)
+        return keccak(tag + chunk), total
+
+    def place(self, openings: bytes, index: int) -> tuple[tuple[bytes, int], bytes]:
+        """The published leaf and the root it is proven under; nothing may follow."""
+        assert len(openings) == 40 * (self.depth + 1), "not a place"
+        leaf = openings[:32], int.from_bytes(openings[32:40], "big")
+        return leaf, self.walk(*leaf, openings[40:], index)
+
+    def walk(self, node: bytes, total: int, path: bytes, index: int) -> bytes:
+        """The root above a leaf."""
         for height in range(self.depth):
             other = path[40 * height : 40 * height + 32]
             beside = int.from_bytes(path[40 * height + 32 : 40 * height + 40], "big")
@@ -87,7 +121,7 @@ class Judge:
             tagged = b"volquorum.node.1" + b"".join(each.to_bytes(8, "big") for each in sums)
             node, total = keccak(b"".join(pair) + tagged), total + beside
         head = b"volquorum.root.1" + self.dimension.to_bytes(8, "big") + total.to_bytes(8, "big")
-        return numbers, keccak(head + node), rest
+        return keccak(head + node)
 
 
 def numbers_of(count: int, dimension: int, seed: int) -> np.ndarray:
@@ -121,14 +155,19 @@ def test_openings_show_the_judge_the_first_wrong_chunk_of_the_aggregate(facts):
     assert proof.chunk == where // CHUNK
     judge, rest = Judge(params), proof.openings
     first = proof.chunk * CHUNK
-    for vector in (*updates, published):
+    for vector in updates:
         numbers, root, rest = judge.read(rest, proof.chunk, 2)
         used = min(CHUNK, params.dimension - first)
         assert numbers[:used] == vector[first : first + used].tolist()
         assert not any(numbers[used:])
         assert root == SumTree.of(vector, CHUNK).root
-    assert rest == b""
-    size = (len(updates) + 1) * (2 * CHUNK + 40 * depth_of(params.dimension, CHUNK))
+    leaf, root = judge.place(rest, proof.chunk)
+    assert root == SumTree.of(published, CHUNK).root
+    right = honest[first : first + CHUNK].tolist()
+    right += [0] * (CHUNK - len(right))
+    assert leaf != judge.leaf(right, proof.chunk, 2)
+    depth = depth_of(params.dimension, CHUNK)
+    size = len(updates) * (2 * CHUNK + 40 * depth) + 40 * (depth + 1)
     assert len(proof.openings) == size
 
 
@@ -146,14 +185,17 @@ def test_openings_show_the_judge_the_first_wrong_chunk_of_the_model(facts, overf
     assert proof is not None
     assert proof.chunk == where // CHUNK
     judge, rest, opened = Judge(params), proof.openings, []
-    for vector, width in ((base, 4), (change, 2), (published, 4)):
+    for vector, width in ((base, 4), (change, 2)):
         numbers, root, rest = judge.read(rest, proof.chunk, width)
         assert root == SumTree.of(vector, CHUNK).root
         opened.append(numbers)
-    assert rest == b""
-    sums = [old + step for old, step in zip(*opened[:2], strict=True)]
-    assert sums != opened[2]
-    assert len(proof.openings) == 10 * CHUNK + 120 * depth_of(params.dimension, CHUNK)
+    leaf, root = judge.place(rest, proof.chunk)
+    assert root == SumTree.of(published, CHUNK).root
+    sums = [old + step for old, step in zip(*opened, strict=True)]
+    too_large = any(not -(2**31) <= total < 2**31 for total in sums)
+    assert too_large == overflows
+    assert too_large or leaf != judge.leaf(sums, proof.chunk, 4)
+    assert len(proof.openings) == 6 * CHUNK + 120 * depth_of(params.dimension, CHUNK) + 40
 
 
 @given(contested())
@@ -201,31 +243,56 @@ def put_model(store, values: np.ndarray) -> bytes:
 
 
 @pytest.mark.parametrize("shift", [SHIFT, SHIFT - 1])
-def test_wrong_aggregate_is_challenged_with_the_updates_in_order_of_reveal(store, shift):
+def test_wrong_aggregate_is_challenged_with_the_participants_in_order_of_reveal(store, shift):
     wrong = HONEST.aggregate.copy()
     wrong[2 * CHUNK + 1] += 1
     root = put_update(store, wrong, shift)
 
-    challenge = case_of(root, put_model(store, BASE + wrong)).challenge(store)
+    case = case_of(root, put_model(store, BASE + wrong))
+    challenge = case.challenge(store)
 
+    assert case.wrong is Published.AGGREGATE
     assert challenge is not None
     assert challenge.function == "challengeAggregate"
-    task, number, updates, chunk, openings = challenge.args
-    assert (task, number, chunk) == (TASK, 4, 2)
-    assert updates == tuple(tuple(update) for update in REVEALED)
-    assert openings == wrong_aggregate(UPDATES, HONEST.aggregate, wrong, CHUNK).openings
+    assert (challenge.kind, challenge.chunk, challenge.subject) == (ProofKind.AGGREGATE, 2, root)
+    openings = wrong_aggregate(UPDATES, HONEST.aggregate, wrong, CHUNK).openings
+    desks = tuple(update.participant for update in REVEALED)
+    assert challenge.args(SALT) == (TASK, 4, desks, (), 2, openings, SALT)
+
+
+@pytest.mark.parametrize("gone", [0, 1, 2])
+def test_excluded_update_is_named_but_not_opened(store, gone):
+    staying = [index for index in range(3) if index != gone]
+    all_three = case_of(HONEST.aggregate_root, put_model(store, HONEST.model))
+    put_update(store, HONEST.aggregate)
+    state = replace(all_three.round_state, unavailable=1 << gone)
+
+    case = replace(all_three, round_state=state, updates=UPDATES[staying])
+    challenge = case.challenge(store)
+
+    assert challenge is not None
+    _, _, desks, excluded, chunk, openings, _ = challenge.args(SALT)
+    assert desks == tuple(REVEALED[index].participant for index in staying)
+    assert excluded == (tuple(REVEALED[gone]),)
+    right = combine(PARAMS, BASE, UPDATES[staying]).aggregate
+    proof = wrong_aggregate(UPDATES[staying], right, HONEST.aggregate, CHUNK)
+    assert proof == (chunk, openings)
 
 
 def test_wrong_model_of_a_right_aggregate_is_challenged(store):
     wrong = HONEST.model.copy()
     wrong[-1] -= 1
+    root = put_model(store, wrong)
 
-    challenge = case_of(HONEST.aggregate_root, put_model(store, wrong)).challenge(store)
+    case = case_of(HONEST.aggregate_root, root)
+    challenge = case.challenge(store)
 
+    assert case.wrong is Published.MODEL
     assert challenge is not None
     assert challenge.function == "challengeModel"
-    assert challenge.args[:3] == (TASK, 4, 3)
-    assert challenge.args[3] == wrong_model(BASE, HONEST.aggregate, wrong, CHUNK).openings
+    assert (challenge.kind, challenge.chunk, challenge.subject) == (ProofKind.MODEL, 3, root)
+    openings = wrong_model(BASE, HONEST.aggregate, wrong, CHUNK).openings
+    assert challenge.args(SALT) == (TASK, 4, 3, openings, SALT)
 
 
 def test_any_model_where_the_sum_leaves_int32_is_challenged(store):
@@ -234,23 +301,38 @@ def test_any_model_where_the_sum_leaves_int32_is_challenged(store):
 
     challenge = case.challenge(store)
 
+    assert case.wrong is Published.MODEL
     assert challenge is not None
     assert challenge.function == "challengeModel"
 
 
 def test_right_result_is_not_challenged(store):
-    put_model(store, HONEST.model)
+    case = case_of(HONEST.aggregate_root, HONEST.model_root)
 
-    assert case_of(HONEST.aggregate_root, HONEST.model_root).challenge(store) is None
+    assert case.wrong is None
+    assert case.challenge(store) is None
 
 
-def test_call_of_a_whole_cohort_is_no_larger_than_was_reckoned(store):
-    wrong = HONEST.aggregate ^ 1
-    challenge = case_of(put_update(store, wrong), bytes(32)).challenge(store)
+def test_seal_of_a_challenge_names_what_it_proves(store):
+    wrong = HONEST.model ^ 1
+    challenge = case_of(HONEST.aggregate_root, put_model(store, wrong)).challenge(store)
 
     assert challenge is not None
-    call = INTERFACE.functions[challenge.function].encode(challenge.args)
-    largest = largest_challenge_bytes(replace(PARAMS, cohort=len(UPDATES)))
+    where = {"chain_id": 5, "contract": "0x" + "c0" * 20, "challenger": "0x" + "a1" * 20}
+    named = {"task_id": TASK, "round_number": 4, "kind": ProofKind.MODEL, "chunk": 0}
+    subject = SumTree.of(wrong, CHUNK).root
+    assert challenge.seal(**where, salt=SALT) == seal(**where, **named, subject=subject, salt=SALT)
+
+
+@pytest.mark.parametrize("gone", [0, 1])
+def test_call_of_a_whole_cohort_is_no_larger_than_was_reckoned(store, gone):
+    case = case_of(put_update(store, HONEST.aggregate ^ 1), bytes(32))
+    state = replace(case.round_state, unavailable=gone)
+    challenge = replace(case, round_state=state, updates=UPDATES[gone:]).challenge(store)
+
+    assert challenge is not None
+    call = INTERFACE.functions[challenge.function].encode(challenge.args(SALT))
+    largest = largest_challenge_bytes(replace(PARAMS, cohort=3, quorum=3 - gone))
     # What is left is for the transaction around it: nonce, fees, receiver, signature.
     assert 128 <= largest - len(call) < 512
 
@@ -258,15 +340,17 @@ def test_call_of_a_whole_cohort_is_no_larger_than_was_reckoned(store):
 @pytest.mark.parametrize(
     ("roots", "what"),
     [
-        ((b"\4" * 32, HONEST.model_root), "aggregate"),
-        ((HONEST.aggregate_root, b"\4" * 32), "model"),
+        ((b"\4" * 32, HONEST.model_root), Published.AGGREGATE),
+        ((HONEST.aggregate_root, b"\4" * 32), Published.MODEL),
     ],
 )
-def test_result_that_nobody_serves_cannot_be_challenged_and_that_is_said(store, roots, what):
-    with pytest.raises(BlobNotFound, match=f"published {what} cannot be had, so no opening") as it:
-        case_of(*roots).challenge(store)
+def test_wrong_vector_that_nobody_serves_is_named_to_be_flagged(store, roots, what):
+    case = case_of(*roots)
+    with pytest.raises(BlobNotFound, match=f"published {what.name.lower()} of round 4") as it:
+        case.challenge(store)
     assert it.value.root == b"\4" * 32
-    assert "round 4 cannot be challenged" in str(it.value)
+    assert "must be flagged" in str(it.value)
+    assert case.wrong is what
 
 
 @pytest.mark.parametrize(
@@ -277,5 +361,86 @@ def test_result_that_nobody_serves_cannot_be_challenged_and_that_is_said(store, 
     ],
 )
 def test_root_of_something_else_has_no_opening_and_that_is_said(store, put, values, found):
+    case = case_of(put(store, values), HONEST.model_root)
     with pytest.raises(VerificationFailed, match=found):
-        case_of(put(store, values), HONEST.model_root).challenge(store)
+        case.challenge(store)
+    assert case.wrong is Published.AGGREGATE
+
+
+def honest_sums(values: np.ndarray) -> list[list[int]]:
+    return [[node.sum for node in level] for level in SumTree.of(values, CHUNK).levels]
+
+
+@st.composite
+def false_sums(draw):
+    """An update, and a tree of it whose sums are false in one node, on which all above may rely."""
+    values = numbers_of(1, draw(st.integers(1, 9 * CHUNK)), draw(st.integers(0, 2**32)))[0]
+    sums = honest_sums(values)
+    height = draw(st.integers(0, len(sums) - 1))
+    index = draw(st.integers(0, len(sums[height]) - 1))
+    change = draw(st.integers(-sums[height][index], 2**40).filter(bool))
+    carried = draw(st.integers(height, len(sums) - 1))
+    for above in range(height, carried + 1):
+        sums[above][index >> (above - height)] += change
+    return values, sums
+
+
+@given(false_sums())
+def test_false_sum_is_shown_by_a_chunk_on_whose_way_it_is(facts):
+    values, sums = facts
+    tree = SumTree.recorded(values, CHUNK, sums)
+    assert tree.squared_norm == sums[-1][0]
+
+    proof = wrong_norm(tree)
+
+    assert proof is not None
+    # The opening, read from its layout alone, leads to the root by the recorded sums.
+    judge = Judge(params_of(values.size))
+    chunk, path = proof.openings[: 2 * CHUNK], proof.openings[2 * CHUNK :]
+    node, true_sum = judge.leaf(words(chunk, 2), proof.chunk, 2)
+    assert len(path) == 48 * judge.depth
+    frauds = []
+    for level in range(judge.depth):
+        step = path[48 * level : 48 * level + 48]
+        recorded, other = int.from_bytes(step[:8], "big"), step[8:40]
+        beside = int.from_bytes(step[40:], "big")
+        frauds.append(recorded != true_sum)
+        pair, both = (node, other), (recorded, beside)
+        if proof.chunk >> level & 1:
+            pair, both = pair[::-1], both[::-1]
+        tagged = b"volquorum.node.1" + b"".join(each.to_bytes(8, "big") for each in both)
+        node, true_sum = keccak(b"".join(pair) + tagged), recorded + beside
+    frauds.append(tree.squared_norm != true_sum)
+    assert any(frauds)
+    norm = tree.squared_norm.to_bytes(8, "big")
+    head = b"volquorum.root.1" + values.size.to_bytes(8, "big") + norm
+    assert keccak(head + node) == tree.root
+
+
+@given(st.integers(1, 9 * CHUNK), st.integers(0, 2**32))
+def test_true_norm_cannot_be_shown_false(dimension, seed):
+    values = numbers_of(1, dimension, seed)[0]
+    tree = SumTree.recorded(values, CHUNK, honest_sums(values))
+    assert tree.root == SumTree.of(values, CHUNK).root
+    assert wrong_norm(tree) is None
+    assert challenge_norm(TASK, 4, REVEALED, 1, tree) is None
+
+
+def test_false_norm_is_challenged_with_all_revealed_updates():
+    sums = honest_sums(UPDATES[1])
+    sums[-1][0] = 1
+    tree = SumTree.recorded(UPDATES[1], CHUNK, sums)
+    lie = RevealedUpdate(REVEALED[1].participant, tree.root, tree.squared_norm)
+    revealed = (REVEALED[0], lie, REVEALED[2])
+
+    challenge = challenge_norm(TASK, 4, revealed, 1, tree)
+
+    assert challenge is not None
+    assert challenge.function == "challengeNorm"
+    assert (challenge.kind, challenge.chunk, challenge.subject) == (
+        ProofKind.NORM,
+        0,
+        lie.update_root,
+    )
+    updates = tuple(tuple(each) for each in revealed)
+    assert challenge.args(SALT) == (TASK, 4, updates, 1, 0, encode_sums(tree, 0), SALT)

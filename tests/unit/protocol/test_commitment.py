@@ -6,6 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol.commitment import (
+    ProofKind,
+    seal,
     stored_commitment,
     task_id,
     update_commitment,
@@ -40,12 +42,26 @@ OTHERS = {
     "squared_norm": 78,
     "salt": bytes(32),
 }
+SEAL = {
+    name: FIELDS[name] for name in ("chain_id", "contract", "task_id", "round_number", "salt")
+} | {"challenger": ALICE, "kind": ProofKind.AGGREGATE, "chunk": 5, "subject": bytes([7]) * 32}
+OTHER_SEAL = OTHERS | {
+    "challenger": BOB,
+    "kind": ProofKind.MODEL,
+    "chunk": 6,
+    "subject": bytes(32),
+}
 REVEALS = [(ALICE, bytes([5]) * 32, 10), (BOB, bytes([6]) * 32, 20)]
 
 
 @pytest.mark.parametrize("field", FIELDS)
 def test_every_field_is_bound(field):
     assert update_commitment(**(FIELDS | {field: OTHERS[field]})) != update_commitment(**FIELDS)
+
+
+@pytest.mark.parametrize("field", SEAL)
+def test_every_field_of_a_seal_is_bound(field):
+    assert seal(**(SEAL | {field: OTHER_SEAL[field]})) != seal(**SEAL)
 
 
 def test_case_of_an_address_does_not_matter():

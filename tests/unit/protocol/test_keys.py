@@ -6,7 +6,7 @@ from eth_account import Account
 from eth_hash.auto import keccak
 
 from protocol.errors import ConfigError
-from protocol.keys import derive_salt, load_account
+from protocol.keys import derive_salt, derive_seal_salt, load_account
 
 pytestmark = pytest.mark.unit
 
@@ -109,5 +109,8 @@ def test_a_salt_is_another_for_every_circumstance() -> None:
         derive_salt(account, 1, CONTRACT, task, 2),
         derive_salt(account, 1, CONTRACT, task, 11),
         derive_salt(Account.from_key(keccak(KEY)), 1, CONTRACT, task, 1),
+        derive_seal_salt(account, 1, CONTRACT, task, 1, subject=b"\x03" * 32),
+        derive_seal_salt(account, 1, CONTRACT, task, 1, subject=b"\x04" * 32),
+        derive_seal_salt(account, 1, CONTRACT, task, 2, subject=b"\x03" * 32),
     }
-    assert len(salts) == 7
+    assert len(salts) == 10

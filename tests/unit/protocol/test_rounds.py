@@ -6,8 +6,32 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocol.rounds import can_open, deadlines, next_deadline, phase, publication
-from protocol.task import Deadlines, Phase, RoundState, TaskParams, TaskState
+from protocol.rounds import (
+    can_flag_result,
+    can_flag_update,
+    can_open,
+    can_post_result,
+    can_post_update,
+    can_reclaim,
+    can_refute_unavailable,
+    deadlines,
+    excluded,
+    included,
+    next_deadline,
+    phase,
+    publication,
+    share_wei,
+)
+from protocol.task import (
+    MAX_REFUTATIONS,
+    Deadlines,
+    Flag,
+    Phase,
+    Published,
+    RoundState,
+    TaskParams,
+    TaskState,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -33,7 +57,12 @@ PARAMS = replace(
 OPEN = RoundState(opened_at=1_000)
 QUORATE = replace(OPEN, revealed=3)
 PUBLISHED = replace(QUORATE, published_at=1_120)
-REFUTED = replace(QUORATE, restarted_at=1_150)
+REFUTED = replace(QUORATE, restarted_at=1_150, refutations=1)
+LAST_CHANCE = replace(REFUTED, refutations=MAX_REFUTATIONS - 1)
+WORN_OUT = replace(REFUTED, refutations=MAX_REFUTATIONS)
+# Four revealed, of whom the second, or the second and the last, are missing.
+ONE_MISSING = replace(QUORATE, revealed=4, unavailable=0b0010)
+TWO_MISSING = replace(QUORATE, revealed=4, unavailable=0b1010)
 AGAIN = replace(REFUTED, published_at=1_200)
 LATEST = 10**10
 
@@ -43,25 +72,33 @@ windows = st.integers(0, 50)
 @st.composite
 def rounds(draw, published=None):
     """A task's windows, zero lengths included, and a round that the contract could hold."""
+    aggregate_seconds = draw(windows) + 1
     params = replace(
         PARAMS,
         selection_seconds=draw(windows),
         commit_seconds=draw(windows) + 1,
         reveal_seconds=draw(windows) + 1,
         availability_seconds=draw(windows),
-        aggregate_seconds=draw(windows) + 1,
+        aggregator_seconds=draw(st.integers(0, aggregate_seconds)),
+        aggregate_seconds=aggregate_seconds,
         challenge_seconds=draw(windows),
     )
     least = params.quorum if published else 0
     facts = RoundState(opened_at=draw(st.integers(1, 1000)), revealed=draw(st.integers(least, 6)))
-    if facts.revealed >= params.quorum and draw(st.booleans()):
+    if facts.revealed >= params.quorum:
+        missing = facts.revealed - (params.quorum if published else 0)
+        gone = draw(st.sets(st.integers(0, facts.revealed - 1), max_size=missing))
+        facts = replace(facts, unavailable=sum(1 << index for index in gone))
+    if facts.included >= params.quorum and draw(st.booleans()):
         last = deadlines(params, facts).aggregate + params.challenge_seconds
         facts = replace(
             facts,
             restarted_at=draw(st.integers(deadlines(params, facts).availability, last)),
+            refutations=draw(st.integers(1, MAX_REFUTATIONS - bool(published))),
         )
     ends = deadlines(params, facts)
-    if published or (facts.revealed >= params.quorum and draw(st.booleans())):
+    may_publish = facts.included >= params.quorum and facts.refutations < MAX_REFUTATIONS
+    if published or (may_publish and draw(st.booleans())):
         earliest = facts.restarted_at or ends.availability
         moment = draw(st.integers(earliest, ends.aggregate - 1))
         facts = replace(facts, published_at=moment)
@@ -97,6 +134,12 @@ def rounds(draw, published=None):
         (AGAIN, 1_200, Phase.CHALLENGE),
         (AGAIN, 1_269, Phase.CHALLENGE),
         (AGAIN, 1_270, Phase.FINAL),
+        (LAST_CHANCE, 1_209, Phase.AGGREGATE),
+        (WORN_OUT, 1_150, Phase.VOID),
+        (replace(LAST_CHANCE, published_at=1_200), 1_269, Phase.CHALLENGE),
+        (TWO_MISSING, 1_099, Phase.AVAILABILITY),
+        (TWO_MISSING, 1_100, Phase.VOID),
+        (ONE_MISSING, 1_100, Phase.AGGREGATE),
         (OPEN, LATEST, Phase.VOID),
     ],
 )
@@ -113,6 +156,9 @@ def test_deadlines_are_ends_of_windows():
         aggregator=1_150,
         aggregate=1_160,
         challenge=1_190,
+        flag_update=1_080,
+        flag_result=1_143,
+        post_result=1_166,
     )
 
 
@@ -130,13 +176,16 @@ def test_refuted_round_is_open_for_another_result_and_ends_by_time_alone(facts_o
     moment = facts.published_at + later
     if phase(params, facts, moment) is not Phase.CHALLENGE:
         return
-    refuted = replace(facts, published_at=0, restarted_at=moment)
+    refuted = replace(facts, published_at=0, restarted_at=moment, refutations=facts.refutations + 1)
+    if refuted.refutations == MAX_REFUTATIONS:
+        assert phase(params, refuted, moment) is Phase.VOID
+        return
     assert phase(params, refuted, moment) is Phase.AGGREGATE
     assert phase(params, refuted, moment + params.aggregate_seconds) is Phase.VOID
     ends, before = deadlines(params, refuted), deadlines(params, facts)
     assert (ends.aggregator, ends.aggregate) == (moment, moment + params.aggregate_seconds)
     assert replace(ends, aggregator=0, aggregate=0) == replace(
-        before, aggregator=0, aggregate=0, challenge=0
+        before, aggregator=0, aggregate=0, challenge=0, flag_result=0, post_result=0
     )
 
 
@@ -151,7 +200,8 @@ def test_publication_is_named_by_its_time_its_publisher_and_its_roots():
 
 
 def test_nothing_is_contested_before_it_is_published():
-    assert deadlines(PARAMS, QUORATE).challenge == 0
+    ends = deadlines(PARAMS, QUORATE)
+    assert ends.challenge == ends.flag_result == ends.post_result == 0
 
 
 def test_round_that_does_not_exist_has_no_deadlines():
@@ -174,17 +224,31 @@ def test_time_never_moves_a_round_back(facts_of_round, now, later):
     assert phase(params, facts, now) <= phase(params, facts, now + later)
 
 
+def permitted(params, facts, now):
+    """Everything that time alone can take away or give."""
+    asked, flag = replace(facts, result_flags=0b01), Flag(1, 0, 0, "0x" + "11" * 20)
+    unflagged, flagged = Published.MODEL, Published.AGGREGATE
+    return (
+        phase(params, facts, now),
+        can_flag_update(params, facts, now),
+        can_flag_result(params, asked, unflagged, now),
+        can_post_result(params, asked, flagged, flag, now),
+        can_refute_unavailable(params, asked, flagged, flag, now),
+    )
+
+
 @exact
 @given(rounds(), st.integers(0, 1500))
-def test_next_deadline_is_when_the_phase_changes(facts_of_round, now):
+def test_next_deadline_is_the_next_time_at_which_something_changes(facts_of_round, now):
     params, facts = facts_of_round
-    current, change = phase(params, facts, now), next_deadline(params, facts, now)
+    before, change = permitted(params, facts, now), next_deadline(params, facts, now)
     if change is None:
-        assert phase(params, facts, LATEST) == current
+        assert permitted(params, facts, LATEST) == before
         return
     assert change > now
-    assert phase(params, facts, change - 1) == current
-    assert phase(params, facts, change) > current
+    assert permitted(params, facts, change - 1) == before
+    after = permitted(params, facts, change)
+    assert after != before or change == deadlines(params, facts).aggregator
 
 
 @exact
@@ -194,7 +258,7 @@ def test_time_alone_ends_every_round(facts_of_round):
     now, steps = facts.opened_at, 0
     while (change := next_deadline(params, facts, now)) is not None:
         now, steps = change, steps + 1
-    assert steps <= len(Phase) - 2
+    assert steps <= len(Deadlines.__dataclass_fields__)
     assert phase(params, facts, now) == (Phase.FINAL if facts.published_at else Phase.VOID)
 
 
@@ -204,8 +268,9 @@ def test_phase_ends_at_the_deadline_of_its_name(facts_of_round):
     params, facts = facts_of_round
     now = facts.opened_at
     while (change := next_deadline(params, facts, now)) is not None:
-        named = phase(params, facts, now).name.lower()
-        assert change == getattr(deadlines(params, facts), named)
+        before, ends = phase(params, facts, now), deadlines(params, facts)
+        if phase(params, facts, change) != before:
+            assert change == getattr(ends, before.name.lower())
         now = change
 
 
@@ -257,3 +322,68 @@ def test_next_round_opens_only_after_the_latest_ended(state, latest, now, expect
 
 def test_no_round_opens_for_a_task_that_does_not_exist():
     assert not can_open(PARAMS, TaskState(), RoundState(), 1_000)
+
+
+FLAG = Flag(round=1, index=1, posted=0, flagger="0x" + "11" * 20, root=b"\1" * 32)
+ANSWERED = replace(FLAG, flagger=Flag().flagger)
+
+
+@pytest.mark.parametrize(
+    ("now", "flagging", "posting", "reclaiming"),
+    [
+        (1_059, False, False, False),
+        (1_060, True, True, False),
+        (1_079, True, True, False),
+        (1_080, False, True, False),
+        (1_099, False, True, False),
+        (1_100, False, False, True),
+        (LATEST, False, False, True),
+    ],
+)
+def test_updates_are_flagged_first_and_posted_until_availability_ends(
+    now, flagging, posting, reclaiming
+):
+    assert can_flag_update(PARAMS, ONE_MISSING, now) is flagging
+    assert can_post_update(PARAMS, ONE_MISSING, FLAG, now) is posting
+    assert can_reclaim(PARAMS, ONE_MISSING, FLAG, now) is reclaiming
+    assert not can_post_update(PARAMS, ONE_MISSING, ANSWERED, now)
+    assert not can_reclaim(PARAMS, ONE_MISSING, ANSWERED, now)
+
+
+def test_nothing_is_flagged_in_a_round_that_lacks_reveals():
+    assert not can_flag_update(PARAMS, OPEN, 1_060)
+
+
+@pytest.mark.parametrize(
+    ("now", "flagging", "posting", "refuting"),
+    [
+        (1_119, False, False, False),
+        (1_120, True, True, False),
+        (1_142, True, True, False),
+        (1_143, False, True, False),
+        (1_165, False, True, False),
+        (1_166, False, False, True),
+        (1_189, False, False, True),
+        (1_190, False, False, False),
+    ],
+)
+def test_results_are_flagged_then_posted_then_refuted(now, flagging, posting, refuting):
+    known = PUBLISHED if now >= PUBLISHED.published_at else QUORATE
+    flagged = replace(known, result_flags=1 << Published.MODEL)
+    assert can_flag_result(PARAMS, known, Published.MODEL, now) is flagging
+    assert can_flag_result(PARAMS, flagged, Published.AGGREGATE, now) is flagging
+    assert not can_flag_result(PARAMS, flagged, Published.MODEL, now)
+    for can, expected in ((can_post_result, posting), (can_refute_unavailable, refuting)):
+        assert can(PARAMS, flagged, Published.MODEL, FLAG, now) is expected
+        assert not can(PARAMS, flagged, Published.MODEL, ANSWERED, now)
+        assert not can(PARAMS, flagged, Published.AGGREGATE, FLAG, now)
+
+
+def test_included_and_excluded_share_the_revealed_between_them():
+    assert included(TWO_MISSING, "abcd") == ("a", "c")
+    assert excluded(TWO_MISSING, "abcd") == ("b", "d")
+
+
+def test_the_reward_is_split_among_the_included():
+    assert share_wei(replace(PARAMS, reward_wei=10), ONE_MISSING) == 3
+    assert share_wei(replace(PARAMS, reward_wei=10), RoundState()) == 10

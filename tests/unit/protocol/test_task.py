@@ -14,8 +14,10 @@ from protocol.errors import ConfigError
 from protocol.task import (
     Deadlines,
     Fault,
+    Flag,
     Phase,
     Privacy,
+    Published,
     RoundState,
     Rule,
     Seat,
@@ -26,7 +28,7 @@ from protocol.task import (
 pytestmark = pytest.mark.unit
 
 INTERFACE = Path(task.__file__).parents[1] / "contracts" / "src" / "interfaces" / "IVolquorum.sol"
-STRUCTS = [TaskParams, TaskState, RoundState, Seat, Deadlines]
+STRUCTS = [TaskParams, TaskState, RoundState, Flag, Seat, Deadlines]
 NOW = 1_000
 
 
@@ -52,7 +54,9 @@ def valid(**changes):
     return replace(params, **changes)
 
 
-@pytest.mark.parametrize("enum", [Phase, Rule, Fault, Privacy], ids=lambda enum: enum.__name__)
+@pytest.mark.parametrize(
+    "enum", [Phase, Rule, Fault, Published, Privacy], ids=lambda enum: enum.__name__
+)
 def test_enum_has_the_contracts_members_in_order(enum):
     wanted = [snake(member).upper() for member in block("enum", enum.__name__)]
     assert [member.name for member in enum] == wanted
@@ -71,7 +75,7 @@ def test_abi_type_has_the_contracts_types_in_order():
     assert f"({','.join(wanted)})" == TaskParams.ABI_TYPE
 
 
-@pytest.mark.parametrize("struct", [TaskState, RoundState, Seat, Deadlines])
+@pytest.mark.parametrize("struct", [TaskState, RoundState, Flag, Seat, Deadlines])
 def test_empty_facts_are_what_the_contract_says_of_unknown_things(struct):
     values = astuple(struct())
     assert not any(
@@ -117,7 +121,8 @@ def test_default_is_a_task_that_the_contract_accepts():
         {"closes_at": NOW + 3650 * 86_400},
         {"rounds": 2**32 - 1, "reward_wei": 2**64},
         {"rounds": 1, "reward_wei": 2**96 - 1},
-        {"stake_wei": 0, "bond_wei": 0, "reward_wei": 0},
+        {"stake_wei": 0, "bond_wei": 0, "flag_wei": 0, "reward_wei": 0},
+        {"flag_wei": 2**96 - 1},
     ],
 )
 def test_edges_of_the_ranges_are_accepted(changes):
@@ -168,3 +173,15 @@ def test_a_tolerated_minority_leaves_an_honest_majority(rule, count):
     most = rule.most_liars(count)
     assert 2 * most < count
     assert (most == 0) == (rule is Rule.MEAN or count < 3)
+
+
+def test_included_are_the_revealed_that_are_not_unavailable():
+    state = RoundState(opened_at=1, revealed=5, unavailable=0b10010)
+    assert state.included == 3
+    assert [state.is_unavailable(index) for index in range(5)] == [False, True, False, False, True]
+
+
+def test_a_result_flag_is_a_bit_of_its_vector():
+    state = RoundState(result_flags=1 << Published.MODEL)
+    assert state.is_flagged(Published.MODEL)
+    assert not state.is_flagged(Published.AGGREGATE)

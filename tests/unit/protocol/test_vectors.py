@@ -8,17 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 from eth_abi.abi import decode as abi_decode
+from eth_hash.auto import keccak
 
-from protocol import commitment, encoding, errors, numbers, rules, sumtree
+from protocol import challenge, commitment, encoding, errors, numbers, posting, rules, sumtree
 from protocol.task import Rule, TaskParams
-from tests.vectors import generate
+from tests.vectors import generate, reference
 
 pytestmark = pytest.mark.unit
 
 FOLDER = Path(generate.__file__).parent
 
 
-AS_TEXT = {"name", "field", "error", "contract", "sponsor", "participant"}
+AS_TEXT = {"name", "field", "error", "contract", "sponsor", "participant", "challenger"}
 
 
 def rows(path: str) -> list[dict[str, Any]]:
@@ -179,6 +180,66 @@ def test_task_id_is_hashed(case: dict[str, Any]) -> None:
     found = commitment.task_id(case["chainId"], case["contract"], case["sponsor"], params)
     assert found == case["taskId"]
     params.check(generate.NOW)
+
+
+@pytest.mark.parametrize("case", cases("seal.json"))
+def test_seal_is_hashed(case: dict[str, Any]) -> None:
+    found = commitment.seal(
+        chain_id=case["chainId"],
+        contract=case["contract"],
+        task_id=case["taskId"],
+        round_number=case["round"],
+        challenger=case["challenger"],
+        kind=commitment.ProofKind(case["kind"]),
+        chunk=case["chunk"],
+        subject=case["subject"],
+        salt=case["salt"],
+    )
+    assert found == case["seal"]
+
+
+@pytest.mark.parametrize("case", cases("challenges.json"))
+def test_wrong_result_is_opened(case: dict[str, Any]) -> None:
+    updates = integers(case["updates"], 2).reshape(3, case["dimension"])
+    honest = rules.aggregate(Rule.MEDIAN, updates, tolerance=0, clip_norm=0)
+    chunk_length = case["chunkLength"]
+    if case["name"] == "aggregate":
+        published = integers(case["published"], 2)
+        proof = challenge.wrong_aggregate(updates, honest, published, chunk_length)
+    else:
+        base, published = integers(case["baseModel"], 4), integers(case["published"], 4)
+        proof = challenge.wrong_model(base, honest, published, chunk_length)
+    assert proof == (case["chunk"], case["openings"])
+
+
+@pytest.mark.parametrize("case", cases("norms.json"))
+def test_false_sum_is_opened(case: dict[str, Any]) -> None:
+    values = integers(case["values"], 2)
+    listed = [int(total) for total in np.frombuffer(case["sums"], ">u8")]
+    depth = sumtree.depth_of(case["dimension"], case["chunkLength"])
+    chunks = sumtree.chunk_count(case["dimension"], case["chunkLength"])
+    sums = []
+    for height in range(depth + 1):
+        real = -(-chunks >> height)
+        sums.append(listed[:real])
+        listed = listed[1 << (depth - height) :]
+    tree = sumtree.SumTree.recorded(values, case["chunkLength"], sums)
+    assert (tree.root, tree.squared_norm) == (case["root"], case["squaredNorm"])
+    assert challenge.encode_sums(tree, case["chunk"]) == case["opening"]
+    proof = challenge.wrong_norm(tree)
+    assert proof == ((case["chunk"], case["opening"]) if case["false"] else None)
+
+
+@pytest.mark.parametrize("case", cases("parts.json"))
+def test_vector_is_cut_into_parts(case: dict[str, Any]) -> None:
+    width_bytes = case["widthBytes"]
+    drawn = reference.stream(case["name"], case["dimension"], width_bytes)
+    values = np.array(drawn, dtype=f"=i{width_bytes}")
+    assert sumtree.SumTree.of(values, case["chunkLength"]).root == case["root"]
+    part = posting.parts(values, case["chunkLength"])[case["part"]]
+    assert len(part.chunks) == case["chunksBytes"]
+    assert keccak(part.chunks) == case["chunksHash"]
+    assert part.siblings == case["siblings"]
 
 
 @pytest.mark.parametrize("case", cases("invalid/task.json"))

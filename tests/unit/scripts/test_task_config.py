@@ -42,10 +42,10 @@ def load(tmp_path):
     ],
 )
 def test_ether_becomes_exactly_the_wei_that_was_written(load, written, wei):
-    config = load(f"stake_ether = {written}\nbond_ether = {written}\n")
-    params = config.params(NOW)
+    amounts = ("stake_ether", "bond_ether", "flag_ether")
+    params = load("".join(f"{name} = {written}\n" for name in amounts)).params(NOW)
 
-    assert (params.stake_wei, params.bond_wei) == (wei, wei)
+    assert (params.stake_wei, params.bond_wei, params.flag_wei) == (wei, wei, wei)
 
 
 @settings(max_examples=50)  # each makes a whole genesis model

@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {IVolquorum} from "../src/interfaces/IVolquorum.sol";
+import {ChallengeFixture} from "./ChallengeFixture.sol";
+import {PlainTree} from "./PlainTree.sol";
+
+/// @notice Which norms can be proven false, and what becomes of the seats behind them.
+/// forge-config: default.fuzz.runs = 64
+contract NormTest is ChallengeFixture {
+    uint256 private constant DEPTH = 2;
+
+    address private challenger = makeAddr("challenger");
+    bool private sealing = true;
+
+    /// @dev Where the last update's tree lies: by how much, how far above which chunk's leaf.
+    struct Lie {
+        uint64 excess;
+        uint256 height;
+        uint32 chunk;
+    }
+
+    // --------------------------------------------------------------------------------------------- what is proven
+
+    function testFalseSumAnywhereOnTheWayUpIsProven(uint256 seed, uint64 excess, uint256 height, uint32 chunk) public {
+        Lie memory lie = play(seed, excess, height, chunk);
+        challenge(4, lie.chunk, proofOf(4, lie.chunk, lie));
+        assertEq(volquorum.roundState(taskId, round).unavailable, 1 << 4);
+    }
+
+    function testFalseSumIsProvenByTheChunksBelowItOnly(uint64 excess, uint256 height, uint32 chunk) public {
+        Lie memory lie = play(1, excess, height, chunk);
+        for (uint32 other = 0; other < CHUNKS; ++other) {
+            if (other >> lie.height == lie.chunk >> lie.height) continue;
+            noFraud(4, other, proofOf(4, other, lie));
+        }
+        challenge(4, lie.chunk, proofOf(4, lie.chunk, lie));
+    }
+
+    function testTrueNormCannotBeProvenFalseByAnyChunk(uint256 seed) public {
+        play(seed, 1, 0, 0);
+        Lie memory none;
+        for (uint256 index = 0; index < 4; ++index) {
+            for (uint32 chunk = 0; chunk < CHUNKS; ++chunk) {
+                noFraud(index, chunk, proofOf(index, chunk, none));
+            }
+        }
+    }
+
+    function testProofWithAnyByteChangedIsRefused(uint256 place, bytes1 change, bool honest) public {
+        vm.assume(change != 0);
+        Lie memory lie = play(1, 7, 1, 2);
+        Lie memory none;
+        uint256 index = honest ? 2 : 4;
+        bytes memory proof = proofOf(index, 2, honest ? none : lie);
+        proof[place % proof.length] ^= change;
+        refused(index, 2, proof, abi.encodeWithSelector(IVolquorum.BadOpening.selector, index));
+    }
+
+    function testProofOfAnotherLengthIsRefused(uint256 length) public {
+        play(1, 7, 1, 2);
+        length = bound(length, 0, 300);
+        vm.assume(length != 32 + 48 * DEPTH);
+        bytes memory wrong = abi.encodeWithSelector(IVolquorum.WrongLength.selector, length, 32 + 48 * DEPTH);
+        refused(4, 2, new bytes(length), wrong);
+    }
+
+    function testProofOfAChunkThatDoesNotExistIsRefused(uint32 chunk) public {
+        Lie memory lie = play(1, 7, 1, 2);
+        chunk = uint32(bound(chunk, CHUNKS, type(uint32).max));
+        refused(4, chunk, proofOf(4, 2, lie), abi.encodeWithSelector(IVolquorum.UnknownChunk.selector, chunk, CHUNKS));
+    }
+
+    function testNormsOfRevealedUpdatesOnlyAreContested(uint256 index) public {
+        Lie memory lie = play(1, 7, 1, 2);
+        index = bound(index, 5, type(uint256).max);
+        bytes memory proof = proofOf(4, 2, lie);
+        refused(index, 2, proof, abi.encodeWithSelector(IVolquorum.UnknownUpdate.selector, index, 5));
+        IVolquorum.Update[] memory updates = revealed;
+        --updates[4].squaredNorm;
+        vm.expectPartialRevert(IVolquorum.UpdatesMismatch.selector);
+        volquorum.challengeNorm(taskId, round, updates, 4, 2, proof, 0);
+    }
+
+    function testNormsAreContestedInAvailabilityOnly(uint256 wait) public {
+        Lie memory lie = play(1, 7, 1, 2);
+        bytes memory proof = proofOf(4, 2, lie);
+        IVolquorum.Deadlines memory ends = volquorum.deadlines(taskId, round);
+        vm.warp(bound(wait, START, ends.aggregate + 100));
+        IVolquorum.Phase current = phaseOf(taskId, round);
+        if (current != IVolquorum.Phase.Availability) {
+            expectWrongPhase(taskId, round, current, IVolquorum.Phase.Availability);
+        }
+        volquorum.challengeNorm(taskId, round, revealed, 4, 2, proof, 0);
+    }
+
+    // ----------------------------------------------------------------------------------------- what a proof does
+
+    function testProofTakesTheSeatAndSplitsTheStake(bool wasSealed) public {
+        Lie memory lie = play(1, 7, 1, 2);
+        bytes memory proof = proofOf(4, 2, lie);
+        if (wasSealed) sealFor(challenger, 2, 2, revealed[4].updateRoot);
+        sealing = false;
+        (uint256 awardWei, uint256 lostWei) = wasSealed ? (0.5 ether, 0.5 ether + 1) : (0, 1 ether + 1);
+        vm.expectEmit(address(volquorum));
+        emit IVolquorum.NormRefuted(taskId, round, desk(4), challenger, 2, awardWei, lostWei);
+        challenge(4, 2, proof);
+
+        IVolquorum.Seat memory none;
+        assertEq(abi.encode(volquorum.seat(taskId, desk(4))), abi.encode(none));
+        assertEq(volquorum.taskState(taskId).seats, 4);
+        assertEq(volquorum.creditOf(challenger), awardWei);
+        assertEq(volquorum.burnedWei(), lostWei);
+        assertEq(volquorum.creditOf(desk(4)), 0);
+    }
+
+    function testSealOfTheSameBlockOrOfAnotherEarnsNothing(bool another) public {
+        Lie memory lie = play(1, 7, 1, 2);
+        sealing = false;
+        if (another) sealFor(stranger, 2, 2, revealed[4].updateRoot);
+        else volquorum.sealChallenge(sealOf(challenger, 2, 2, revealed[4].updateRoot));
+        challenge(4, 2, proofOf(4, 2, lie));
+        assertEq(volquorum.creditOf(challenger), 0);
+        assertEq(volquorum.burnedWei(), 1 ether + 1);
+    }
+
+    function testWhoProvesHimselfFalseLosesMoreThanHalf() public {
+        Lie memory lie = play(1, 7, 1, 2);
+        challenger = desk(4);
+        challenge(4, 2, proofOf(4, 2, lie));
+        assertEq(volquorum.creditOf(desk(4)), 0.5 ether);
+    }
+
+    function testRewardsOfEarlierRoundsStayEarned() public {
+        Lie memory lie = playAfter(2, 7, 1, 2);
+        challenge(4, 2, proofOf(4, 2, lie));
+        assertEq(volquorum.creditOf(desk(4)), 2 * (uint256(0.7 ether) / 5));
+        assertEq(volquorum.burnedWei(), 0.5 ether + 1);
+    }
+
+    function testFlagOnAFalseUpdateIsGivenBack() public {
+        Lie memory lie = play(1, 7, 1, 2);
+        flag(taskId, round, revealed, 4, stranger);
+        challenge(4, 2, proofOf(4, 2, lie));
+        assertEq(volquorum.creditOf(stranger), 0.01 ether);
+        bytes memory part = partOf(packed(values[4], 2), 2);
+        vm.expectRevert(abi.encodeWithSelector(IVolquorum.NotFlagged.selector, taskId, round));
+        volquorum.postUpdate(taskId, round, desk(4), part, "");
+        walkToAggregate(taskId, round);
+        vm.expectRevert(abi.encodeWithSelector(IVolquorum.DepositNotFree.selector, taskId, desk(4)));
+        volquorum.reclaimDeposit(taskId, desk(4));
+    }
+
+    function testFalseUpdateIsExcludedForGood(bool flaggedBefore) public {
+        Lie memory lie = playAfter(1, 7, 1, 2);
+        if (flaggedBefore) flag(taskId, round, revealed, 4, stranger);
+        challenge(4, 2, proofOf(4, 2, lie));
+        bytes32 root = revealed[4].updateRoot;
+        vm.expectRevert(abi.encodeWithSelector(IVolquorum.AlreadyFlagged.selector, taskId, round, root));
+        volquorum.flagUpdate{value: 0.01 ether}(taskId, round, revealed, 4);
+        walkToAggregate(taskId, round);
+        makeResult();
+        publishResult(aggregator);
+        bytes memory openings = aggregateOpenings(0);
+        (address[] memory included, IVolquorum.Update[] memory others) = (participants(), excluded());
+        assertEq(others[0].participant, desk(4));
+        vm.expectRevert(abi.encodeWithSelector(IVolquorum.NoFraud.selector, taskId, round, 0));
+        volquorum.challengeAggregate(taskId, round, included, others, 0, openings, 0);
+        walkToEnd(taskId, round);
+        volquorum.finalise(taskId);
+        volquorum.claim(taskId, desk(0));
+        assertEq(volquorum.creditOf(desk(0)), uint256(0.7 ether) / 5 + uint256(0.7 ether) / 4);
+    }
+
+    function testWhoWasSlashedMayComeBackAndIsNotSlashedTwice() public {
+        Lie memory lie = play(1, 7, 1, 2);
+        bytes memory proof = proofOf(4, 2, lie);
+        challenge(4, 2, proof);
+        bytes memory gone = abi.encodeWithSelector(IVolquorum.NotSeated.selector, taskId, desk(4), round);
+        refused(4, 2, proof, gone);
+        join(taskId, desk(4));
+        refused(4, 2, proof, gone);
+        assertEq(volquorum.seat(taskId, desk(4)).activeFrom, round + 1);
+        walkToAggregate(taskId, round);
+        publish(taskId, round, aggregator);
+        walkToEnd(taskId, round);
+        openToFinal(taskId, 5);
+        vm.prank(desk(4));
+        volquorum.leave(taskId);
+        assertEq(volquorum.creditOf(desk(4)), 1 ether + 1 + uint256(0.7 ether) / 5);
+    }
+
+    function testEmptiedSeatIsFreeForAnother() public {
+        Lie memory lie = play(1, 7, 1, 2);
+        challenge(4, 2, proofOf(4, 2, lie));
+        join(taskId, desk(5));
+        assertEq(volquorum.taskState(taskId).seats, 5);
+    }
+
+    function testRoundThatMissesItsQuorumByAProofIsVoid() public {
+        Lie memory lie = play(1, 7, 1, 2);
+        flag(taskId, round, revealed, 0, stranger);
+        flag(taskId, round, revealed, 1, stranger);
+        challenge(4, 2, proofOf(4, 2, lie));
+        assertPhase(phaseOf(taskId, round), IVolquorum.Phase.Availability);
+        walkToAggregate(taskId, round);
+        assertPhase(phaseOf(taskId, round), IVolquorum.Phase.Void);
+    }
+
+    // ------------------------------------------------------------------------------------------------------- steps
+
+    /// @dev Five updates up to Availability, revealed in the order of their desks, the last of them false.
+    function play(uint256 seed, uint64 excess, uint256 height, uint32 chunk) private returns (Lie memory) {
+        makeTask(seed);
+        return playRound(seed, excess, height, chunk);
+    }
+
+    /// @dev The same after some final rounds.
+    function playAfter(uint256 rounds, uint64 excess, uint256 height, uint32 chunk) private returns (Lie memory) {
+        makeTask(1);
+        for (uint256 count = 0; count < rounds; ++count) {
+            openToFinal(taskId, 5);
+        }
+        return playRound(1, excess, height, chunk);
+    }
+
+    function makeTask(uint256 seed) private {
+        IVolquorum.TaskParams memory params = challengeParams(IVolquorum.Rule.Median);
+        (params.cohort, params.stakeWei) = (5, 1 ether + 1);
+        base = drawnBase(seed);
+        params.genesisModelRoot = PlainTree.rootOf(packed(base, 4), modelShape());
+        taskId = create(params);
+        joinAll(taskId, 5);
+    }
+
+    function playRound(uint256 seed, uint64 excess, uint256 height, uint32 chunk) private returns (Lie memory lie) {
+        lie = Lie(
+            uint64(bound(excess, 1, type(uint64).max)), bound(height, 0, DEPTH), uint32(bound(chunk, 0, CHUNKS - 1))
+        );
+        round = openToCommit(taskId);
+        delete values;
+        for (uint256 index = 0; index < 4; ++index) {
+            values.push(drawnUpdate(seed, index));
+            commitValues(index);
+        }
+        values.push(drawnUpdate(seed, 4));
+        (, PlainTree.Node memory top) = climb(4, lie.chunk, lie);
+        bytes32 root = PlainTree.rootOf(top, updateShape());
+        bytes32 commitment = commitmentTo(taskId, round, desk(4), root, top.sum);
+        vm.prank(desk(4));
+        volquorum.commitUpdate(taskId, round, commitment);
+        walkToReveal(taskId, round);
+        delete revealed;
+        for (uint256 index = 0; index < 5; ++index) {
+            if (index < 4) top = PlainTree.topOf(packed(values[index], 2), updateShape());
+            else (, top) = climb(4, lie.chunk, lie);
+            vm.prank(desk(index));
+            volquorum.revealUpdate(taskId, round, top.hash, top.sum, salt(desk(index), round));
+            revealed.push(IVolquorum.Update(desk(index), PlainTree.rootOf(top, updateShape()), top.sum));
+        }
+        walkToAvailability(taskId, round);
+    }
+
+    function proofOf(uint256 index, uint32 chunk, Lie memory lie) private view returns (bytes memory proof) {
+        (proof,) = climb(index, chunk, lie);
+    }
+
+    /// @dev What is recorded on the way up from a chunk, and the top, where the sum of a node may be false.
+    function climb(uint256 index, uint32 chunk, Lie memory lie)
+        private
+        view
+        returns (bytes memory proof, PlainTree.Node memory node)
+    {
+        (PlainTree.Node[] memory nodes) = leaves(index);
+        proof = slice(partOf(packed(values[index], 2), 2), 32 * uint256(chunk), 32);
+        for (uint256 height = 0;; ++height) {
+            if (lie.excess != 0 && lie.height == height) {
+                PlainTree.Node memory wrong = nodes[lie.chunk >> height];
+                unchecked {
+                    wrong.sum += lie.excess;
+                }
+            }
+            if (height == DEPTH) return (proof, nodes[0]);
+            PlainTree.Node memory sibling = nodes[(chunk >> height) ^ 1];
+            proof = abi.encodePacked(proof, nodes[chunk >> height].sum, sibling.hash, sibling.sum);
+            PlainTree.Node[] memory parents = new PlainTree.Node[](nodes.length / 2);
+            for (uint256 place = 0; place < parents.length; ++place) {
+                parents[place] = above(nodes[2 * place], nodes[2 * place + 1]);
+            }
+            nodes = parents;
+        }
+    }
+
+    function leaves(uint256 index) private view returns (PlainTree.Node[] memory nodes) {
+        bytes memory chunks = partOf(packed(values[index], 2), 2);
+        nodes = new PlainTree.Node[](1 << DEPTH);
+        for (uint256 chunk = 0; chunk < CHUNKS; ++chunk) {
+            nodes[chunk] = PlainTree.leaf(slice(chunks, 32 * chunk, 32), 2, chunk);
+        }
+    }
+
+    /// @dev A liar's sum may wrap.
+    function above(PlainTree.Node memory left, PlainTree.Node memory right)
+        private
+        pure
+        returns (PlainTree.Node memory)
+    {
+        bytes32 hash = keccak256(abi.encodePacked(left.hash, right.hash, "volquorum.node.1", left.sum, right.sum));
+        unchecked {
+            return PlainTree.Node(hash, left.sum + right.sum);
+        }
+    }
+
+    function challenge(uint256 index, uint32 chunk, bytes memory proof) private {
+        if (sealing) sealFor(challenger, 2, chunk, revealed[index].updateRoot);
+        vm.prank(challenger);
+        volquorum.challengeNorm(taskId, round, revealed, index, chunk, proof, SEAL_SALT);
+    }
+
+    function noFraud(uint256 index, uint32 chunk, bytes memory proof) private {
+        refused(index, chunk, proof, abi.encodeWithSelector(IVolquorum.NoFraud.selector, taskId, round, chunk));
+    }
+
+    function refused(uint256 index, uint32 chunk, bytes memory proof, bytes memory reason) private {
+        vm.expectRevert(reason);
+        volquorum.challengeNorm(taskId, round, revealed, index, chunk, proof, 0);
+    }
+}

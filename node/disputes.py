@@ -1,0 +1,269 @@
+"""What a node flags, posts, seals, proves and takes back.
+
+Everything is read from the chain or follows from the key, so a crash anywhere loses nothing. What
+is kept here only saves work.
+"""
+
+from collections.abc import Callable
+
+import structlog
+from eth_account.signers.local import LocalAccount
+
+from node.decide import (
+    Challenge,
+    Dispute,
+    FlagResult,
+    FlagUpdate,
+    PostResult,
+    PostUpdate,
+    ReclaimDeposit,
+    RefuteUnavailable,
+    Seal,
+)
+from node.sending import Sending
+from protocol import challenge as proofs
+from protocol import keys, posting, rounds
+from protocol.blobs import BlobStore, FirstOf
+from protocol.chain.gateway import Snapshot
+from protocol.encoding import encode_update
+from protocol.errors import BlobError, VerificationFailed
+from protocol.numbers import Int16Array, Int32Array
+from protocol.recompute import fetch_updates
+from protocol.task import ZERO_ADDRESS, Flag, Phase, Published, RoundState, TaskParams
+
+DisputeAction = (
+    FlagUpdate
+    | PostUpdate
+    | FlagResult
+    | PostResult
+    | RefuteUnavailable
+    | Seal
+    | Challenge
+    | ReclaimDeposit
+)
+
+log = structlog.get_logger("node")
+
+
+def deposits(snapshot: Snapshot, task_id: bytes, account: str) -> tuple[str, ...]:
+    """The participants on whose updates deposits of this account lie that it may take back."""
+    params, now = snapshot.task_params(task_id), snapshot.block.timestamp
+    flagged = {
+        str(event.arguments["participant"])
+        for event in snapshot.chain.events.until(snapshot.block, (None, task_id))
+        if event.event == "UpdateFlagged" and event.arguments["flagger"] == account
+    }
+    return tuple(
+        participant
+        for participant in sorted(flagged)
+        if (flag := snapshot.update_flag(task_id, participant)).flagger == account
+        and rounds.can_reclaim(params, snapshot.round_state(task_id, flag.round), flag, now)
+    )
+
+
+class Disputes:
+    """One key's part in the disputes over one task's updates and results."""
+
+    def __init__(
+        self,
+        *,
+        account: LocalAccount,
+        task_id: bytes,
+        params: TaskParams,
+        private: BlobStore,
+        kept: BlobStore,
+        everywhere: BlobStore,
+        sending: Sending,
+    ) -> None:
+        self._account = account
+        self._task_id = task_id
+        self._params = params
+        self._kept = kept
+        # What this node itself made is whole there even where its public copy was spoilt.
+        self._answers = FirstOf([private, everywhere])
+        self._everywhere = everywhere
+        self._sending = sending
+        self._fetched: set[bytes] = set()
+        self._case: tuple[str, proofs.Case] | None = None
+        self._challenge: proofs.Challenge | None = None
+        self._nothing_to_reclaim_until = 0
+
+    # -------------------------------------------------------------------------------------- facts
+
+    def unfetched(self, snapshot: Snapshot, number: int, state: RoundState) -> int | None:
+        """The first revealed update that can neither be had nor is unavailable already.
+
+        What can be had is kept and served from then on, so that one fetch is enough for all.
+        """
+        for index, revealed in enumerate(snapshot.revealed(self._task_id, number)):
+            is_own = revealed.participant == self._account.address
+            is_done = state.is_unavailable(index) or revealed.update_root in self._fetched
+            if is_own or is_done:
+                continue
+            try:
+                (update,) = fetch_updates(self._params, [revealed], self._everywhere)
+            except (BlobError, VerificationFailed) as failure:
+                log.warning("update cannot be had", round=number, reason=str(failure))
+                return index
+            if not self._kept.has(revealed.update_root):
+                self._kept.put(
+                    encode_update(update, self._params.shift),
+                    chunk_length=self._params.chunk_length,
+                )
+            self._fetched.add(revealed.update_root)
+        return None
+
+    def owes_update(self, snapshot: Snapshot, number: int, state: RoundState) -> bool:
+        """Whether this node's update is flagged, not completely posted, and at hand."""
+        if not state.unavailable:
+            return False
+        flag = snapshot.update_flag(self._task_id, self._account.address)
+        return flag.round == number and flag.flagger != ZERO_ADDRESS and self._can_answer(flag)
+
+    def owes_result(self, snapshot: Snapshot, state: RoundState) -> Published | None:
+        """The first part of this node's published result that is flagged, not posted, at hand."""
+        if state.publisher.lower() != self._account.address.lower():
+            return None
+        for what in Published:
+            if state.is_flagged(what) and self._unanswered(snapshot, what):
+                flag = snapshot.result_flag(self._task_id, what)
+                return what if self._can_answer(flag) else None
+        return None
+
+    def dispute(
+        self,
+        snapshot: Snapshot,
+        number: int,
+        state: RoundState,
+        make_case: Callable[[], proofs.Case],
+    ) -> Dispute | None:
+        """How far the dispute over the latest round's wrong result has come.
+
+        Raises: BlobError if the included updates cannot be had.
+        """
+        publication = f"{number}:{rounds.publication(state)}"
+        if self._case is None or self._case[0] != publication:
+            self._case, self._challenge = (publication, make_case()), None
+        wrong = self._case[1].wrong
+        if wrong is None:
+            return None
+        challenge = self._provable(self._case[1])
+        is_flagged = state.is_flagged(wrong)
+        return Dispute(
+            wrong=wrong,
+            provable=challenge is not None,
+            sealed=challenge is not None and snapshot.is_sealed(self._seal(snapshot, challenge)),
+            flagged=is_flagged,
+            answered=is_flagged and not self._unanswered(snapshot, wrong),
+        )
+
+    def reclaimable(self, snapshot: Snapshot, number: int, state: RoundState) -> str | None:
+        """A participant on whose update this key's deposit lies free."""
+        runs = rounds.phase(self._params, state, snapshot.block.timestamp) <= Phase.AVAILABILITY
+        latest_over = number - runs
+        if self._nothing_to_reclaim_until >= latest_over:
+            return None
+        for participant in deposits(snapshot, self._task_id, self._account.address):
+            return participant
+        self._nothing_to_reclaim_until = latest_over
+        return None
+
+    def _can_answer(self, flag: Flag) -> bool:
+        try:
+            self._vector(flag)
+        except BlobError as failure:
+            log.critical("what is flagged cannot be posted", reason=str(failure))
+            return False
+        return True
+
+    def _vector(self, flag: Flag) -> Int16Array | Int32Array:
+        """What a flag asks for. Raises: BlobError."""
+        return self._answers.get(
+            flag.root, chunk_length=self._params.chunk_length, shift=self._params.shift
+        ).values
+
+    def _unanswered(self, snapshot: Snapshot, what: Published) -> bool:
+        return snapshot.result_flag(self._task_id, what).flagger != ZERO_ADDRESS
+
+    def _provable(self, case: proofs.Case) -> proofs.Challenge | None:
+        if self._challenge is None:
+            try:
+                self._challenge = case.challenge(self._everywhere)
+            except (BlobError, VerificationFailed) as failure:
+                log.warning("wrong result cannot be proven yet", reason=str(failure))
+        return self._challenge
+
+    # ------------------------------------------------------------------------------------ actions
+
+    def act(
+        self, action: DisputeAction, snapshot: Snapshot, number: int, state: RoundState
+    ) -> None:
+        """Takes one step. Raises: VolquorumError."""
+        match action:
+            case FlagUpdate(index):
+                self._flag_update(snapshot, number, index)
+            case PostUpdate():
+                flag = snapshot.update_flag(self._task_id, self._account.address)
+                self._post("postUpdate", (number, self._account.address), flag, f"{number}:post")
+            case FlagResult(what):
+                purpose = f"{number}:flag:{what.name}:{rounds.publication(state)}"
+                on_result = (self._task_id, number, what)
+                self._sending.send_in_time("flagResult", on_result, purpose, self._params.flag_wei)
+            case PostResult(what):
+                flag = snapshot.result_flag(self._task_id, what)
+                purpose = f"{number}:post:{what.name}:{rounds.publication(state)}"
+                self._post("postResult", (number, what), flag, purpose)
+            case RefuteUnavailable(what):
+                purpose = f"{number}:unavailable:{what.name}:{rounds.publication(state)}"
+                on_result = (self._task_id, number, what)
+                self._sending.send_in_time("refuteUnavailable", on_result, purpose)
+            case Seal():
+                seal = self._seal(snapshot, self._found())
+                self._sending.send_in_time("sealChallenge", (seal,), f"seal:{seal.hex()}")
+            case Challenge():
+                found = self._found()
+                purpose = f"{number}:challenge:{rounds.publication(state)}"
+                args = found.args(self._salt(snapshot, found))
+                self._sending.send_in_time(found.function, args, purpose)
+            case ReclaimDeposit(participant):
+                flag = snapshot.update_flag(self._task_id, participant)
+                purpose = f"{flag.round}:reclaim:{participant}"
+                self._sending.send_in_time("reclaimDeposit", (self._task_id, participant), purpose)
+
+    def _flag_update(self, snapshot: Snapshot, number: int, index: int) -> None:
+        revealed = snapshot.revealed(self._task_id, number)
+        self._sending.send_in_time(
+            "flagUpdate",
+            (self._task_id, number, tuple(tuple(update) for update in revealed), index),
+            f"{number}:flag:{revealed[index].participant}",
+            self._params.flag_wei,
+        )
+
+    def _post(self, function: str, where: tuple[object, ...], flag: Flag, purpose: str) -> None:
+        """Posts the part that the chain says is next."""
+        part = posting.parts(self._vector(flag), self._params.chunk_length)[flag.posted]
+        args = (self._task_id, *where, *part)
+        self._sending.send_in_time(function, args, f"{purpose}:{flag.posted}")
+
+    def _found(self) -> proofs.Challenge:
+        if self._challenge is None:
+            raise AssertionError("decide() seals and challenges only what can be proven")
+        return self._challenge
+
+    def _seal(self, snapshot: Snapshot, challenge: proofs.Challenge) -> bytes:
+        return challenge.seal(
+            chain_id=snapshot.chain.chain_id,
+            contract=snapshot.chain.contract,
+            challenger=self._account.address,
+            salt=self._salt(snapshot, challenge),
+        )
+
+    def _salt(self, snapshot: Snapshot, challenge: proofs.Challenge) -> bytes:
+        return keys.derive_seal_salt(
+            self._account,
+            snapshot.chain.chain_id,
+            snapshot.chain.contract,
+            self._task_id,
+            challenge.round_number,
+            subject=challenge.subject,
+        )
