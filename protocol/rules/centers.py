@@ -7,7 +7,7 @@ matrix, and only the last step touches the coordinates. Steps are fixed in numbe
 import numpy as np
 
 from protocol.errors import RuleError
-from protocol.rules.distances import distances_from, gram, weighted_mean
+from protocol.rules.distances import Integers, distances_from, gram, weighted_mean
 from protocol.rules.fixed_point import DISTANCE_BITS, ONE, RATIO_BITS, ratio
 from protocol.rules.rows import IntArray, Rows, Updates, check_at_least
 
@@ -29,19 +29,7 @@ def geometric_median(updates: Updates, nu: int = ONE >> 10, iterations: int = 32
     Raises: RuleError without updates, or unless 1 <= nu <= 2^30 and iterations >= 1.
     """
     rows = Rows.of(updates)
-    check_at_least("the geometric median", "iterations", iterations, 1)
-    if not 1 <= nu <= ONE:
-        raise RuleError(f"the geometric median needs nu from 1 to {ONE} (2^30); got {nu}")
-    table = gram(rows)
-    weights = [1] * rows.count
-    for _ in range(iterations):
-        distances = distances_from(table, weights)
-        median = sorted(distances)[(rows.count - 1) // 2]
-        least = max(1, median * nu >> RATIO_BITS)
-        smoothed = [max(least, distance) for distance in distances]
-        nearest = min(smoothed)
-        weights = [ratio(nearest, distance) for distance in smoothed]
-    return weighted_mean(rows, weights)
+    return weighted_mean(rows, geometric_median_weights(gram(rows), nu, iterations))
 
 
 def centered_clipping(
@@ -64,12 +52,41 @@ def centered_clipping(
     Raises: RuleError without updates, if v0 has another shape, or unless tau and iterations >= 1.
     """
     rows = Rows.of(updates)
+    with_start = preceded_by_start(rows, v0)
+    return weighted_mean(with_start, centered_clipping_weights(gram(with_start), tau, iterations))
+
+
+def geometric_median_weights(
+    table: Integers, nu: int = ONE >> 10, iterations: int = 32
+) -> list[int]:
+    """The last weights of the geometric median, by the Gram matrix of the updates."""
+    check_at_least("the geometric median", "iterations", iterations, 1)
+    if not 1 <= nu <= ONE:
+        raise RuleError(f"the geometric median needs nu from 1 to {ONE} (2^30); got {nu}")
+    weights = [1] * len(table)
+    for _ in range(iterations):
+        distances = distances_from(table, weights)
+        median = sorted(distances)[(len(table) - 1) // 2]
+        least = max(1, median * nu >> RATIO_BITS)
+        smoothed = [max(least, distance) for distance in distances]
+        nearest = min(smoothed)
+        weights = [ratio(nearest, distance) for distance in smoothed]
+    return weights
+
+
+def preceded_by_start(rows: Rows, v0: IntArray | None) -> Rows:
+    """The rows that centered clipping averages: its start, zero unless given, and the updates."""
+    start = np.zeros(rows.dimension, dtype=rows.dtype) if v0 is None else v0
+    return rows.preceded_by(start, "centered clipping", "v0")
+
+
+def centered_clipping_weights(table: Integers, tau: int, iterations: int = 1) -> list[int]:
+    """The last shares of the start and of the updates, by the Gram matrix of them all."""
     check_at_least("centered clipping", "tau", tau, 1)
     check_at_least("centered clipping", "iterations", iterations, 1)
-    with_start = _preceded_by(v0, rows)
-    table = gram(with_start)
-    shares = [ONE] + [0] * rows.count
-    whole = ONE * rows.count
+    count = len(table) - 1
+    shares = [ONE] + [0] * count
+    whole = ONE * count
     for _ in range(iterations):
         radii = distances_from(table, shares)[1:]
         factors = [min(ONE, ratio(tau << DISTANCE_BITS, max(1, radius))) for radius in radii]
@@ -79,21 +96,4 @@ def centered_clipping(
             for share, factor in zip(shares[1:], factors, strict=True)
         ]
         shares = [ONE - sum(moved), *moved]
-    return weighted_mean(with_start, shares)
-
-
-def _preceded_by(start: IntArray | None, rows: Rows) -> Rows:
-    """The rows with `start` before the first."""
-    first = np.zeros(rows.dimension, dtype=rows.dtype) if start is None else start
-    if first.shape != (rows.dimension,):
-        raise RuleError(
-            f"centered clipping needs v0 of {rows.dimension} coordinates; got {first.shape}"
-        )
-    if first.dtype != rows.dtype:
-        raise TypeError(f"v0 must be {rows.dtype}, as the updates are, not {first.dtype}")
-    return Rows(
-        rows.count + 1,
-        rows.dimension,
-        rows.dtype,
-        lambda columns: np.concatenate([first[None, columns], rows.block(columns)]),
-    )
+    return shares

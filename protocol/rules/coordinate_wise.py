@@ -6,7 +6,8 @@ from protocol.errors import RuleError
 from protocol.rules.distances import squared_norms
 from protocol.rules.fixed_point import root_above
 from protocol.rules.rows import IntArray, Rows, Updates, check_tolerance
-from protocol.rules.sorting import at_ranks
+from protocol.rules.scaling import shortened
+from protocol.rules.sorting import mean_at_ranks
 
 
 def mean(updates: Updates) -> IntArray:
@@ -18,7 +19,7 @@ def mean(updates: Updates) -> IntArray:
     Raises: RuleError without updates.
     """
     rows = Rows.of(updates)
-    return rows.combined(lambda block: np.add.reduce(block, axis=0, dtype=np.int64) // rows.count)
+    return _mean_of_ranks(rows, range(rows.count))
 
 
 def clipped_mean(updates: Updates, clip_norm: int) -> IntArray:
@@ -38,15 +39,12 @@ def clipped_mean(updates: Updates, clip_norm: int) -> IntArray:
             f"the clipped mean needs a clipping norm of at least 1 unit; got {clip_norm}"
         )
     squares = squared_norms(rows)
-    norms = [root_above(square) if square > clip_norm**2 else None for square in squares]
-
-    def combine(block: IntArray) -> IntArray:
-        total = np.zeros(block.shape[1], dtype=np.int64)
-        for row, norm in zip(block, norms, strict=True):
-            total += row if norm is None else _scaled(row, clip_norm, norm)
-        return total // rows.count
-
-    return rows.combined(combine)
+    fractions = {
+        i: (clip_norm, root_above(square))
+        for i, square in enumerate(squares)
+        if square > clip_norm**2
+    }
+    return mean(shortened(rows, fractions))
 
 
 def median(updates: Updates) -> IntArray:
@@ -81,26 +79,7 @@ def trimmed_mean(updates: Updates, f: int) -> IntArray:
 def _mean_of_ranks(rows: Rows, ranks: range) -> IntArray:
     """Floor mean of the values at `ranks` of each sorted column."""
 
-    def combine(block: IntArray) -> IntArray:
-        first, *others = at_ranks(block, ranks)
-        total = first.astype(np.int64)
-        for row in others:
-            total += row
-        return total // len(ranks)
-
-    return rows.combined(combine)
-
-
-def _scaled(row: IntArray, clip_norm: int, norm: int) -> IntArray:
-    """`floor(x C / s)` of a row longer than C, in int64."""
-    wide = row.astype(np.int64)
-    if row.dtype == np.int16:
-        # Invariant: C < s <= 2^31, so x C fits.
-        return wide * clip_norm // norm
-    # Invariant: C < s <= 2^45, so high and low halves times C fit, and so does 2^16 times a
-    # remainder below s.
-    high, low = wide >> 16, wide & 0xFFFF
-    whole = high * clip_norm // norm
-    rest = high * clip_norm - whole * norm
-    scaled: IntArray = (whole << 16) + ((rest << 16) + low * clip_norm) // norm
-    return scaled
+    aggregate = np.empty(rows.dimension, dtype=rows.dtype)
+    for columns, block in rows.blocks():
+        mean_at_ranks(block, ranks, aggregate[columns])
+    return aggregate

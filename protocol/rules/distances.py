@@ -1,9 +1,9 @@
 """What distance-based rules see of updates: the Gram matrix, and one weighted sum at the end.
 
-Both are exact although float64 BLAS does the work. A coordinate is split into halves of at most
-2^15, so a block of at most 2^14 columns gives partial sums up to 2^30 2^14 < 2^53, each of them an
-integer that a double holds exactly, in any order and on any number of threads. Blocks are added in
-int64: 2^30 d stays below 2^62 for d < 2^32.
+Both are exact although float64 does the work. A coordinate is split into halves of at most 2^15, so
+a block of at most 2^14 columns gives partial sums up to 2^30 2^15 < 2^53, each of them an integer
+that a double holds exactly, in any order and on any number of threads. Blocks are added in int64:
+2^30 d stays below 2^62 for d < 2^32.
 """
 
 from collections.abc import Sequence
@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from protocol.rules import kernels
 from protocol.rules.fixed_point import distance
 from protocol.rules.rows import IntArray, Rows
 
-Integers = npt.NDArray[np.object_]
-"""Python integers, which never overflow."""
+Integers = npt.NDArray[Any]
+"""In int64 where everything fits; else Python integers, which never overflow."""
 
 _FLOAT_VALUES = 1 << 18  # 2 MiB of float64
 _EXACT_ROWS = 1 << 8  # weights below 2^30 times halves of 2^15: 2^8 rows stay within 2^53
@@ -26,40 +27,28 @@ def gram(rows: Rows) -> Integers:
     """`G[i, j] = sum_k x_ik x_jk`. Shape: [n, n]."""
     wide = rows.dtype == np.int32
     sums = np.zeros((3 if wide else 1, rows.count, rows.count), dtype=np.int64)
-    for _, block in rows.blocks(_FLOAT_VALUES):
-        low = _low(block).astype(np.float64)
-        sums[0] += (low @ low.T).astype(np.int64)
-        if wide:
-            high = _high(block).astype(np.float64)
-            sums[1] += (low @ high.T).astype(np.int64)
-            sums[2] += (high @ high.T).astype(np.int64)
-    low_low, *others = sums.astype(object)
-    table: Integers = low_low
+    for _, block in rows.blocks():
+        kernels.add_products(block, sums)
+    whole = np.triu(sums) + np.triu(sums, 1).swapaxes(1, 2)
+    table: Integers = whole[0]
     if wide:
-        low_high, high_high = others
-        table = low_low + ((low_high + low_high.T) << 16) + (high_high << 32)
+        low, mixed, high = whole.astype(object)
+        table = low + (mixed << 16) + (high << 32)
     return table
 
 
 def squared_norms(rows: Rows) -> list[int]:
     """The diagonal of the Gram matrix, at the cost of reading the updates once."""
-    wide = rows.dtype == np.int32
-    sums = np.zeros((3 if wide else 1, rows.count), dtype=np.int64)
-    for _, block in rows.blocks(_FLOAT_VALUES):
-        low = _low(block).astype(np.float64)
-        sums[0] += _products(low, low)
-        if wide:
-            high = _high(block).astype(np.float64)
-            sums[1] += _products(low, high)
-            sums[2] += _products(high, high)
-    columns = zip(*sums.tolist(), strict=True)
-    return [
-        sum(part << shift for part, shift in zip(c, (0, 17, 32), strict=False)) for c in columns
-    ]
+    sums = np.zeros((3, rows.count), dtype=np.int64)
+    for _, block in rows.blocks():
+        kernels.add_squares(block, sums)
+    return [low + (mixed << 17) + (high << 32) for low, mixed, high in sums.T.tolist()]
 
 
 def squared_distances(table: Integers) -> Integers:
-    """`|x_i - x_j|^2` from the Gram matrix. Shape: [n, n]."""
+    """`|x_i - x_j|^2` from the Gram matrix; sums of n of them fit its type. Shape: [n, n]."""
+    greatest = 4 * max(np.diagonal(table).tolist())
+    table = table.astype(np.int64 if greatest * len(table) < 1 << 63 else object)
     squares = np.diagonal(table)
     table_of_pairs: Integers = squares[:, None] + squares[None, :] - 2 * table
     return table_of_pairs
@@ -71,7 +60,7 @@ def distances_from(table: Integers, weights: Sequence[int]) -> list[int]:
     factors = np.array(weights, dtype=object)
     towards = table @ factors
     # |total (x_i - z)|^2, so that nothing is divided before the root.
-    squares = total**2 * np.diagonal(table) - 2 * total * towards + factors @ towards
+    squares = total**2 * np.diagonal(table).astype(object) - 2 * total * towards + factors @ towards
     return [distance(square, total) for square in squares]
 
 
@@ -90,7 +79,7 @@ def weighted_mean(rows: Rows, weights: Sequence[int]) -> IntArray:
         whole, rest = np.divmod(_weighted_sum(factors, _high(used)), total)
         return (whole << 16) + ((rest << 16) + low) // total
 
-    return rows.combined(combine, _FLOAT_VALUES)
+    return rows.combined(combine, rows.portion(_FLOAT_VALUES))
 
 
 def _weighted_sum(factors: npt.NDArray[np.float64], halves: IntArray) -> npt.NDArray[np.int64]:
@@ -108,8 +97,3 @@ def _low(block: IntArray) -> npt.NDArray[np.int16]:
 
 def _high(block: IntArray) -> IntArray:
     return (block >> 16) + (_low(block) < 0)
-
-
-def _products(left: npt.NDArray[np.float64], right: npt.NDArray[np.float64]) -> IntArray:
-    sums: npt.NDArray[Any] = np.einsum("ij,ij->i", left, right)
-    return sums.astype(np.int64)

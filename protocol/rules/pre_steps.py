@@ -4,17 +4,19 @@ A pre-step returns rows that are computed block by block when a rule asks for th
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from eth_hash.auto import keccak
 
 from protocol.errors import RuleError
+from protocol.rules import kernels
 from protocol.rules.distances import gram, squared_distances, squared_norms
-from protocol.rules.fixed_point import RATIO_BITS, root_ratio
+from protocol.rules.fixed_point import ONE, root_ratio
 from protocol.rules.rows import IntArray, Rows, Updates, check_at_least, check_tolerance
+from protocol.rules.scaling import shortened
 
 _TAG = b"volquorum.bucket"
-_MIX_COLUMNS = 1 << 12  # keeps the floats in the cache
 
 
 def arc(updates: Updates, f: int) -> Rows:
@@ -32,18 +34,9 @@ def arc(updates: Updates, f: int) -> Rows:
     squares = squared_norms(rows)
     clipped = 2 * f * (rows.count - f) // rows.count
     bound = sorted(squares)[rows.count - clipped - 1]
-    factors = {
-        i: np.int64(root_ratio(bound, square)) for i, square in enumerate(squares) if square > bound
-    }
-
-    def clip(block: IntArray) -> IntArray:
-        changed = block.copy()
-        for i, factor in factors.items():
-            # Invariant: a factor is at most 2^30, so even an int32 times it fits int64.
-            changed[i] = block[i] * factor >> RATIO_BITS
-        return changed
-
-    return rows.changed(clip) if factors else rows
+    return shortened(
+        rows, {i: (root_ratio(bound, s), ONE) for i, s in enumerate(squares) if s > bound}
+    )
 
 
 def nnm(updates: Updates, f: int) -> Rows:
@@ -103,19 +96,21 @@ def _group_means(rows: Rows, groups: Sequence[Sequence[int]]) -> Rows:
     # to 2^8 that is no integer is at least 2^-8 away from one, and is rounded by 2^-10 at most. A
     # double leaves as much room for int32.
     narrow = rows.dtype == np.int16 and rows.count <= 1 << 8
-    dtype = np.float32 if narrow else np.float64
-    members = np.zeros((len(groups), rows.count), dtype=dtype)
-    for row, group in zip(members, groups, strict=True):
-        row[list(group)] = 1
-    sizes = members.sum(axis=1, keepdims=True)
+    dtype: type[np.floating[Any]] = np.float32 if narrow else np.float64
+    # All less the others is the shorter sum for groups of more than half.
+    by_others = 2 * len(groups[0]) > rows.count
+    everybody = set(range(rows.count))
+    added = [sorted(everybody - set(group)) for group in groups] if by_others else groups
+    compact = kernels.Groups(
+        rows=np.array([i for group in added for i in group], dtype=np.int32),
+        ends=np.cumsum([len(group) for group in added], dtype=np.int32),
+        sizes=np.array([len(group) for group in groups], dtype=dtype),
+        sign=dtype(-1 if by_others else 1),
+    )
 
     def mix(block: IntArray) -> IntArray:
         mixed = np.empty((len(groups), block.shape[1]), dtype=rows.dtype)
-        for start in range(0, block.shape[1], _MIX_COLUMNS):
-            columns = slice(start, start + _MIX_COLUMNS)
-            means = members @ block[:, columns].astype(dtype)
-            means /= sizes
-            mixed[:, columns] = np.floor(means, out=means)
+        kernels.mix(block, compact, mixed)
         return mixed
 
     return rows.changed(mix, len(groups))

@@ -10,9 +10,11 @@ from protocol.errors import RuleError
 from protocol.numbers import Int16Array
 from protocol.rules.centers import centered_clipping, geometric_median
 from protocol.rules.coordinate_wise import clipped_mean, mean, median, trimmed_mean
+from protocol.rules.diameter import minimum_diameter
 from protocol.rules.pre_steps import PRE_STEPS
 from protocol.rules.rows import IntArray, Rows, Updates
 from protocol.rules.selection import bulyan, krum, multi_krum
+from protocol.rules.weighted import fltrust, weighted_mean
 from protocol.task import Rule
 
 T = TypeVar("T")
@@ -21,12 +23,15 @@ RULES: dict[str, Callable[..., IntArray]] = {
     "bulyan": bulyan,
     "centered_clipping": centered_clipping,
     "clipped_mean": clipped_mean,
+    "fltrust": fltrust,
     "geometric_median": geometric_median,
     "krum": krum,
     "mean": mean,
     "median": median,
+    "minimum_diameter": minimum_diameter,
     "multi_krum": multi_krum,
     "trimmed_mean": trimmed_mean,
+    "weighted_mean": weighted_mean,
 }
 
 _ON_CHAIN: dict[Rule, Callable[[Int16Array, int, int], IntArray]] = {

@@ -18,6 +18,7 @@ Updates = Union[IntArray, "Rows"]
 
 BLOCK_VALUES = 1 << 21  # 4 MiB of int16
 BLOCK_COLUMNS = 1 << 14  # one int16 row is 32 KiB
+_LEAST_VALUES = 1 << 11  # below that, calls cost more than the arithmetic
 
 # Invariant: below these dimensions no sum in this package leaves int64 (see `distances`).
 _DIMENSION_BITS = {np.dtype(np.int16): 32, np.dtype(np.int32): 28}
@@ -32,6 +33,8 @@ class Rows:
     dtype: np.dtype[Any]
     block: Callable[[slice], IntArray]
     """Some columns of all rows, shape [n, width]; nobody writes to it."""
+    made: bool = True
+    """Whether a block takes memory of its own."""
 
     @classmethod
     def of(cls, updates: Updates) -> "Rows":
@@ -47,16 +50,39 @@ class Rows:
                 f"- 1; got {updates.shape}"
             )
         count, dimension = updates.shape
-        return cls(count, dimension, updates.dtype, lambda columns: updates[:, columns])
+        return cls(count, dimension, updates.dtype, lambda columns: updates[:, columns], made=False)
 
     def changed(self, change: Callable[[IntArray], IntArray], count: int | None = None) -> "Rows":
         """These rows with `change` applied to every block on its way."""
         rows = self.count if count is None else count
         return Rows(rows, self.dimension, self.dtype, lambda columns: change(self.block(columns)))
 
+    def preceded_by(self, first: IntArray, rule: str, what: str) -> "Rows":
+        """These rows with one of another origin before them.
+
+        Raises: RuleError if it has another shape; TypeError if it has another type.
+        """
+        if first.shape != (self.dimension,):
+            raise RuleError(
+                f"{rule} needs {what} of {self.dimension} coordinates; got {first.shape}"
+            )
+        if first.dtype != self.dtype:
+            raise TypeError(f"{what} must be {self.dtype}, as the updates are, not {first.dtype}")
+        return Rows(
+            self.count + 1,
+            self.dimension,
+            self.dtype,
+            lambda columns: np.concatenate([first[None, columns], self.block(columns)]),
+        )
+
+    def portion(self, most: int) -> int:
+        """So many values, `most` at most, that a block in memory is small beside the updates."""
+        return min(most, max(_LEAST_VALUES, self.count * self.dimension >> 6))
+
     def blocks(self, values: int = BLOCK_VALUES) -> Iterator[tuple[slice, IntArray]]:
         """All columns, in blocks of about `values` numbers."""
-        width = max(1, min(BLOCK_COLUMNS, values // self.count))
+        most = self.portion(values) if self.made else values
+        width = max(1, min(BLOCK_COLUMNS, most // self.count))
         for start in range(0, self.dimension, width):
             columns = slice(start, min(start + width, self.dimension))
             yield columns, self.block(columns)

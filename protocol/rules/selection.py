@@ -4,8 +4,6 @@ They need the squared distances only, which are exact integers. Among equally go
 earlier participant's is taken; but for such ties, the order of updates does not matter.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from protocol.errors import RuleError
@@ -26,7 +24,8 @@ def krum(updates: Updates, f: int) -> IntArray:
     Descent, 2017.
     Raises: RuleError unless n >= 2f + 3.
     """
-    return _mean_of_best(Rows.of(updates), f, 1, "Krum")
+    rows = Rows.of(updates)
+    return weighted_mean(rows, krum_weights(gram(rows), f))
 
 
 def multi_krum(updates: Updates, f: int, m: int | None = None) -> IntArray:
@@ -40,7 +39,7 @@ def multi_krum(updates: Updates, f: int, m: int | None = None) -> IntArray:
     Raises: RuleError unless n >= 2f + 3 and 1 <= m <= n - f.
     """
     rows = Rows.of(updates)
-    return _mean_of_best(rows, f, rows.count - f if m is None else m, "multi-Krum")
+    return weighted_mean(rows, multi_krum_weights(gram(rows), f, m))
 
 
 def bulyan(updates: Updates, f: int) -> IntArray:
@@ -58,39 +57,51 @@ def bulyan(updates: Updates, f: int) -> IntArray:
     Raises: RuleError unless n >= 4f + 3.
     """
     rows = Rows.of(updates)
-    check_tolerance("Bulyan", rows.count, f, 4 * f + 3)
-    chosen = _chosen_by_krum(squared_distances(gram(rows)), f, rows.count - 2 * f)
+    chosen = bulyan_choice(gram(rows), f)
     return rows.combined(lambda block: _mean_about_median(block[chosen], len(chosen) - 2 * f))
 
 
-def _mean_of_best(rows: Rows, f: int, m: int, rule: str) -> IntArray:
-    check_tolerance(rule, rows.count, f, 2 * f + 3)
-    if not 1 <= m <= rows.count - f:
-        raise RuleError(
-            f"{rule} of {rows.count} updates tolerating {f} liars averages from 1 to "
-            f"{rows.count - f} of them; got m = {m}"
-        )
-    neighbours = rows.count - f - 2
-    # Nothing is nearer to an update than itself, so its own zero comes first.
-    nearest = np.sort(squared_distances(gram(rows)), axis=1)[:, 1 : neighbours + 1]
-    scores = nearest.sum(axis=1).tolist()
-    best = set(sorted(range(rows.count), key=scores.__getitem__)[:m])
-    return weighted_mean(rows, [int(i in best) for i in range(rows.count)])
+def krum_weights(table: Integers, f: int) -> list[int]:
+    """One for the update that Krum takes, by the Gram matrix of all, zero for the others."""
+    return _best(table, f, 1, "Krum")
 
 
-def _chosen_by_krum(distances: Integers, f: int, wanted: int) -> Sequence[int]:
-    table = distances.tolist()
-    nearest = {i: sorted(row[:i] + row[i + 1 :]) for i, row in enumerate(table)}
+def multi_krum_weights(table: Integers, f: int, m: int | None = None) -> list[int]:
+    """One for each update that multi-Krum averages, zero for the others."""
+    return _best(table, f, len(table) - f if m is None else m, "multi-Krum")
+
+
+def bulyan_choice(table: Integers, f: int) -> list[int]:
+    """The updates whose coordinates Bulyan averages, in ascending order."""
+    check_tolerance("Bulyan", len(table), f, 4 * f + 3)
+    distances = squared_distances(table).tolist()
+    nearest = {i: sorted(row[:i] + row[i + 1 :]) for i, row in enumerate(distances)}
     chosen: list[int] = []
-    while len(chosen) < wanted:
+    while len(chosen) < len(table) - 2 * f:
         neighbours = max(1, len(nearest) - f - 2)
         scores = {i: sum(row[:neighbours]) for i, row in nearest.items()}
         best = min(scores, key=lambda i: (scores[i], i))
         chosen.append(best)
         del nearest[best]
         for i, row in nearest.items():
-            row.remove(table[i][best])
+            row.remove(distances[i][best])
     return sorted(chosen)
+
+
+def _best(table: Integers, f: int, m: int, rule: str) -> list[int]:
+    count = len(table)
+    check_tolerance(rule, count, f, 2 * f + 3)
+    if not 1 <= m <= count - f:
+        raise RuleError(
+            f"{rule} of {count} updates tolerating {f} liars averages from 1 to {count - f} of "
+            f"them; got m = {m}"
+        )
+    neighbours = count - f - 2
+    # Nothing is nearer to an update than itself, so its own zero comes first.
+    nearest = np.sort(squared_distances(table), axis=1)[:, 1 : neighbours + 1]
+    scores = nearest.sum(axis=1).tolist()
+    best = set(sorted(range(count), key=scores.__getitem__)[:m])
+    return [int(i in best) for i in range(count)]
 
 
 def _mean_about_median(block: IntArray, kept: int) -> IntArray:

@@ -19,6 +19,9 @@ def tables() -> dict[str, Iterator[Row]]:
         "rules/krum.json": krums(),
         "rules/multi_krum.json": multi_krums(),
         "rules/bulyan.json": bulyans(),
+        "rules/minimum_diameter.json": minimum_diameters(),
+        "rules/weighted_mean.json": weighted_means(),
+        "rules/fltrust.json": fltrusts(),
         "rules/geometric_median.json": geometric_medians(),
         "rules/centered_clipping.json": centered_clippings(),
         "rules/arc.json": arcs(),
@@ -85,6 +88,44 @@ def bulyans() -> Iterator[Row]:
         yield {**_case(name, updates), "f": f, "aggregate": _units(found)}
 
 
+def minimum_diameters() -> Iterator[Row]:
+    squares = [[0, 0], [300, 0], [0, 300], [300, 300], [900, 0], [900, 300]]
+    for name, updates, f in [*_problems(lambda f: 2 * f + 1, 3), ("two squares", squares, 2)]:
+        found = reference_rules.minimum_diameter(updates, f)
+        yield {**_case(name, updates), "f": f, "aggregate": _units(found)}
+
+
+def weighted_means() -> Iterator[Row]:
+    for name, updates, _ in _problems(lambda _: 1):
+        count = len(updates)
+        drawn = [abs(weight) >> 33 for weight in reference.stream("weights", count, 8)]
+        for weights in ([1] * count, [2**30] * count, [0] * (count - 1) + [7], drawn):
+            found = reference_rules.weighted_mean(updates, weights)
+            yield {
+                **_case(name, updates),
+                "weights": _hex(reference.integers(weights, 4)),
+                "aggregate": _units(found),
+            }
+
+
+def fltrusts() -> Iterator[Row]:
+    for name, updates, _ in _problems(lambda _: 1):
+        dimension = len(updates[0])
+        for trusted in (
+            updates[0],
+            [1] * dimension,
+            [HIGHEST] * dimension,
+            [0] * dimension,
+            reference.stream("trusted", dimension),
+        ):
+            found = reference_rules.fltrust(updates, trusted)
+            yield {
+                **_case(name, updates),
+                "reference": _units(trusted),
+                "aggregate": _units(found),
+            }
+
+
 def geometric_medians() -> Iterator[Row]:
     for name, updates, _ in _problems(lambda _: 1):
         for nu, iterations in ((2**20, 32), (1, 3), (2**30, 1)):
@@ -149,6 +190,7 @@ def refused() -> Iterator[Row]:
         ("bulyan", lambda f: 4 * f + 3),
         ("arc", lambda f: 2 * f + 1),
         ("nnm", lambda f: 2 * f + 1),
+        ("minimum_diameter", lambda f: 2 * f + 1),
         ("trimmed_mean", lambda f: 2 * f + 1),
     ):
         for f in (1, 2, 5):
@@ -156,8 +198,8 @@ def refused() -> Iterator[Row]:
             yield {**_case(name, updates), "f": f, "error": "RuleError"}
 
 
-def _problems(least: Callable[[int], int]) -> Iterator[tuple[str, Rows, int]]:
-    """Updates and the largest of some tolerances for which `least(f)` of them are enough."""
+def _problems(least: Callable[[int], int], most: int = 5) -> Iterator[tuple[str, Rows, int]]:
+    """Updates and the largest tolerance up to `most` for which `least(f)` of them are enough."""
     for name, updates in (
         ("one outlier", _one_outlier()),
         ("least instance", [[0], [0], [0], [1], [1]]),
@@ -172,7 +214,7 @@ def _problems(least: Callable[[int], int]) -> Iterator[tuple[str, Rows, int]]:
         ("drawn 16", _drawn(16, 12)),
         ("drawn 23", _drawn(23, 12)),
     ):
-        tolerated = [f for f in (0, 1, 2, 3, 5) if least(f) <= len(updates)]
+        tolerated = [f for f in (0, 1, 2, 3, 5) if f <= most and least(f) <= len(updates)]
         for f in tolerated[-1:]:
             yield name, updates, f
 

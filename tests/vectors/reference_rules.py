@@ -6,6 +6,7 @@ knows of a Gram matrix, and nothing is shared with `protocol`.
 
 from collections.abc import Sequence
 from fractions import Fraction
+from itertools import combinations
 from math import isqrt
 
 from eth_hash.auto import keccak
@@ -26,6 +27,10 @@ def gram(updates: Rows) -> list[list[int]]:
 
 def squared_distance(left: Point, right: Point) -> int | Fraction:
     return sum((a - b) ** 2 for a, b in zip(left, right, strict=True))
+
+
+def squared_distances(updates: Rows) -> list[list[int]]:
+    return [[int(squared_distance(left, right)) for right in updates] for left in updates]
 
 
 def distance(left: Point, right: Point) -> int:
@@ -49,19 +54,20 @@ def column_means(updates: Rows) -> list[int]:
     return [reference.mean(column) for column in zip(*updates, strict=True)]
 
 
-def ranked_by_krum(updates: Rows, members: Sequence[int], neighbours: int) -> list[int]:
-    """`members`, the best first."""
+def ranked_by_krum(
+    table: Sequence[Sequence[int]], members: Sequence[int], neighbours: int
+) -> list[int]:
+    """`members`, the best first, by the squared distances of all."""
 
     def score(i: int) -> int:
-        others = [int(squared_distance(updates[i], updates[j])) for j in members if j != i]
-        return sum(sorted(others)[:neighbours])
+        return sum(sorted(table[i][j] for j in members if j != i)[:neighbours])
 
     return sorted(members, key=lambda i: (score(i), i))
 
 
 def multi_krum(updates: Rows, f: int, m: int) -> list[int]:
     count = len(updates)
-    best = ranked_by_krum(updates, range(count), count - f - 2)[:m]
+    best = ranked_by_krum(squared_distances(updates), range(count), count - f - 2)[:m]
     return column_means([updates[i] for i in best])
 
 
@@ -70,9 +76,9 @@ def krum(updates: Rows, f: int) -> list[int]:
 
 
 def bulyan(updates: Rows, f: int) -> list[int]:
-    left, chosen = list(range(len(updates))), []
+    table, left, chosen = squared_distances(updates), list(range(len(updates))), []
     while len(chosen) < len(updates) - 2 * f:
-        chosen.append(ranked_by_krum(updates, left, max(1, len(left) - f - 2))[0])
+        chosen.append(ranked_by_krum(table, left, max(1, len(left) - f - 2))[0])
         left.remove(chosen[-1])
     kept = len(chosen) - 2 * f
     return [
@@ -83,8 +89,51 @@ def bulyan(updates: Rows, f: int) -> list[int]:
 
 def _mean_about_median(column: Sequence[int], kept: int) -> int:
     ordered, count = sorted(column), len(column)
-    middle = Fraction(ordered[(count - 1) // 2] + ordered[count // 2], 2)
-    return reference.mean(sorted(ordered, key=lambda value: (abs(value - middle), value))[:kept])
+    twice = ordered[(count - 1) // 2] + ordered[count // 2]
+    nearest = sorted(ordered, key=lambda value: (abs(2 * value - twice), value))
+    return reference.mean(nearest[:kept])
+
+
+def minimum_diameter(updates: Rows, f: int) -> list[int]:
+    return column_means([updates[i] for i in of_least_diameter(squared_distances(updates), f)])
+
+
+def of_least_diameter(table: Sequence[Sequence[int]], f: int) -> list[int]:
+    """Every subset in turn, those of updates near to all others first; the first best is kept."""
+    order = sorted(range(len(table)), key=lambda i: (sum(table[i]), i))
+    subsets = combinations(order, len(table) - f)
+    best = min(subsets, key=lambda chosen: max(table[i][j] for i in chosen for j in chosen))
+    return sorted(best)
+
+
+def weighted_mean(updates: Rows, weights: Sequence[int]) -> list[int]:
+    return [value.__floor__() for value in weighted(updates, weights)]
+
+
+def fltrust(updates: Rows, trusted: Sequence[int], width_bytes: int = 2) -> list[int]:
+    square, weights, divisor = int(dot(trusted, trusted)), [], 0
+    for update in updates:
+        length = int(dot(update, update))
+        share = Fraction(max(0, int(dot(update, trusted))), max(1, length))
+        weights.append(min(2**30, (share * 2**24).__floor__()))
+        divisor += _least_root(weights[-1] ** 2 * length, max(1, square))
+    if not any(weights):
+        return [0] * len(trusted)
+    end = 2 ** (8 * width_bytes - 1)
+    sums = [dot(column, weights) for column in zip(*updates, strict=True)]
+    return [max(-end, min(end - 1, int(total // divisor))) for total in sums]
+
+
+def _least_root(a: int, b: int) -> int:
+    """The least integer whose square is at least `a / b`, by bisection."""
+    low, high = 0, a + 1
+    while low < high:
+        middle = (low + high) // 2
+        if middle * middle * b >= a:
+            high = middle
+        else:
+            low = middle + 1
+    return low
 
 
 def geometric_median(updates: Rows, nu: int, iterations: int) -> list[int]:

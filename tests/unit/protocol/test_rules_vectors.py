@@ -35,7 +35,9 @@ def updates_of(case: dict[str, Any], width_bytes: int = 2) -> Any:
 
 def parameters_of(case: dict[str, Any]) -> dict[str, Any]:
     named = {name: cell for name, cell in case.items() if name not in ALL_OF_A_CASE}
-    return named | ({"v0": integers(case["v0"])} if "v0" in case else {})
+    vectors = {name: integers(named[name]) for name in ("v0", "reference") if name in named}
+    weights = {"weights": integers(named["weights"], 4)} if "weights" in named else {}
+    return named | vectors | weights
 
 
 def test_every_rule_and_pre_step_has_vectors():
@@ -69,7 +71,17 @@ def test_gram_matrix_is_exact(case):
 
 
 @pytest.mark.parametrize(
-    "rule", ["krum", "multi_krum", "bulyan", "geometric_median", "centered_clipping"]
+    "rule",
+    [
+        "krum",
+        "multi_krum",
+        "bulyan",
+        "minimum_diameter",
+        "geometric_median",
+        "centered_clipping",
+        "weighted_mean",
+        "fltrust",
+    ],
 )
 def test_rule_gives_the_aggregate(rule):
     for case in (param.values[0] for param in cases(f"rules/{rule}.json")):

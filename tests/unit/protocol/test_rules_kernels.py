@@ -1,0 +1,136 @@
+"""The compiled loops: every layout, width and type, with a folder for machine code or without."""
+
+import numpy as np
+import pytest
+from numba import njit
+
+from protocol.rules import kernels, trimmed_mean
+from protocol.rules.distances import gram, squared_distances, squared_norms
+from protocol.rules.pre_steps import bucketing, nnm
+from protocol.rules.rows import Rows
+from protocol.rules.sorting import at_ranks, mean_at_ranks, network
+
+pytestmark = pytest.mark.unit
+
+EVERY_TYPE = pytest.mark.parametrize("dtype", [np.int16, np.int32])
+
+
+def drawn(count, dimension, dtype=np.int16):
+    ends = np.iinfo(dtype)
+    generator = np.random.default_rng(count + dimension)
+    return generator.integers(ends.min, ends.max, (count, dimension), dtype=dtype, endpoint=True)
+
+
+def mean_of(block, ranks):
+    means = np.empty(block.shape[1], dtype=block.dtype)
+    mean_at_ranks(block, ranks, means)
+    return means
+
+
+def expected_mean(block, ranks):
+    kept = np.sort(block, axis=0)[ranks.start : ranks.stop]
+    return kept.sum(axis=0, dtype=np.int64) // len(ranks)
+
+
+@EVERY_TYPE
+@pytest.mark.parametrize("width", [1, 15, 16, 17, 32, 255, 256, 257, 1000])
+@pytest.mark.parametrize("count", [1, 2, 9, 33])
+def test_no_width_has_a_seam(count, width, dtype):
+    block = drawn(count, width, dtype)
+    for f in (0, (count - 1) // 2):
+        ranks = range(f, count - f)
+        np.testing.assert_array_equal(mean_of(block, ranks), expected_mean(block, ranks))
+    np.testing.assert_array_equal(at_ranks(block, range(count)), np.sort(block, axis=0))
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        lambda block: block[:, 3:40],
+        lambda block: block[::2],
+        lambda block: block[::-1],
+        lambda block: block[:, ::-1],
+        lambda block: block[:, ::3],
+        np.asfortranarray,
+        lambda block: np.broadcast_to(block[:1], block.shape),
+        lambda block: np.frombuffer(block.tobytes(), dtype=np.int16).reshape(block.shape),
+    ],
+)
+def test_rows_may_lie_in_memory_in_any_way(view):
+    block = view(drawn(10, 50))
+    before = block.copy()
+    ranks = range(2, len(block) - 2)
+    np.testing.assert_array_equal(mean_of(block, ranks), expected_mean(before, ranks))
+    np.testing.assert_array_equal(nnm(block, f=1).array(), nnm(before, f=1).array())
+    np.testing.assert_array_equal(gram(Rows.of(block)), gram(Rows.of(before)))
+    assert squared_norms(Rows.of(block)) == squared_norms(Rows.of(before))
+    np.testing.assert_array_equal(block, before)
+
+
+@EVERY_TYPE
+@pytest.mark.parametrize("width", [1, 255, 256, 257, 600])
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 13])
+def test_inner_products_are_exact_at_every_width_and_count(count, width, dtype):
+    updates = drawn(count, width, dtype)
+    exact = updates.astype(object) @ updates.astype(object).T
+    rows = Rows.of(updates)
+    np.testing.assert_array_equal(gram(rows), exact)
+    assert squared_norms(rows) == np.diagonal(exact).tolist()
+    wide = updates.astype(object)
+    apart = [[((a - b) ** 2).sum() for b in wide] for a in wide]
+    assert squared_distances(gram(rows)).tolist() == apart
+
+
+@pytest.mark.parametrize("count", range(1, 15))
+def test_network_for_a_mean_keeps_the_right_values_of_all_zeros_and_ones(count):
+    patterns = (np.arange(2**count)[:, None] >> np.arange(count)) & 1
+    for f in range((count + 1) // 2):
+        ranks = range(f, count - f)
+        # So many times the values that the mean is their sum.
+        columns = (patterns.T * len(ranks)).astype(np.int16)
+        found = mean_of(columns, ranks)
+        np.testing.assert_array_equal(found, np.clip(patterns.sum(axis=1) - f, 0, len(ranks)))
+
+
+def test_mean_of_everything_compares_nothing_and_a_trimmed_mean_less_than_a_sort():
+    assert len(network(100, range(100), averaged=True)) == 0
+    assert len(network(100, range(20, 80), averaged=True)) < len(network(100, range(20, 80)))
+    assert len(network(100, range(20, 80))) < len(network(100, range(100)))
+
+
+@EVERY_TYPE
+@pytest.mark.parametrize("s", [1, 2, 3, 4, 5, 6, 11])
+def test_groups_by_their_own_rows_or_by_the_others_have_the_same_means(s, dtype):
+    updates = drawn(11, 300, dtype)
+    found = bucketing(updates, s, seed=7).array()
+    places = np.tile(np.arange(11, dtype=dtype), (300, 1)).T.copy()
+    # With its place for an update, a bucket of one tells who is in it.
+    order = bucketing(places, 1, seed=7).array()[:, 0]
+    for i, start in enumerate(range(0, 11, s)):
+        members = updates[order[start : start + s]].astype(np.int64)
+        np.testing.assert_array_equal(found[i], members.sum(axis=0) // len(members))
+
+
+def test_made_blocks_are_small_beside_the_updates_and_views_are_not_cut():
+    rows = Rows.of(drawn(10, 10_000))
+    assert len(list(rows.blocks())) == 1
+    made = rows.changed(lambda block: block.copy())
+    largest = max(block.nbytes for _, block in made.blocks())
+    assert largest * 20 < 10 * 10_000 * 2
+    np.testing.assert_array_equal(trimmed_mean(made, f=2), trimmed_mean(rows, f=2))
+
+
+def test_kernels_run_where_no_folder_can_keep_their_code(monkeypatch):
+    def without_folder(kernel, *, cache=False, **options):
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")
+        return njit(kernel, **options)
+
+    def doubled(values, found):
+        for i in range(len(values)):
+            found[i] = 2 * values[i]
+
+    monkeypatch.setattr(kernels, "njit", without_folder)
+    found = np.zeros(3, dtype=np.int64)
+    kernels.compiled(doubled)(np.arange(3), found)
+    assert found.tolist() == [0, 2, 4]
