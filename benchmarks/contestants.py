@@ -12,6 +12,9 @@ from protocol.rules import RULES, compose
 Contestant = Callable[[Int16Array, int, Int16Array], Int16Array]
 """Updates [n, d], liars to tolerate, last round's aggregate [d] -> aggregate [d]."""
 
+Referee = Callable[[Int16Array, Int16Array], Int16Array]
+"""Updates [n, d], an update that everybody can train and trusts [d] -> aggregate [d]."""
+
 CLIP_NORM: Final = 1 << 14
 """Honest updates of the shortened recipe fall from 2 to 0.15; in the middle rounds they measure
 about 1."""
@@ -48,10 +51,21 @@ CONTESTANTS: Mapping[str, Contestant] = MappingProxyType(
         "geometric_median": untold("geometric_median"),
         "krum": told("krum"),
         "multi_krum": told("multi_krum"),
+        "minimum_diameter": told("minimum_diameter"),
         "bulyan": told("bulyan"),
         "centered_clipping": centered_clipping,
         "arc_mean": told("mean", "arc"),
+        "arc_trimmed_mean": told("trimmed_mean", "arc"),
         "nnm_trimmed_mean": told("trimmed_mean", "nnm"),
         "arc_nnm_trimmed_mean": told("trimmed_mean", "arc", "nnm"),
     }
 )
+
+REFEREES: Mapping[str, Referee] = MappingProxyType(
+    {
+        "fltrust": lambda updates, reference: np.asarray(
+            RULES["fltrust"](updates, reference=reference), dtype=np.int16
+        )
+    }
+)
+"""Rules that need no number of liars, but a trusted update."""

@@ -41,6 +41,8 @@ class Field:
     """Everybody's training samples and the held-out days."""
 
     desks: tuple[Samples, ...]
+    anchors: Samples
+    """The public panel's own points, which anybody can train on."""
     pooled: Samples
     validation: Samples
     held_out: dict[str, Samples]
@@ -63,6 +65,7 @@ class Field:
         parts = partition(early, how, desks, seed)
         return cls(
             desks=tuple(trained_on(build_samples(part, panel)) for part in parts),
+            anchors=anchors,
             pooled=trained_on(everything),
             validation=split.validation(everything),
             held_out={"test": split.test(everything), "stress": split.stress(everything)},

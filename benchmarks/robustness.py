@@ -3,15 +3,17 @@
     python -m benchmarks.robustness --data DIR [--partition desks] [--liars 1 2 3] [--json FILE]
 
 The anchored recipe of `federated_recipe.py` with fewer, shorter rounds. Every cell is appended to
-the JSON lines of `--json` as soon as it is there and found again by the next run.
+the JSON lines of `--json` as soon as it is there and found again by the next run. Errors are
+printed by partition and number of liars, below a summary; several seeds are also held together.
 """
 
 import argparse
 import json
 import math
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from itertools import product
 from pathlib import Path
 from typing import Final, get_args
@@ -20,9 +22,17 @@ import numpy as np
 import torch
 
 from benchmarks.attacks import ATTACKS, Attack, View, back_door
-from benchmarks.contestants import CONTESTANTS, Contestant
+from benchmarks.contestants import CONTESTANTS, REFEREES
 from benchmarks.federated_recipe import Field, priced_by
-from benchmarks.robustness_table import NOBODY, Cell, draw, printed
+from benchmarks.robustness_map import draw
+from benchmarks.robustness_table import (
+    NOBODY,
+    Cell,
+    summary,
+    table_of_draws,
+    table_of_errors,
+    tables,
+)
 from node import smile
 from node.desks import Partition
 from node.features import Samples
@@ -34,6 +44,7 @@ from protocol.errors import DataError, RuleError
 from protocol.numbers import Int16Array, Int32Array
 
 PARTITIONS: tuple[Partition, ...] = get_args(Partition)
+RULES: Final = [*CONTESTANTS, *REFEREES]
 SHORT: Final = TrainingSettings(rounds=10, steps_per_round=50, batch_size=256)
 """One cell then takes seconds. Ten honest desks err by 1.46 vol points after it: near enough to
 tell what an attack costs."""
@@ -69,9 +80,17 @@ class Desk:
         return made.values
 
 
-def play(
-    honest: list[Desk], liars: list[Desk], attack: Attack | None, rule: Contestant, cell: Cell
-) -> Floats:
+@dataclass(frozen=True)
+class Cast:
+    """Who takes part in a cell."""
+
+    honest: list[Desk]
+    liars: list[Desk]
+    anchors: Desk
+    """The public points, for rules that hold updates against a trusted one."""
+
+
+def play(cast: Cast, attack: Attack | None, cell: Cell) -> Floats:
     """The model after the last round, with everybody's updates in one integer rule.
 
     Raises: DataError if the model left the finite numbers, RuleError if the rule takes no such
@@ -82,12 +101,16 @@ def play(
     rng = np.random.default_rng([cell.seed, cell.liars])
     aggregate = np.zeros(model.size, dtype=np.int16)
     for number in range(1, cell.rounds + 1):
-        updates = np.stack([desk.update(model, number) for desk in honest])
+        updates = np.stack([desk.update(model, number) for desk in cast.honest])
         if attack is not None:
-            own = [desk.update(model, number) for desk in liars] if attack.poison else None
-            view = View(updates, len(liars), bound, rng, None if own is None else np.stack(own))
+            own = [desk.update(model, number) for desk in cast.liars] if attack.poison else None
+            stacked = None if own is None else np.stack(own)
+            view = View(updates, len(cast.liars), bound, rng, stacked)
             updates = np.vstack([updates, attack.craft(view)])
-        aggregate = rule(updates, cell.liars, aggregate)
+        if cell.rule in REFEREES:
+            aggregate = REFEREES[cell.rule](updates, cast.anchors.update(model, number))
+        else:
+            aggregate = CONTESTANTS[cell.rule](updates, cell.liars, aggregate)
         model = numbers.add_update(model, aggregate)
     return numbers.to_float(model, smile.DEFAULT_SHIFT)
 
@@ -112,8 +135,10 @@ def run(field: Field, cell: Cell) -> Cell:
         elif attack:
             poisoned = poison(samples) if poison else samples
             liars.append(Desk(poisoned, settings, number, cell.seed))
+    # Anchors train as one desk more, with randomness of their own.
+    cast = Cast(honest, liars, Desk(field.anchors, settings, cell.desks, cell.seed))
     try:
-        price = priced_by(play(honest, liars, attack, CONTESTANTS[cell.rule], cell))
+        price = priced_by(play(cast, attack, cell))
     except DataError:
         return cell
     test = field.held_out["test"]
@@ -141,10 +166,12 @@ def known_cells(file: Path | None) -> dict[Cell, Cell]:
 
 
 def wanted_cells(asked: argparse.Namespace) -> Iterator[Cell]:
-    """Every cell that the command line asks for, the baselines first."""
+    """Every cell that the command line asks for, by setting and seed, the baselines first."""
     market = "made up" if asked.data is None else "recorded"
     attacks = [*NOBODY, *asked.attacks]
-    for how, liars, attack, rule in product(asked.partition, asked.liars, attacks, asked.rules):
+    for how, seed, liars, attack, rule in product(
+        asked.partition, asked.seed, asked.liars, attacks, asked.rules
+    ):
         yield Cell(
             market=market,
             partition=how,
@@ -155,9 +182,22 @@ def wanted_cells(asked: argparse.Namespace) -> Iterator[Cell]:
             rounds=asked.rounds,
             steps_per_round=asked.steps,
             batch_size=asked.batch,
-            seed=asked.seed,
+            seed=seed,
             anchored=not asked.unanchored,
         )
+
+
+def refusal(cell: Cell) -> str | None:
+    """Why the cell's rule cannot be applied to as many updates; None if it can."""
+    if cell.rule in REFEREES:
+        return None
+    updates = cell.desks - cell.liars if cell.attack == "absent" else cell.desks
+    nothing = np.zeros((updates, 1), dtype=np.int16)
+    try:
+        CONTESTANTS[cell.rule](nothing, cell.liars, nothing[0])
+    except RuleError as error:
+        return str(error)
+    return None
 
 
 def measured_cells(asked: argparse.Namespace) -> list[Cell]:
@@ -165,18 +205,17 @@ def measured_cells(asked: argparse.Namespace) -> list[Cell]:
 
     Cells whose rule cannot be applied are left out.
     """
-    known, fields, cells = known_cells(asked.json), {}, []
+    known, cells = known_cells(asked.json), []
+    field_of: Callable[[Partition, int], Field] = lru_cache(maxsize=1)(
+        lambda how, seed: Field.cut(
+            asked.data, how, asked.desks, seed, anchored=not asked.unanchored
+        )
+    )
     for cell in wanted_cells(asked):
+        if refusal(cell):
+            continue
         if cell not in known:
-            if cell.partition not in fields:
-                fields[cell.partition] = Field.cut(
-                    asked.data, cell.partition, cell.desks, cell.seed, anchored=cell.anchored
-                )
-            try:
-                known[cell] = _timed(fields[cell.partition], cell)
-            except RuleError as error:
-                print(f"{cell.rule}, {cell.liars} liars, {cell.attack}: {error}", flush=True)
-                continue
+            known[cell] = _timed(field_of(cell.partition, cell.seed), cell)
             if asked.json:
                 with asked.json.open("a") as lines:
                     lines.write(json.dumps(asdict(known[cell])) + "\n")
@@ -196,6 +235,21 @@ def _timed(field: Field, cell: Cell) -> Cell:
     return found
 
 
+def report(asked: argparse.Namespace, cells: list[Cell]) -> Iterator[str]:
+    """Markdown: the summary, what is missing from it and why, and every table."""
+    found = tables(cells)
+    yield summary(found)
+    refused = [(c.rule, c.liars, refusal(c)) for c in wanted_cells(asked) if c.attack == "honest"]
+    for rule, liars, why in dict.fromkeys(refused):
+        if why:
+            yield f"{rule}, liars {liars}: {why}"
+    for (how, liars), draws in found.items():
+        for seed, table in zip(asked.seed, draws, strict=True):
+            yield f"### {how}, {liars} of {asked.desks}, seed {seed}\n\n{table_of_errors(table)}"
+        if len(draws) > 1:
+            yield f"### {how}, {liars} of {asked.desks}, all seeds\n\n{table_of_draws(draws)}"
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, help="folder of recorded chains; made up without")
@@ -203,29 +257,27 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--desks", type=int, default=10)
     parser.add_argument("--liars", type=int, nargs="+", default=[2])
     parser.add_argument("--attacks", nargs="*", choices=list(ATTACKS), default=list(ATTACKS))
-    parser.add_argument("--rules", nargs="+", choices=list(CONTESTANTS), default=list(CONTESTANTS))
+    parser.add_argument("--rules", nargs="+", choices=RULES, default=RULES)
     parser.add_argument("--rounds", type=int, default=SHORT.rounds)
     parser.add_argument("--steps", type=int, default=SHORT.steps_per_round)
     parser.add_argument("--batch", type=int, default=SHORT.batch_size)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, nargs="+", default=[0])
     parser.add_argument("--unanchored", action="store_true", help="train without panel points")
     parser.add_argument("--json", type=Path, help="JSON lines, one a cell; resumed where present")
-    parser.add_argument("--svg", type=Path, help="heat map of the first partition and liars")
+    parser.add_argument("--svg", type=Path, help="folder for a heat map of each table, first seed")
     return parser.parse_args()
 
 
 def main() -> None:
-    """Run what is missing, print a table for each partition and number of liars."""
+    """Run what is missing; print and draw all that was asked for."""
     asked = _arguments()
     torch.set_num_threads(1)
     cells = measured_cells(asked)
-    for how, liars in product(asked.partition, asked.liars):
-        print(f"\n{how}, {liars} liars of {asked.desks}\n")
-        some = [cell for cell in cells if cell.partition == how and cell.liars == liars]
-        print(printed(some))
+    for part in report(asked, cells):
+        print(f"\n{part}")
     if asked.svg:
-        first = (asked.partition[0], asked.liars[0])
-        draw([cell for cell in cells if (cell.partition, cell.liars) == first], asked.svg)
+        for (how, liars), (first, *_) in tables(cells).items():
+            draw(first, asked.svg / f"robustness-{how}-{liars}.svg")
 
 
 if __name__ == "__main__":

@@ -1,14 +1,15 @@
-"""The cells of the robustness table, as Markdown and as a heat map."""
+"""The cells of the robustness tables, and the tables as Markdown.
+
+A loss is an RMSE over that of the plain mean with everybody honest, less one: same desks, same
+training, same seed.
+"""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from itertools import groupby
+from statistics import fmean
 from typing import Final
-from xml.sax.saxutils import escape
-
-from matplotlib import colormaps
-from matplotlib.colors import to_hex
 
 from node.desks import Partition
 
@@ -16,10 +17,12 @@ NOBODY: Final = {"honest": "all desks honest", "absent": "the liars' desks stay 
 """What attacks are held against."""
 REFERENCE: Final = ("honest", "mean")
 """The cell that losses are counted from."""
-BRIGHTEST: Final = 2.0
-"""Errors beyond this multiple of the reference look alike."""
-LEFT, TOP, WIDTH, HEIGHT = 180, 72, 72, 24
-"""Of the heat map's names and tiles, in pixels."""
+STRETCHES: Final = ("test", "stress")
+LIMIT: Final = 0.1
+"""What liars may cost under a rule that is worth choosing; greater losses are set in bold."""
+
+Setting = tuple[Partition, int]
+"""Who trains on what, and how many lie."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ class Cell:
 
 
 class Table:
-    """The cells of one partition and number of liars."""
+    """The cells of one setting and one seed."""
 
     def __init__(self, cells: Sequence[Cell]) -> None:
         self.cells = {(cell.attack, cell.rule): cell for cell in cells}
@@ -67,103 +70,141 @@ class Table:
 
     def worst(self, rule: str, stretch: str) -> float:
         """Over all attacks that were run."""
-        errors = [self.error(attack, rule, stretch) for attack in self.attacks]
-        lies = zip(self.attacks, errors, strict=True)
-        return max(
-            (e for attack, e in lies if attack not in NOBODY and not math.isnan(e)),
-            default=math.nan,
-        )
+        errors = (self.error(lie, rule, stretch) for lie in self.attacks if lie not in NOBODY)
+        return max((error for error in errors if not math.isnan(error)), default=math.nan)
 
-    def loss(self, rule: str, stretch: str) -> float:
-        """The worst attack's RMSE over that of the honest plain mean, less one."""
+    def loss(self, attack: str, rule: str, stretch: str) -> float:
+        return self.error(attack, rule, stretch) / self.error(*REFERENCE, stretch) - 1.0
+
+    def worst_loss(self, rule: str, stretch: str) -> float:
         return self.worst(rule, stretch) / self.error(*REFERENCE, stretch) - 1.0
 
+    def worst_loss_to_itself(self, rule: str, stretch: str) -> float:
+        """The same against this rule with everybody honest: what the liars cost, not the rule."""
+        return self.worst(rule, stretch) / self.error("honest", rule, stretch) - 1.0
 
-def printed(cells: Sequence[Cell]) -> str:
-    """Markdown: test, stress after the comma; below them the worst attack and what it costs."""
-    return "\n".join(_lines(Table(cells)))
+
+def tables(cells: Sequence[Cell]) -> dict[Setting, list[Table]]:
+    """A table of each seed by setting, both in the order of the cells."""
+
+    def whose(cell: Cell) -> tuple[Partition, int, int]:
+        return cell.partition, cell.liars, cell.seed
+
+    found: dict[Setting, list[Table]] = {}
+    for (how, liars, _), some in groupby(cells, whose):
+        found.setdefault((how, liars), []).append(Table(list(some)))
+    return found
 
 
-def _lines(table: Table) -> Iterator[str]:
-    def row(name: str, shown: Sequence[str]) -> str:
-        return f"| {name} | {' | '.join(shown)} |"
+def summary(draws: Mapping[Setting, Sequence[Table]]) -> str:
+    """Markdown: each rule's worst loss by setting, over all attacks and seeds."""
+    everything = [table for some in draws.values() for table in some]
+    rules = list(dict.fromkeys(rule for table in everything for rule in table.rules))
+    lines = _head("rule", [f"{how}, {liars}" for how, liars in draws])
+    for rule in rules:
+        cells = []
+        for some in draws.values():
+            losses = [_worst(table.worst_loss(rule, s) for table in some) for s in STRETCHES]
+            cells.append(_pair([_percent(loss) for loss in losses]))
+        lines.append(_row(_words(rule), cells))
+    return "\n".join(lines)
 
-    yield row("attack", [rule.replace("_", " ") for rule in table.rules])
-    yield "|---|" + "---|" * len(table.rules)
+
+def table_of_errors(table: Table) -> str:
+    """Markdown: test, stress; a rule's worst is bold. Below them what that costs."""
+    lines = _head("attack", [_words(rule) for rule in table.rules])
     for attack in table.attacks:
-        pairs = [_pair(table, attack, rule) for rule in table.rules]
-        yield row(NOBODY.get(attack, attack.replace("_", " ")), pairs)
-    worst = [
-        f"{_shown(table.worst(r, 'test'))}, {_shown(table.worst(r, 'stress'))}" for r in table.rules
-    ]
-    yield row("**worst attack**", worst)
-    losses = [
-        f"{_percent(table.loss(r, 'test'))}, {_percent(table.loss(r, 'stress'))}"
-        for r in table.rules
-    ]
-    yield row("**against the honest mean**", losses)
+        lines.append(_row(_attack(attack), [_errors(table, attack, rule) for rule in table.rules]))
+    losses = {
+        "worst, against the honest mean": table.worst_loss,
+        "worst, against the same rule without liars": table.worst_loss_to_itself,
+    }
+    for name, loss in losses.items():
+        cells = [_pair([_percent(loss(rule, s)) for s in STRETCHES]) for rule in table.rules]
+        lines.append(_row(name, cells))
     if "back_door" in table.attacks:
-        yield ""
-        yield row("mean error on the back door's region", table.rules)
-        yield "|---|" + "---|" * len(table.rules)
-        for attack in ("honest", "back_door"):
-            off = [table.error(attack, rule, "back_door") for rule in table.rules]
-            yield row(NOBODY.get(attack, "back door"), [f"{error:+.2f}" for error in off])
+        lines += ["", *_on_back_door(table)]
+    return "\n".join(lines)
 
 
-def draw(cells: Sequence[Cell], path: Path) -> None:
-    """A heat map of the test errors as SVG, the same bytes from the same cells."""
-    path.write_text("\n".join(_shapes(Table(cells))) + "\n", encoding="utf-8")
+def table_of_draws(draws: Sequence[Table]) -> str:
+    """Markdown: the worst loss over the seeds on test, stress, and in brackets the mean one."""
+    first = draws[0]
+    lines = _head("attack", [_words(rule) for rule in first.rules])
+
+    def cell(losses: Sequence[Sequence[float]]) -> str:
+        worst = _pair([_percent(_worst(some)) for some in losses])
+        return f"{worst} ({_pair([_share(fmean(some)) for some in losses])})"
+
+    for attack in first.attacks:
+        found = [
+            cell([[table.loss(attack, rule, s) for table in draws] for s in STRETCHES])
+            for rule in first.rules
+        ]
+        lines.append(_row(_attack(attack), found))
+    worst = [
+        cell([[table.worst_loss(rule, s) for table in draws] for s in STRETCHES])
+        for rule in first.rules
+    ]
+    lines.append(_row("worst attack of a draw", worst))
+    return "\n".join(lines)
 
 
-def _shapes(table: Table) -> Iterator[str]:
-    width = LEFT + WIDTH * len(table.rules)
-    height = TOP + HEIGHT * len(table.attacks)
-    yield (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}"'
-        ' font-family="sans-serif" font-size="11" text-anchor="middle">'
-    )
-    yield f'<rect width="{width}" height="{height}" fill="white"/>'
-    for column, rule in enumerate(table.rules):
-        for line, word in enumerate(rule.split("_")):
-            yield _text(LEFT + (column + 0.5) * WIDTH, 16 + 14 * line, word)
-    for row, attack in enumerate(table.attacks):
-        y = TOP + row * HEIGHT
-        name = NOBODY.get(attack, attack.replace("_", " "))
-        yield _text(LEFT - 8, y + 16, name, ' text-anchor="end"')
-        for column, rule in enumerate(table.rules):
-            yield from _tile(table, attack, rule, LEFT + column * WIDTH, y)
-    yield "</svg>"
-
-
-def _tile(table: Table, attack: str, rule: str, x: int, y: int) -> Iterator[str]:
-    error = table.error(attack, rule, "test")
-    least = table.error(*REFERENCE, "test")
-    multiple = 1.0 if math.isnan(error) else min(max(error / least, 1.0), BRIGHTEST)
-    shade = math.log(multiple) / math.log(BRIGHTEST)
-    fill = to_hex(colormaps["cividis"](shade))
-    yield f'<rect x="{x}" y="{y}" width="{WIDTH}" height="{HEIGHT}" fill="{fill}"/>'
-    ink = "black" if shade > 0.5 else "white"
-    yield _text(x + WIDTH / 2, y + 16, _shown(error), f' fill="{ink}"')
-
-
-def _text(x: float, y: float, words: str, more: str = "") -> str:
-    return f'<text x="{x:g}" y="{y:g}"{more}>{escape(words)}</text>'
-
-
-def _pair(table: Table, attack: str, rule: str) -> str:
-    return ", ".join(_shown(table.error(attack, rule, s)) for s in ("test", "stress"))
-
-
-def _shown(error: float) -> str:
+def shown(error: float) -> str:
+    """An error in vol points to three places; a dash where there is none."""
     if math.isnan(error):
         return "-"
-    return (
-        "diverged" if math.isinf(error) or error > 1e4 else f"{error:.{3 if error < 100 else 0}f}"
-    )
+    if math.isinf(error) or error > 1e4:
+        return "diverged"
+    return f"{error:.{3 if error < 100 else 0}f}"
+
+
+def _on_back_door(table: Table) -> Iterator[str]:
+    yield from _head("mean error on the back door's region", [_words(r) for r in table.rules])
+    for attack in ("honest", "back_door"):
+        off = [table.error(attack, rule, "back_door") for rule in table.rules]
+        yield _row(_attack(attack), [f"{e:+.2f}" if math.isfinite(e) else shown(e) for e in off])
+
+
+def _head(first: str, columns: Sequence[str]) -> list[str]:
+    return [_row(first, columns), "|---|" + "---|" * len(columns)]
+
+
+def _row(name: str, cells: Sequence[str]) -> str:
+    return f"| {name} | {' | '.join(cells)} |"
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _attack(name: str) -> str:
+    return NOBODY.get(name, _words(name))
+
+
+def _errors(table: Table, attack: str, rule: str) -> str:
+    pair = []
+    for stretch in STRETCHES:
+        error = table.error(attack, rule, stretch)
+        worst = attack not in NOBODY and error == table.worst(rule, stretch)
+        pair.append(f"**{shown(error)}**" if worst else shown(error))
+    return _pair(pair)
+
+
+def _pair(cells: Sequence[str]) -> str:
+    """Test, stress; one dash where neither was measured."""
+    return "-" if set(cells) == {"-"} else ", ".join(cells)
+
+
+def _worst(losses: Iterator[float] | Sequence[float]) -> float:
+    return max((loss for loss in losses if not math.isnan(loss)), default=math.nan)
 
 
 def _percent(share: float) -> str:
+    return f"**{_share(share)}**" if share > LIMIT else _share(share)
+
+
+def _share(share: float) -> str:
     if math.isnan(share):
         return "-"
-    return f"{share:+.0%}" if math.isfinite(share) and share < 100 else "destroyed"
+    return f"{share:+.0%}" if share < 100 else "destroyed"
