@@ -20,6 +20,7 @@ from protocol.chain.deployment import deploy
 from protocol.chain.embedded import EmbeddedChain
 from protocol.chain.outbox import IN_MEMORY, Outbox
 from protocol.chain.transactor import Transactor
+from protocol.recompute import Result
 from protocol.rounds import deadlines
 from protocol.sumtree import SumTree
 from protocol.task import Rule, TaskParams
@@ -115,7 +116,8 @@ class Bench:
         state = snapshot.round_state(self.task, number)
         gas["commitUpdate"] = sum(commits) // len(commits)
         gas["revealUpdate"] = sum(reveals) // len(reveals)
-        result = (self.task, number, root, root, state.updates_hash, state.unavailable)
+        published = Result(root, root, state.updates_hash, state.unavailable)
+        result = (self.task, number, published)
         gas["publish"] = self.send(self.sponsor, "publish", result, self.params.bond_wei)
         self.travel("challenge", number)
         gas["finalise"] = self.send(self.sponsor, "finalise", (self.task,))

@@ -4,7 +4,7 @@ Everything is read from the chain or follows from the key, so a crash anywhere l
 is kept here only saves work.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 from eth_account.signers.local import LocalAccount
@@ -25,9 +25,13 @@ from protocol import challenge as proofs
 from protocol import keys, posting, rounds
 from protocol.blobs import BlobStore, FirstOf
 from protocol.chain.gateway import Snapshot
+from protocol.chain.posted import PostedStore
+from protocol.choice import choice_of
 from protocol.encoding import encode_update
-from protocol.errors import BlobError, VerificationFailed
+from protocol.errors import BlobError, RuleError, VerificationFailed
+from protocol.gram import Table
 from protocol.numbers import Int16Array, Int32Array
+from protocol.posting import Part
 from protocol.recompute import fetch_updates
 from protocol.task import ZERO_ADDRESS, Flag, Phase, Published, RoundState, TaskParams
 
@@ -73,6 +77,7 @@ class Disputes:
         private: BlobStore,
         kept: BlobStore,
         everywhere: BlobStore,
+        posted: PostedStore,
         sending: Sending,
     ) -> None:
         self._account = account
@@ -82,10 +87,12 @@ class Disputes:
         # What this node itself made is whole there even where its public copy was spoilt.
         self._answers = FirstOf([private, everywhere])
         self._everywhere = everywhere
+        self._posted = posted
         self._sending = sending
         self._fetched: set[bytes] = set()
         self._case: tuple[str, proofs.Case] | None = None
         self._challenge: proofs.Challenge | None = None
+        self._table: Table | None = None
         self._nothing_to_reclaim_until = 0
 
     # -------------------------------------------------------------------------------------- facts
@@ -118,16 +125,16 @@ class Disputes:
         if not state.unavailable:
             return False
         flag = snapshot.update_flag(self._task_id, self._account.address)
-        return flag.round == number and flag.flagger != ZERO_ADDRESS and self._can_answer(flag)
+        is_open = flag.round == number and flag.flagger != ZERO_ADDRESS
+        return is_open and self._can_answer(lambda: self._vector(flag))
 
-    def owes_result(self, snapshot: Snapshot, state: RoundState) -> Published | None:
+    def owes_result(self, snapshot: Snapshot, number: int, state: RoundState) -> Published | None:
         """The first part of this node's published result that is flagged, not posted, at hand."""
         if state.publisher.lower() != self._account.address.lower():
             return None
         for what in Published:
             if state.is_flagged(what) and self._unanswered(snapshot, what):
-                flag = snapshot.result_flag(self._task_id, what)
-                return what if self._can_answer(flag) else None
+                return what if self._has_published(snapshot, number, what) else None
         return None
 
     def dispute(
@@ -168,13 +175,35 @@ class Disputes:
         self._nothing_to_reclaim_until = latest_over
         return None
 
-    def _can_answer(self, flag: Flag) -> bool:
+    def _has_published(self, snapshot: Snapshot, number: int, what: Published) -> bool:
+        flag = snapshot.result_flag(self._task_id, what)
+        if what is Published.TABLE:
+            return self._can_answer(lambda: self._own_table(snapshot, number, flag))
+        return self._can_answer(lambda: self._vector(flag))
+
+    def _can_answer(self, find: Callable[[], object]) -> bool:
         try:
-            self._vector(flag)
-        except BlobError as failure:
+            find()
+        except (BlobError, RuleError, VerificationFailed) as failure:
             log.critical("what is flagged cannot be posted", reason=str(failure))
             return False
         return True
+
+    def _own_table(self, snapshot: Snapshot, number: int, flag: Flag) -> Table:
+        """The table that a flag asks for, which is computed anew rather than kept on disk.
+
+        Raises: BlobError, VerificationFailed, RuleError.
+        """
+        if self._table is None or self._table.root != flag.root:
+            included = snapshot.included(self._task_id, number)
+            updates = fetch_updates(self._params, included, self._everywhere)
+            choice = choice_of(self._params, updates)
+            if choice is None or choice.table.root != flag.root:
+                raise VerificationFailed(
+                    f"the included updates do not give the table 0x{flag.root.hex()}"
+                )
+            self._table = choice.table
+        return self._table
 
     def _vector(self, flag: Flag) -> Int16Array | Int32Array:
         """What a flag asks for. Raises: BlobError."""
@@ -188,7 +217,7 @@ class Disputes:
     def _provable(self, case: proofs.Case) -> proofs.Challenge | None:
         if self._challenge is None:
             try:
-                self._challenge = case.challenge(self._everywhere)
+                self._challenge = case.challenge(self._everywhere, self._posted)
             except (BlobError, VerificationFailed) as failure:
                 log.warning("wrong result cannot be proven yet", reason=str(failure))
         return self._challenge
@@ -204,15 +233,13 @@ class Disputes:
                 self._flag_update(snapshot, number, index)
             case PostUpdate():
                 flag = snapshot.update_flag(self._task_id, self._account.address)
-                self._post("postUpdate", (number, self._account.address), flag, f"{number}:post")
+                parts = posting.parts(self._vector(flag), self._params.chunk_length)
+                where = (number, self._account.address)
+                self._post("postUpdate", where, flag, parts, f"{number}:post")
             case FlagResult(what):
-                purpose = f"{number}:flag:{what.name}:{rounds.publication(state)}"
-                on_result = (self._task_id, number, what)
-                self._sending.send_in_time("flagResult", on_result, purpose, self._params.flag_wei)
+                self._flag_result(snapshot, number, what, state)
             case PostResult(what):
-                flag = snapshot.result_flag(self._task_id, what)
-                purpose = f"{number}:post:{what.name}:{rounds.publication(state)}"
-                self._post("postResult", (number, what), flag, purpose)
+                self._post_result(snapshot, number, what, state)
             case RefuteUnavailable(what):
                 purpose = f"{number}:unavailable:{what.name}:{rounds.publication(state)}"
                 on_result = (self._task_id, number, what)
@@ -239,10 +266,40 @@ class Disputes:
             self._params.flag_wei,
         )
 
-    def _post(self, function: str, where: tuple[object, ...], flag: Flag, purpose: str) -> None:
+    def _flag_result(
+        self, snapshot: Snapshot, number: int, what: Published, state: RoundState
+    ) -> None:
+        function, named = "flagResult", tuple[object, ...]([what])
+        if what is Published.TABLE:
+            function, named = "flagTable", snapshot.evidence(self._task_id, number)
+        self._sending.send_in_time(
+            function,
+            (self._task_id, number, *named),
+            f"{number}:flag:{what.name}:{rounds.publication(state)}",
+            self._params.flag_wei,
+        )
+
+    def _post_result(
+        self, snapshot: Snapshot, number: int, what: Published, state: RoundState
+    ) -> None:
+        flag = snapshot.result_flag(self._task_id, what)
+        if what is Published.TABLE:
+            parts = tuple(self._own_table(snapshot, number, flag).parts())
+        else:
+            parts = posting.parts(self._vector(flag), self._params.chunk_length)
+        purpose = f"{number}:post:{what.name}:{rounds.publication(state)}"
+        self._post("postResult", (number, what), flag, parts, purpose)
+
+    def _post(
+        self,
+        function: str,
+        where: tuple[object, ...],
+        flag: Flag,
+        parts: Sequence[Part],
+        purpose: str,
+    ) -> None:
         """Posts the part that the chain says is next."""
-        part = posting.parts(self._vector(flag), self._params.chunk_length)[flag.posted]
-        args = (self._task_id, *where, *part)
+        args = (self._task_id, *where, *parts[flag.posted])
         self._sending.send_in_time(function, args, f"{purpose}:{flag.posted}")
 
     def _found(self) -> proofs.Challenge:

@@ -119,6 +119,7 @@ class Participant:
             private=stores.private,
             kept=stores.public,
             everywhere=self._everywhere,
+            posted=posted,
             sending=self._sending,
         )
         self._wants_seat = wants_seat
@@ -168,7 +169,7 @@ class Participant:
             # An answer that is due does not wait for servers that are slow.
             unfetched=None if owes_update else self._unfetched(snapshot, task.round, state),
             owes_update=owes_update,
-            owes_result=self._disputes.owes_result(snapshot, state),
+            owes_result=self._disputes.owes_result(snapshot, task.round, state),
             reclaimable=self._disputes.reclaimable(snapshot, task.round, state),
             own_address=self.account.address,
             wants_seat=self._wants_seat,
@@ -213,7 +214,8 @@ class Participant:
     def _case(self, snapshot: Snapshot, number: int, state: RoundState) -> Case:
         revealed = snapshot.revealed(self.task_id, number)
         base, updates = self._inputs(snapshot, number)
-        return Case(self.params, self.task_id, number, state, revealed, base, updates)
+        evidence = snapshot.evidence(self.task_id, number)
+        return Case(self.params, self.task_id, number, state, revealed, base, updates, evidence)
 
     def _start_from(self, snapshot: Snapshot, task: TaskState, state: RoundState) -> None:
         # A participant that is new to a running task takes the model it starts from by its root;
@@ -413,12 +415,10 @@ class Participant:
             encode_model(combined.model, shift),
         ):
             self._stores.public.put(content, chunk_length=chunk_length)
-        roots = (combined.aggregate_root, combined.model_root)
-        purpose = f"{number}:publish:{state.restarted_at}"
         self._sending.send_in_time(
             "publish",
-            (self.task_id, number, *roots, state.updates_hash, state.unavailable),
-            purpose,
+            (self.task_id, number, combined.result(state)),
+            f"{number}:publish:{state.restarted_at}",
             self.params.bond_wei,
         )
 

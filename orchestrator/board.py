@@ -169,7 +169,7 @@ def _summary(reading: TaskReading) -> views.TaskSummary:
     return views.TaskSummary(
         id=reading.task_id,
         sponsor=reading.state.sponsor,
-        rule=reading.params.rule.name.lower(),
+        rule=reading.params.rule_in_words,
         round=reading.state.round,
         phase=(latest.phase if latest else Phase.NONE).name.lower(),
         seats=reading.state.seats,

@@ -28,7 +28,7 @@ class Facts:
     unfetched: int | None = None
     """Place, in order of reveal, of an included update that is missing or not what it must be."""
     owes_result: Published | None = None
-    """A vector of the own published result that is flagged and may still be posted."""
+    """A part of the own published result that is flagged and may still be posted."""
     reclaimable: str | None = None
     """A participant that never answered the own flag: the deposit is free again."""
 

@@ -1,6 +1,6 @@
 """What an orchestrator flags, posts and takes back: one transaction a tick, safe to repeat."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -9,7 +9,9 @@ from orchestrator.reading import RoundReading, TaskReading
 from orchestrator.task_blobs import TaskBlobs
 from protocol import posting, rounds
 from protocol.chain.gateway import Snapshot
+from protocol.choice import choice_of
 from protocol.errors import BlobError, VerificationFailed
+from protocol.posting import Part
 from protocol.recompute import fetch_updates
 from protocol.task import Phase, Published
 
@@ -47,7 +49,7 @@ class Disputes:
         return None
 
     def owes_result(self, reading: TaskReading, own_address: str | None) -> Published | None:
-        """The first vector of the own published result that is flagged and may be posted."""
+        """The first part of the own published result that is flagged and may be posted."""
         latest, now = reading.latest, reading.block.timestamp
         if latest is None or latest.state.publisher.lower() != (own_address or "").lower():
             return None
@@ -91,17 +93,34 @@ def flag_update(action: FlagUpdate, reading: TaskReading, send: Send) -> None:
 
 
 def post_result(action: PostResult, reading: TaskReading, blobs: TaskBlobs, send: Send) -> None:
-    """Posts the part that the chain says is next. Raises: BlobError, ChainError."""
+    """Posts the part that the chain says is next.
+
+    Raises: BlobError, VerificationFailed, RuleError, ChainError.
+    """
     published: RoundReading = reading.rounds[action.round - 1]
-    flag, chunk_length = published.result_flags[action.what], reading.params.chunk_length
-    vector = blobs.get(flag.root, chunk_length=chunk_length).values
-    part = posting.parts(vector, chunk_length)[flag.posted]
+    flag = published.result_flags[action.what]
+    if action.what is Published.TABLE:
+        part = _table_parts(reading, published, flag.root, blobs)[flag.posted]
+    else:
+        vector = blobs.get(flag.root, chunk_length=reading.params.chunk_length).values
+        part = posting.parts(vector, reading.params.chunk_length)[flag.posted]
     publication = rounds.publication(published.state)
     send(
         "postResult",
         (action.round, action.what, *part),
         purpose=f"{action.round}:post:{action.what.name}:{publication}:{flag.posted}",
     )
+
+
+def _table_parts(
+    reading: TaskReading, published: RoundReading, root: bytes, blobs: TaskBlobs
+) -> Sequence[Part]:
+    """The table's parts; it is computed anew rather than kept on disk."""
+    updates = fetch_updates(reading.params, published.included, blobs)
+    choice = choice_of(reading.params, updates)
+    if choice is None or choice.table.root != root:
+        raise VerificationFailed(f"the included updates do not give the table 0x{root.hex()}")
+    return tuple(choice.table.parts())
 
 
 def reclaim_deposit(action: ReclaimDeposit, reading: TaskReading, send: Send) -> None:

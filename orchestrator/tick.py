@@ -220,14 +220,12 @@ class Orchestrator:
         except (BlobError, VerificationFailed, RuleError, RangeError) as error:
             _log.error("round_without_result", task=reading.task_id, round=number, why=str(error))
             return Outcome(None, until, f"round {number} has no result: {error}")
-        state = latest.state
-        computed_from = (state.updates_hash, state.unavailable)
         self._send(
             reading,
             "publish",
-            (number, combined.aggregate_root, combined.model_root, *computed_from),
+            (number, combined.result(latest.state)),
             # A round that was refuted is published once more.
-            purpose=f"{number}:publish:{state.restarted_at}",
+            purpose=f"{number}:publish:{latest.state.restarted_at}",
             value_wei=reading.params.bond_wei,
         )
         return Outcome("publish", None, f"round {number}: model 0x{combined.model_root.hex()}")

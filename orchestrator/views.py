@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, PlainSerializer
 
-from protocol.task import TaskParams
+from protocol.task import PreSteps, TaskParams
 
 Hash = Annotated[bytes, PlainSerializer(lambda value: "0x" + value.hex(), return_type=str)]
 BigInt = Annotated[int, PlainSerializer(str, return_type=str)]
@@ -187,6 +187,8 @@ def shown_params(params: TaskParams) -> dict[str, int | str]:
 def _shown(name: str, value: int | str | bytes) -> int | str:
     if isinstance(value, bytes):
         return "0x" + value.hex()
+    if isinstance(value, PreSteps):
+        return "+".join(str(step.name).lower() for step in value)
     if isinstance(value, IntEnum):
         return value.name.lower()
     if isinstance(value, int) and name.endswith(("_wei", "_norm")):

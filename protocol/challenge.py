@@ -3,33 +3,43 @@
 A wrong aggregate is shown by the same chunk of every included update, a wrong model by that chunk
 of the base model and the aggregate, a false norm by the sums on the way up from one chunk. Of what
 was published only the place is sent, but who sends it must have had the bytes: a lie that nobody
-serves is flagged instead (`Case.wrong` says which vector).
+serves is flagged instead (`Case.wrong` says which part). A wrong product in a table is shown by the
+two chunks that it is of, a wrong choice by the Gram matrix that the table's nodes record.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from protocol import commitment, rounds
 from protocol.blobs import BlobStore
-from protocol.commitment import ProofKind
+from protocol.choice import Choice, choice_of
+from protocol.commitment import NO_EVIDENCE, Evidence, ProofKind
 from protocol.encoding import Kind
-from protocol.errors import BlobError, RangeError, VerificationFailed
+from protocol.errors import BlobError, BlobNotFound, RangeError, VerificationFailed
+from protocol.gram import Table
 from protocol.numbers import Int16Array, Int32Array, add_update
-from protocol.recompute import RevealedUpdate
-from protocol.rules import aggregate
+from protocol.recompute import RevealedUpdate, combine_updates
 from protocol.sumtree import Node, Opening, SumTree, chunk_sum, encode_nodes
 from protocol.task import Published, RoundState, TaskParams
+
+
+class Tables(Protocol):
+    """Where published tables are found; nobody serves them, so they must have been posted."""
+
+    def table(self, root: bytes, rows: int) -> Table:
+        """The table under a root. Raises: BlobError."""
 
 
 class Proof(NamedTuple):
     """The first wrong chunk, and the openings that show it."""
 
     chunk: int
+    """Of a table the number of the leaf."""
     openings: bytes
 
 
@@ -65,6 +75,15 @@ class Challenge:
         )
 
 
+_FUNCTIONS = {
+    ProofKind.AGGREGATE: "challengeAggregate",
+    ProofKind.MODEL: "challengeModel",
+    ProofKind.NORM: "challengeNorm",
+    ProofKind.PRODUCT: "challengeProduct",
+    ProofKind.CHOICE: "challengeChoice",
+}
+
+
 @dataclass(frozen=True, eq=False)
 class Case:
     """A published round as one who suspects it knows it."""
@@ -78,22 +97,29 @@ class Case:
     base_model: Int32Array
     updates: Int16Array
     """The included ones, in order of reveal. Shape: [m, d]"""
+    evidence: Evidence = NO_EVIDENCE
+    """What was published of a table and a choice."""
 
     @cached_property
     def honest(self) -> Int16Array:
         """The right aggregate. Raises: RuleError if the updates have none. Shape: [d]"""
-        params = self.params
-        return aggregate(
-            params.rule, self.updates, tolerance=params.tolerance, clip_norm=params.clip_norm
-        )
+        return combine_updates(self.params, self.updates)
+
+    @cached_property
+    def choice(self) -> Choice | None:
+        """The right table and the choice by it; None without one. Raises: RuleError as `honest`."""
+        return choice_of(self.params, self.updates)
 
     @cached_property
     def wrong(self) -> Published | None:
-        """The first published vector that differs from the right one; None if the result is right.
+        """The first published part that differs from the right one; None if the result is right.
 
-        It is the one to open, or to flag where nobody serves it. A model that no int32 could hold
-        is wrong, whatever was published. Raises: RuleError as `honest`.
+        It is the one to open, or to flag where nobody serves it. The table comes first, and a wrong
+        choice by a right table counts as it. A model that no int32 could hold is wrong, whatever
+        was published. Raises: RuleError as `honest`.
         """
+        if self.choice is not None and self.choice.evidence != self.evidence:
+            return Published.TABLE
         if self._root(self.honest) != self.round_state.aggregate_root:
             return Published.AGGREGATE
         try:
@@ -102,14 +128,18 @@ class Case:
             return Published.MODEL
         return None if self._root(model) == self.round_state.model_root else Published.MODEL
 
-    def challenge(self, blobs: BlobStore) -> Challenge | None:
+    def challenge(self, blobs: BlobStore, tables: Tables | None = None) -> Challenge | None:
         """The call that proves this round's result wrong; None if it is right.
 
-        Raises: BlobError or VerificationFailed if the wrong vector cannot be had or is no vector of
-        this task: then it must be flagged. RuleError as `honest`.
+        Raises: BlobError or VerificationFailed if the wrong part cannot be had or is none of this
+        task: then it must be flagged. RuleError as `honest`.
         """
         if self.wrong is None:
             return None
+        if self.choice is not None and self.wrong is Published.TABLE:
+            if self.choice.table.root == self.evidence.table_root:
+                return self._wrong_choice(self.choice)
+            return self._wrong_product(self.choice, tables)
         if self.wrong is Published.AGGREGATE:
             return self._wrong_aggregate(blobs)
         return self._wrong_model(blobs)
@@ -122,7 +152,8 @@ class Case:
             each.participant for each in rounds.included(self.round_state, self.revealed)
         )
         excluded = tuple(tuple(each) for each in rounds.excluded(self.round_state, self.revealed))
-        return self._challenge(ProofKind.AGGREGATE, root, proof, participants, excluded)
+        shown = b"" if self.choice is None else self.choice.shown
+        return self._challenge(ProofKind.AGGREGATE, root, proof, (participants, excluded), (shown,))
 
     def _wrong_model(self, blobs: BlobStore) -> Challenge:
         root = self.round_state.model_root
@@ -130,14 +161,42 @@ class Case:
         proof = wrong_model(self.base_model, self.honest, found, self.params.chunk_length)
         return self._challenge(ProofKind.MODEL, root, proof)
 
+    def _wrong_product(self, right: Choice, tables: Tables | None) -> Challenge:
+        root = self.evidence.table_root
+        if tables is None:
+            raise BlobNotFound(root, "without the posted table, a wrong one must be flagged")
+        found = tables.table(root, len(self.updates))
+        proof = wrong_product(self.updates, right.table, found, self.params.chunk_length)
+        revealed = tuple(tuple(each) for each in self.revealed)
+        behind = (self.evidence.choice_hash,)
+        return self._challenge(ProofKind.PRODUCT, root, proof, (revealed,), behind)
+
+    def _wrong_choice(self, right: Choice) -> Challenge:
+        proof = Proof(0, right.table.pair_nodes)
+        behind = (self.evidence.choice_hash,)
+        return self._challenge(ProofKind.CHOICE, self.evidence.table_root, proof, (), behind)
+
     def _challenge(
-        self, kind: ProofKind, root: bytes, proof: Proof | None, *args: object
+        self,
+        kind: ProofKind,
+        root: bytes,
+        proof: Proof | None,
+        before: tuple[object, ...] = (),
+        behind: tuple[object, ...] = (),
     ) -> Challenge:
         if proof is None:
-            raise AssertionError("vectors under different roots differ somewhere")
-        name = {ProofKind.AGGREGATE: "challengeAggregate", ProofKind.MODEL: "challengeModel"}[kind]
-        unsalted = (*args, *proof)
-        return Challenge(name, self.task_id, self.round_number, unsalted, kind, proof.chunk, root)
+            raise AssertionError("parts under different roots differ somewhere")
+        # A choice is one for the whole table.
+        shown = proof[kind is ProofKind.CHOICE :]
+        return Challenge(
+            _FUNCTIONS[kind],
+            self.task_id,
+            self.round_number,
+            (*before, *shown, *behind),
+            kind,
+            proof.chunk,
+            root,
+        )
 
     def _root(self, vector: Int16Array | Int32Array) -> bytes:
         return SumTree.of(vector, self.params.chunk_length).root
@@ -183,6 +242,25 @@ def wrong_model(
     return _proof((base_model, aggregate), published, wrong, chunk_length)
 
 
+def wrong_product(
+    updates: Int16Array, right: Table, published: Table, chunk_length: int
+) -> Proof | None:
+    """Shows where `published` is not the `right` table of `updates`; None if it is.
+
+    Laid out for `challengeProduct`: the leaf's recorded path, then its two rows' openings, or the
+    only one's. Shape: updates [n, d].
+    """
+    wrong = np.argwhere(right.products != published.products)
+    if not len(wrong):
+        return None
+    pair, chunk = (int(place) for place in wrong[0])
+    first, second = (int(rows[pair]) for rows in np.triu_indices(len(updates)))
+    leaf = right.geometry.leaf(first, second, chunk)
+    trees = (SumTree.of(updates[row], chunk_length) for row in dict.fromkeys((first, second)))
+    openings = b"".join(encode_opening(tree.opening(chunk)) for tree in trees)
+    return Proof(leaf, published.path(leaf) + openings)
+
+
 def wrong_norm(tree: SumTree) -> Proof | None:
     """Shows where a sum that `tree` records is not that of what lies below it; None if all are.
 
@@ -210,9 +288,8 @@ def challenge_norm(
         return None
     args = (tuple(tuple(update) for update in revealed), index, *proof)
     root = revealed[index].update_root
-    return Challenge(
-        "challengeNorm", task_id, round_number, args, ProofKind.NORM, proof.chunk, root
-    )
+    function = _FUNCTIONS[ProofKind.NORM]
+    return Challenge(function, task_id, round_number, args, ProofKind.NORM, proof.chunk, root)
 
 
 def encode_opening(opening: Opening) -> bytes:

@@ -6,11 +6,12 @@ model and sender, so it opens nowhere else.
 
 from collections.abc import Iterable
 from enum import IntEnum
+from typing import NamedTuple
 
 from eth_abi.abi import encode
 from eth_hash.auto import keccak
 
-from protocol.task import TaskParams
+from protocol.task import ZERO_HASH, TaskParams
 
 COMMITMENT_DOMAIN = keccak(b"volquorum.commitment.1")
 UPDATES_DOMAIN = keccak(b"volquorum.updates.1")
@@ -24,6 +25,23 @@ class ProofKind(IntEnum):
     AGGREGATE = 0
     MODEL = 1
     NORM = 2
+    PRODUCT = 3
+    CHOICE = 4
+
+
+class Evidence(NamedTuple):
+    """What a result is published with whose rule chooses by distance; without one, zeros."""
+
+    table_root: bytes = ZERO_HASH
+    choice_hash: bytes = ZERO_HASH
+
+    @property
+    def hash(self) -> bytes:
+        """What the contract keeps; zero without evidence."""
+        return keccak(self.table_root + self.choice_hash) if any(map(any, self)) else ZERO_HASH
+
+
+NO_EVIDENCE = Evidence()
 
 
 def update_commitment(
@@ -105,7 +123,8 @@ def seal(
 ) -> bytes:
     """What announces a challenge, so that its award is the challenger's whoever copies the proof.
 
-    `subject` is the root proven wrong: the published aggregate's or model's, or the update's.
+    `subject` is the root proven wrong: the published aggregate's, model's or table's, or the
+    update's. `chunk` is the number of the leaf for a product, zero for a choice.
     """
     return keccak(
         encode(

@@ -10,12 +10,14 @@ from typing import NamedTuple
 import numpy as np
 
 from protocol.blobs import BlobStore
+from protocol.choice import choice_of
+from protocol.commitment import NO_EVIDENCE, Evidence
 from protocol.encoding import Kind
 from protocol.errors import VerificationFailed
 from protocol.numbers import Int16Array, Int32Array, add_update
 from protocol.rules import aggregate
 from protocol.sumtree import SumTree
-from protocol.task import RoundState, TaskParams
+from protocol.task import ZERO_HASH, RoundState, TaskParams
 
 
 class RevealedUpdate(NamedTuple):
@@ -26,6 +28,17 @@ class RevealedUpdate(NamedTuple):
     squared_norm: int
 
 
+class Result(NamedTuple):
+    """What `publish` takes: roots, what they were computed from, and the evidence."""
+
+    aggregate_root: bytes
+    model_root: bytes
+    updates_hash: bytes
+    unavailable: int
+    table_root: bytes = ZERO_HASH
+    choice_hash: bytes = ZERO_HASH
+
+
 @dataclass(frozen=True, eq=False)
 class Combined:
     """A round's result and the roots under which it is published."""
@@ -34,6 +47,23 @@ class Combined:
     aggregate_root: bytes
     model: Int32Array
     model_root: bytes
+    evidence: Evidence = NO_EVIDENCE
+    """Of a rule that chooses by distance."""
+
+    @property
+    def table_root(self) -> bytes:
+        """Of the table of inner products; zero without one."""
+        return self.evidence.table_root
+
+    @property
+    def choice_hash(self) -> bytes:
+        """Of the choice by that table; zero without one."""
+        return self.evidence.choice_hash
+
+    def result(self, round_state: RoundState) -> Result:
+        """What to publish, computed from the updates that the round includes now."""
+        computed_from = (round_state.updates_hash, round_state.unavailable)
+        return Result(self.aggregate_root, self.model_root, *computed_from, *self.evidence)
 
 
 def combine(params: TaskParams, base_model: Int32Array, updates: Int16Array) -> Combined:
@@ -41,15 +71,29 @@ def combine(params: TaskParams, base_model: Int32Array, updates: Int16Array) -> 
 
     Raises: RuleError, or RangeError if the model leaves int32.
     """
-    combined = aggregate(
-        params.rule, updates, tolerance=params.tolerance, clip_norm=params.clip_norm
-    )
+    combined = combine_updates(params, updates)
     model = add_update(base_model, combined)
+    choice = choice_of(params, updates)
     return Combined(
         aggregate=combined,
         aggregate_root=SumTree.of(combined, params.chunk_length).root,
         model=model,
         model_root=SumTree.of(model, params.chunk_length).root,
+        evidence=NO_EVIDENCE if choice is None else choice.evidence,
+    )
+
+
+def combine_updates(params: TaskParams, updates: Int16Array) -> Int16Array:
+    """The task's rule over `updates`, its pre-steps before it. Shape: [n, d] -> [d]
+
+    Raises: RuleError.
+    """
+    return aggregate(
+        params.rule,
+        updates,
+        tolerance=params.tolerance,
+        clip_norm=params.clip_norm,
+        pre_steps=params.pre_steps,
     )
 
 
@@ -87,13 +131,14 @@ def fetch_updates(
 def check_published(combined: Combined, round_state: RoundState) -> None:
     """Holds a recomputed result against the published one.
 
-    Raises: VerificationFailed naming the first root that differs.
+    Raises: VerificationFailed naming the first root, or the evidence, that differs.
     """
     if not round_state.published_at:
         raise VerificationFailed("nothing is published in this round yet")
     for what, expected, found in (
         ("aggregate root", combined.aggregate_root, round_state.aggregate_root),
         ("model root", combined.model_root, round_state.model_root),
+        ("hash of table and choice", combined.evidence.hash, round_state.evidence_hash),
     ):
         if expected != found:
             raise VerificationFailed(

@@ -120,9 +120,10 @@ def can_reclaim(params: TaskParams, flagged: RoundState, flag: Flag, now: int) -
 
 
 def can_flag_result(params: TaskParams, round_state: RoundState, what: Published, now: int) -> bool:
-    """Whether this vector of the published result may be flagged."""
+    """Whether this part of the published result may be flagged."""
     return (
         phase(params, round_state, now) is Phase.CHALLENGE
+        and (what is not Published.TABLE or params.has_table)
         and now < deadlines(params, round_state).flag_result
         and not round_state.is_flagged(what)
     )
@@ -131,7 +132,7 @@ def can_flag_result(params: TaskParams, round_state: RoundState, what: Published
 def can_post_result(
     params: TaskParams, round_state: RoundState, what: Published, flag: Flag, now: int
 ) -> bool:
-    """Whether this vector of the published result may be posted; `flag` is the one on it."""
+    """Whether this part of the published result may be posted; `flag` is the one on it."""
     return (
         phase(params, round_state, now) is Phase.CHALLENGE
         and now < deadlines(params, round_state).post_result
@@ -143,7 +144,7 @@ def can_post_result(
 def can_refute_unavailable(
     params: TaskParams, round_state: RoundState, what: Published, flag: Flag, now: int
 ) -> bool:
-    """Whether the result is refuted because nobody posted this vector; `flag` is the one on it."""
+    """Whether the result is refuted because nobody posted this part; `flag` is the one on it."""
     return (
         phase(params, round_state, now) is Phase.CHALLENGE
         and now >= deadlines(params, round_state).post_result
@@ -176,5 +177,6 @@ def publication(round_state: RoundState) -> str:
     """
     if not round_state.published_at:
         return ""
-    roots = (round_state.aggregate_root + round_state.model_root).hex()
-    return f"{round_state.published_at}:{round_state.publisher}:{roots}"
+    hashes = (round_state.aggregate_root, round_state.model_root, round_state.evidence_hash)
+    named = b"".join(hashes).hex()
+    return f"{round_state.published_at}:{round_state.publisher}:{named}"

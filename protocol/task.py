@@ -5,10 +5,11 @@ Addresses are hex strings, hashes are 32 bytes, times are seconds since 1970, mo
 
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields, replace
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 from typing import ClassVar
 
 from protocol.errors import ConfigError
+from protocol.sumtree import depth_of
 
 ZERO_ADDRESS = "0x" + "00" * 20
 ZERO_HASH = bytes(32)
@@ -20,6 +21,8 @@ CHUNK_LENGTH_STEP = 16
 MAX_CHUNK_LENGTH = 512
 MAX_PHASE_SECONDS = 365 * 86_400
 MAX_TASK_SECONDS = 10 * MAX_PHASE_SECONDS
+# Levels of a table of inner products, which is posted in at most 16 parts then.
+MAX_TABLE_HEIGHT = 16
 # Refutations after which a round is void; each cost somebody a bond.
 MAX_REFUTATIONS = 8
 
@@ -38,6 +41,14 @@ class Phase(IntEnum):
     VOID = 8
 
 
+class PreSteps(IntFlag):
+    """What is done to the updates before the rule, in this order; defined in `protocol.rules`."""
+
+    NONE = 0
+    ARC = 1
+    NNM = 2
+
+
 class Rule(IntEnum):
     """How revealed updates are combined; defined in `protocol.rules`."""
 
@@ -45,17 +56,25 @@ class Rule(IntEnum):
     CLIPPED_MEAN = 1
     MEDIAN = 2
     TRIMMED_MEAN = 3
+    MULTI_KRUM = 4
 
-    def most_liars(self, count: int) -> int:
-        """How many of `count` updates may lie: none for a mean, a minority for every other rule."""
-        return 0 if self is Rule.MEAN else (count - 1) // 2
+    def most_liars(self, count: int, pre_steps: PreSteps = PreSteps.NONE) -> int:
+        """How many of `count` updates may lie.
+
+        None for a plain mean, a minority for every other rule and after any pre-step; multi-Krum
+        needs an honest majority and two more.
+        """
+        if self is Rule.MEAN and not pre_steps:
+            return 0
+        return max(0, count - 3 if self is Rule.MULTI_KRUM else count - 1) // 2
 
 
 class Published(IntEnum):
-    """The two vectors of a published result."""
+    """What of a published result can be flagged: its two vectors, and the table if there is one."""
 
     AGGREGATE = 0
     MODEL = 1
+    TABLE = 2
 
 
 class Fault(IntEnum):
@@ -65,6 +84,9 @@ class Fault(IntEnum):
     MODEL = 1
     AGGREGATE_UNAVAILABLE = 2
     MODEL_UNAVAILABLE = 3
+    PRODUCT = 4
+    CHOICE = 5
+    TABLE_UNAVAILABLE = 6
 
 
 class Privacy(IntEnum):
@@ -86,7 +108,8 @@ class TaskParams:
     """One unit of a coordinate is `2^-shift`."""
     rule: Rule
     tolerance: int
-    """Liars that the rule is asked to tolerate."""
+    """Liars that the rule is asked to tolerate, and every pre-step."""
+    pre_steps: PreSteps
     privacy: Privacy
     quorum: int
     """Least number of included updates for a result."""
@@ -119,8 +142,9 @@ class TaskParams:
     salt: bytes
 
     ABI_TYPE: ClassVar[str] = (
-        "(bytes32,bytes32,uint32,uint16,uint8,uint8,uint8,uint8,uint8,uint8,uint64,uint64,address,"
-        "uint32,uint32,uint32,uint32,uint32,uint32,uint32,uint32,uint64,uint96,uint96,uint96,uint96,bytes32)"
+        "(bytes32,bytes32,uint32,uint16,uint8,uint8,uint8,uint8,uint8,uint8,uint8,uint64,uint64,"
+        "address,uint32,uint32,uint32,uint32,uint32,uint32,uint32,uint32,uint64,"
+        "uint96,uint96,uint96,uint96,bytes32)"
     )
 
     @classmethod
@@ -139,6 +163,7 @@ class TaskParams:
             shift=16,
             rule=Rule.TRIMMED_MEAN,
             tolerance=1,
+            pre_steps=PreSteps.NONE,
             privacy=Privacy.PLAIN,
             quorum=3,
             cohort=5,
@@ -165,11 +190,27 @@ class TaskParams:
     def from_abi(cls, values: Sequence[object]) -> "TaskParams":
         """The parameters that `abi_tuple` gives, as an ABI decoder returns them."""
         params = cls(*values)  # type: ignore[arg-type]  # the decoder checked every type
-        return replace(params, rule=Rule(params.rule), privacy=Privacy(params.privacy))
+        return replace(
+            params,
+            rule=Rule(params.rule),
+            pre_steps=PreSteps(params.pre_steps),
+            privacy=Privacy(params.privacy),
+        )
 
     def abi_tuple(self) -> tuple[object, ...]:
         """The values for `ABI_TYPE`."""
         return astuple(self)
+
+    @property
+    def rule_in_words(self) -> str:
+        """The pre-steps and the rule by their names in `protocol.rules`, joined by plus signs."""
+        steps = [step.name for step in self.pre_steps]
+        return "+".join(str(name).lower() for name in (*steps, self.rule.name))
+
+    @property
+    def has_table(self) -> bool:
+        """Whether updates are chosen by distance, which a table of inner products shows."""
+        return PreSteps.NNM in self.pre_steps or self.rule is Rule.MULTI_KRUM
 
     def check(self, now: int | None = None) -> None:
         """Refuses what the contract would refuse, at time `now` if it is given.
@@ -191,16 +232,32 @@ class TaskParams:
             raise ConfigError(
                 f"chunk_length must be a multiple of {CHUNK_LENGTH_STEP}; found {self.chunk_length}"
             )
+        self._check_table()
+
+    def _check_table(self) -> None:
+        pairs = self.cohort * (self.cohort + 1) // 2
+        height = depth_of(self.dimension, self.chunk_length) + (pairs - 1).bit_length()
+        if self.has_table and height > MAX_TABLE_HEIGHT:
+            name = "rule" if self.rule is Rule.MULTI_KRUM else "pre_steps"
+            raise ConfigError(
+                f"{name} needs a table of at most 2^{MAX_TABLE_HEIGHT} inner products; "
+                f"{self.cohort} seats and {self.dimension} coordinates in chunks of "
+                f"{self.chunk_length} make 2^{height}"
+            )
 
     def _ranges(self, now: int | None) -> tuple[tuple[str, int, int], ...]:
         clipped = self.rule == Rule.CLIPPED_MEAN
+        mixes = self.rule not in {Rule.CLIPPED_MEAN, Rule.MULTI_KRUM}
+        liars = self.rule.most_liars(self.quorum, self.pre_steps)
+        least_liars = int(self.pre_steps != 0 or self.rule is Rule.MULTI_KRUM)
         return (
             ("dimension", 1, 2**32 - 1),
             ("chunk_length", CHUNK_LENGTH_STEP, MAX_CHUNK_LENGTH),
             ("shift", 0, MAX_SHIFT),
             ("cohort", 1, MAX_COHORT),
             ("quorum", 1, self.cohort),
-            ("tolerance", 0, self.rule.most_liars(self.quorum)),
+            ("pre_steps", 0, (PreSteps.ARC | PreSteps.NNM) * mixes),
+            ("tolerance", least_liars, liars),
             ("clip_norm", int(clipped), (2**64 - 1) * clipped),
             ("max_squared_norm", 1, 2**64 - 1),
             ("selection_seconds", 0, MAX_PHASE_SECONDS),
@@ -247,7 +304,7 @@ class RoundState:
     refutations: int = 0
     """Published results that were refuted."""
     result_flags: int = 0
-    """Bit `Published.X`: that vector of the published result was flagged, answered or not."""
+    """Bit `Published.X`: that part of the published result was flagged, answered or not."""
     unavailable: int = 0
     """Bit i: revealed update i, from zero, is flagged and not posted, or its norm is false."""
     updates_hash: bytes = ZERO_HASH
@@ -256,6 +313,8 @@ class RoundState:
     publisher: str = ZERO_ADDRESS
     bond_wei: int = 0
     """Locked by the publisher until settled or refuted."""
+    evidence_hash: bytes = ZERO_HASH
+    """Of the published table and choice (`protocol.commitment`); zero without them."""
 
     @property
     def included(self) -> int:
@@ -267,7 +326,7 @@ class RoundState:
         return bool(self.unavailable >> index & 1)
 
     def is_flagged(self, what: Published) -> bool:
-        """Whether somebody flagged this vector of the published result."""
+        """Whether somebody flagged this part of the published result."""
         return bool(self.result_flags >> what & 1)
 
 

@@ -93,7 +93,7 @@ class Options:
     "--tolerance",
     type=click.IntRange(0, 31),
     default=None,
-    help="Liars the rule is to tolerate; default 1 for the trimmed mean, else 0.",
+    help="Liars the rule is to tolerate; default 1 for the trimmed mean and multi-Krum, else 0.",
 )
 @click.option(
     "--seed",
@@ -139,7 +139,7 @@ def main(
     """Run a whole federated training on an embedded chain and compare it with going alone."""
     logs.configure(log_level)
     if tolerance is None:
-        tolerance = 1 if rule == "trimmed_mean" else 0
+        tolerance = int(rule in {"trimmed_mean", "multi_krum"})
     options = Options(data, rounds, desks, partition, rule, tolerance, seed, report, json_file)
     console = Console(stderr=True)
     result = demonstrate(options, console)
@@ -218,11 +218,11 @@ def _chain(options: Options) -> tuple[str, pl.DataFrame]:
 
 
 def _task(options: Options) -> TaskConfig:
-    quorum = min(options.desks, max(2 * options.tolerance + 1, (options.desks + 1) // 2))
-    if options.desks < 2 * options.tolerance + 1:
+    least = 2 * options.tolerance + (3 if options.rule == "multi_krum" else 1)
+    quorum = min(options.desks, max(least, (options.desks + 1) // 2))
+    if options.desks < least:
         raise ConfigError(
-            f"tolerating {options.tolerance} liars takes {2 * options.tolerance + 1} desks; "
-            f"found {options.desks}"
+            f"tolerating {options.tolerance} liars takes {least} desks; found {options.desks}"
         )
     return TaskConfig(
         rule=options.rule,

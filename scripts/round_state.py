@@ -8,7 +8,7 @@ import click
 
 from protocol import rounds
 from protocol.chain.gateway import Chain, Snapshot
-from protocol.task import ZERO_ADDRESS, Flag, Phase, Published, RoundState, Rule, TaskParams
+from protocol.task import ZERO_ADDRESS, Flag, Phase, Published, RoundState, TaskParams
 from scripts.command import (
     json_option,
     on_task,
@@ -39,7 +39,7 @@ def describe(snapshot: Snapshot, task_id: bytes, number: int | None = None) -> d
         "deadlines": ends,
         "next_deadline": rounds.next_deadline(params, state, now),
         "next": what_is_next(params, phase, snapshot, task_id, state),
-        "rule": Rule(params.rule).name.lower(),
+        "rule": params.rule_in_words,
         "quorum": params.quorum,
         "seats": task.seats,
         "seated": list(seated),

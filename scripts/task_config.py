@@ -1,23 +1,28 @@
 """What a sponsor decides about a task: a TOML file in people's units, made task parameters."""
 
 from decimal import Decimal
+from functools import reduce
+from operator import or_
 from typing import Literal
 
 from eth_hash.auto import keccak
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from node import smile
 from protocol.settings import Settings
 from protocol.sumtree import SumTree
-from protocol.task import ZERO_ADDRESS, Privacy, Rule, TaskParams
+from protocol.task import ZERO_ADDRESS, PreSteps, Privacy, Rule, TaskParams
 
-RuleName = Literal["mean", "clipped_mean", "median", "trimmed_mean"]
+RuleName = Literal["mean", "clipped_mean", "median", "trimmed_mean", "multi_krum"]
+PreStepName = Literal["arc", "nnm"]
 RULES: dict[RuleName, Rule] = {
     "mean": Rule.MEAN,
     "clipped_mean": Rule.CLIPPED_MEAN,
     "median": Rule.MEDIAN,
     "trimmed_mean": Rule.TRIMMED_MEAN,
+    "multi_krum": Rule.MULTI_KRUM,
 }
+PRE_STEPS: dict[PreStepName, PreSteps] = {"arc": PreSteps.ARC, "nnm": PreSteps.NNM}
 WEI_DECIMALS = 18
 
 
@@ -28,8 +33,10 @@ class TaskConfig(Settings):
     """Seed of the genesis model's weights."""
     rule: RuleName = "mean"
     """How updates are combined."""
+    pre_steps: tuple[PreStepName, ...] = ()
+    """What is done to the updates before that: arc, nnm, or both in this order."""
     tolerance: int = Field(default=0, ge=0, le=31)
-    """Number of liars the rule is asked to tolerate."""
+    """Number of liars that the rule and the pre-steps are asked to tolerate."""
     clip_norm: float = Field(default=0.0, ge=0, lt=2**32)
     """Norm to which `clipped_mean` clips each update; zero for every other rule."""
     max_norm: float = Field(default=smile.DEFAULT_MAX_NORM, gt=0, lt=2**32)
@@ -71,6 +78,14 @@ class TaskConfig(Settings):
     reward_ether: float = Field(default=0.01, ge=0)
     """Reward of each final round, split equally among its included updates."""
 
+    @field_validator("pre_steps")
+    @classmethod
+    def _in_order(cls, names: tuple[PreStepName, ...]) -> tuple[PreStepName, ...]:
+        """A task knows which pre-steps there are, not in which order."""
+        if list(names) != [name for name in PRE_STEPS if name in names]:
+            raise ValueError(f"must be some of {', '.join(PRE_STEPS)}, each once, in this order")
+        return names
+
     def params(self, now: int, salt: bytes | None = None) -> TaskParams:
         """The contract's parameters for a task created at the time `now`.
 
@@ -90,6 +105,7 @@ class TaskConfig(Settings):
             shift=self.shift,
             rule=RULES[self.rule],
             tolerance=self.tolerance,
+            pre_steps=reduce(or_, (PRE_STEPS[name] for name in self.pre_steps), PreSteps.NONE),
             privacy=Privacy.PLAIN,
             quorum=self.quorum,
             cohort=self.cohort,

@@ -160,9 +160,14 @@ def main(
 ) -> None:
     """Recompute finished rounds and compare them with the chain."""
     stores = FirstOf([store_of(address) for address in blobs])
-    verdicts = Verifier(chain.at(chain.head()), task_id, stores).check(chosen)
+    snapshot = chain.at(chain.head())
+    verdicts = Verifier(snapshot, task_id, stores).check(chosen)
+    rule = snapshot.task_params(task_id).rule_in_words
     if as_json:
-        print_json({"task": task_id, "rounds": [asdict(verdict) for verdict in verdicts]})
+        judged = [asdict(verdict) for verdict in verdicts]
+        print_json({"task": task_id, "rule": rule, "rounds": judged})
+    else:
+        click.echo(f"rule        {rule}")
     for verdict in () if as_json else verdicts:
         click.echo(f"round {verdict.round:>4}  {verdict.verdict:<11}  {verdict.model_root or '-'}")
         click.echo(f"            {_in_words(verdict.selection)}")

@@ -5,10 +5,12 @@ import {VolquorumBase} from "./VolquorumBase.sol";
 import {IVolquorum} from "./interfaces/IVolquorum.sol";
 import {ChallengeLib} from "./libraries/ChallengeLib.sol";
 import {CommitmentLib} from "./libraries/CommitmentLib.sol";
+import {EvidenceLib} from "./libraries/EvidenceLib.sol";
+import {GramLib} from "./libraries/GramLib.sol";
 import {PhaseLib} from "./libraries/PhaseLib.sol";
 import {PostLib} from "./libraries/PostLib.sol";
 import {SumTree} from "./libraries/SumTree.sol";
-import {Task} from "./libraries/TaskLib.sol";
+import {Task, TaskLib} from "./libraries/TaskLib.sol";
 
 /// @title The part of Volquorum that decides what is contested: flags, posts and challenges
 /// @notice Runs in the storage of `Volquorum`, which forwards these calls; their promises are written on `IVolquorum`.
@@ -16,16 +18,7 @@ import {Task} from "./libraries/TaskLib.sol";
 // slither-disable-next-line locked-ether -- called directly it refuses any, and otherwise `Volquorum` holds it
 contract Disputes is VolquorumBase {
     using PhaseLib for Task;
-
-    /// @dev What a proof is about. Kept in memory because the stack has no room.
-    struct Claim {
-        bytes32 taskId;
-        uint32 round;
-        uint8 kind;
-        uint32 chunk;
-        bytes32 subject;
-        bytes32 salt;
-    }
+    using TaskLib for Task;
 
     // ------------------------------------------------------------------------------------------------ updates
 
@@ -66,7 +59,7 @@ contract Disputes is VolquorumBase {
             _inPhase(taskId, round, IVolquorum.Phase.Availability);
         IVolquorum.Flag storage flag = task.updateFlagOf[participant];
         if (flag.round != round || flag.flagger == address(0)) revert IVolquorum.NotFlagged(taskId, round);
-        if (!_post(taskId, flag, _shape(task, SumTree.INT16_BYTES), chunks, siblings)) return;
+        if (!_postVector(taskId, flag, task.shapeOf(SumTree.INT16_BYTES), chunks, siblings)) return;
 
         facts.unavailable &= ~_bit(flag.index);
         _releaseDeposit(flag, participant, task.flagWei);
@@ -95,7 +88,7 @@ contract Disputes is VolquorumBase {
         bytes calldata opening,
         bytes32 salt
     ) external {
-        Claim memory claim = Claim(taskId, round, CommitmentLib.SEAL_NORM, chunk, 0, salt);
+        CommitmentLib.Claim memory claim = CommitmentLib.Claim(taskId, round, CommitmentLib.SEAL_NORM, chunk, 0, salt);
         (Task storage task, IVolquorum.RoundState storage facts) =
             _inPhase(taskId, round, IVolquorum.Phase.Availability);
         IVolquorum.Update calldata update = _revealed(taskId, round, facts, updates, index);
@@ -112,15 +105,17 @@ contract Disputes is VolquorumBase {
     /// @dev See `IVolquorum.flagResult`.
     function flagResult(bytes32 taskId, uint32 round, IVolquorum.Published what) external payable {
         (Task storage task, IVolquorum.RoundState storage facts) = _inPhase(taskId, round, IVolquorum.Phase.Challenge);
-        uint64 until = task.deadlines(facts).flagResult;
-        if (block.timestamp >= until) revert IVolquorum.FlaggingOver(taskId, round, until);
+        // The root of a table is not stored, so that it must be given.
+        if (what == IVolquorum.Published.Table) revert IVolquorum.EvidenceMismatch(0, 0);
         bytes32 root = what == IVolquorum.Published.Aggregate ? facts.aggregateRoot : facts.modelRoot;
-        if (_isFlagged(facts, what)) revert IVolquorum.AlreadyFlagged(taskId, round, root);
-        _takeExactly(task.flagWei);
+        _flagResult(taskId, round, task, facts, what, root);
+    }
 
-        facts.resultFlags |= uint8(1 << uint8(what));
-        _raise(task.resultFlagOf[what], round, uint8(what), root);
-        emit IVolquorum.ResultFlagged(taskId, round, msg.sender, what, root);
+    /// @dev See `IVolquorum.flagTable`.
+    function flagTable(bytes32 taskId, uint32 round, bytes32 tableRoot, bytes32 choiceHash) external payable {
+        (Task storage task, IVolquorum.RoundState storage facts) = _withTable(taskId, round);
+        EvidenceLib.check(facts, tableRoot, choiceHash);
+        _flagResult(taskId, round, task, facts, IVolquorum.Published.Table, tableRoot);
     }
 
     /// @dev See `IVolquorum.postResult`.
@@ -136,10 +131,14 @@ contract Disputes is VolquorumBase {
         if (block.timestamp >= until) revert IVolquorum.PostingOver(taskId, round, until);
         IVolquorum.Flag storage flag = task.resultFlagOf[what];
         if (!_unanswered(facts, flag, what)) revert IVolquorum.NotFlagged(taskId, round);
-        uint256 widthBytes = what == IVolquorum.Published.Aggregate ? SumTree.INT16_BYTES : SumTree.INT32_BYTES;
-        if (!_post(taskId, flag, _shape(task, widthBytes), chunks, siblings)) return;
-
-        _releaseDeposit(flag, facts.publisher, task.flagWei);
+        bool complete;
+        if (what == IVolquorum.Published.Table) {
+            complete = _postTable(taskId, flag, EvidenceLib.shapeOf(task, facts), chunks, siblings);
+        } else {
+            uint256 widthBytes = what == IVolquorum.Published.Aggregate ? SumTree.INT16_BYTES : SumTree.INT32_BYTES;
+            complete = _postVector(taskId, flag, task.shapeOf(widthBytes), chunks, siblings);
+        }
+        if (complete) _releaseDeposit(flag, facts.publisher, task.flagWei);
     }
 
     /// @dev See `IVolquorum.refuteUnavailable`.
@@ -149,10 +148,10 @@ contract Disputes is VolquorumBase {
         if (block.timestamp < task.deadlines(facts).postResult || !_unanswered(facts, flag, what)) {
             revert IVolquorum.NotUnavailable(taskId, round, what);
         }
-        IVolquorum.Fault fault = what == IVolquorum.Published.Aggregate
-            ? IVolquorum.Fault.AggregateUnavailable
-            : IVolquorum.Fault.ModelUnavailable;
-        Claim memory claim = Claim(taskId, round, 0, 0, 0, 0);
+        IVolquorum.Fault fault = IVolquorum.Fault.TableUnavailable;
+        if (what == IVolquorum.Published.Aggregate) fault = IVolquorum.Fault.AggregateUnavailable;
+        if (what == IVolquorum.Published.Model) fault = IVolquorum.Fault.ModelUnavailable;
+        CommitmentLib.Claim memory claim = CommitmentLib.Claim(taskId, round, 0, 0, 0, 0);
         _refute(task, facts, claim, fault, flag.flagger, facts.bondWei / 2);
     }
 
@@ -164,14 +163,12 @@ contract Disputes is VolquorumBase {
         IVolquorum.Update[] calldata excluded,
         uint32 chunk,
         bytes calldata openings,
+        bytes calldata evidence,
         bytes32 salt
     ) external {
-        (Task storage task, IVolquorum.RoundState storage facts) = _inPhase(taskId, round, IVolquorum.Phase.Challenge);
-        if (ChallengeLib.aggregateHolds(task, facts, taskId, round, participants, excluded, chunk, openings)) {
-            revert IVolquorum.NoFraud(taskId, round, chunk);
-        }
-        Claim memory claim = Claim(taskId, round, CommitmentLib.SEAL_AGGREGATE, chunk, facts.aggregateRoot, salt);
-        _refute(task, facts, claim, IVolquorum.Fault.Aggregate, msg.sender, _award(claim, facts.bondWei));
+        CommitmentLib.Claim memory claim =
+            CommitmentLib.Claim(taskId, round, CommitmentLib.SEAL_AGGREGATE, chunk, 0, salt);
+        _challengeAggregate(claim, participants, excluded, openings, evidence);
     }
 
     /// @dev See `IVolquorum.challengeModel`.
@@ -179,12 +176,53 @@ contract Disputes is VolquorumBase {
         external
     {
         (Task storage task, IVolquorum.RoundState storage facts) = _inPhase(taskId, round, IVolquorum.Phase.Challenge);
-        if (ChallengeLib.modelHolds(task, facts, chunk, openings)) revert IVolquorum.NoFraud(taskId, round, chunk);
-        Claim memory claim = Claim(taskId, round, CommitmentLib.SEAL_MODEL, chunk, facts.modelRoot, salt);
-        _refute(task, facts, claim, IVolquorum.Fault.Model, msg.sender, _award(claim, facts.bondWei));
+        CommitmentLib.Claim memory claim =
+            CommitmentLib.Claim(taskId, round, CommitmentLib.SEAL_MODEL, chunk, facts.modelRoot, salt);
+        bool holds = ChallengeLib.modelHolds(task, facts, chunk, openings);
+        _decide(task, facts, claim, IVolquorum.Fault.Model, holds);
+    }
+
+    /// @dev See `IVolquorum.challengeProduct`.
+    function challengeProduct(
+        bytes32 taskId,
+        uint32 round,
+        IVolquorum.Update[] calldata updates,
+        uint32 leaf,
+        bytes calldata openings,
+        bytes32 choiceHash,
+        bytes32 salt
+    ) external {
+        CommitmentLib.Claim memory claim = CommitmentLib.Claim(taskId, round, CommitmentLib.SEAL_PRODUCT, leaf, 0, salt);
+        (Task storage task, IVolquorum.RoundState storage facts) = _withTable(claim.taskId, claim.round);
+        bool holds;
+        (claim.subject, holds) = EvidenceLib.productHolds(task, facts, claim, updates, openings);
+        EvidenceLib.check(facts, claim.subject, choiceHash);
+        _decide(task, facts, claim, IVolquorum.Fault.Product, holds);
+    }
+
+    /// @dev See `IVolquorum.challengeChoice`.
+    function challengeChoice(bytes32 taskId, uint32 round, bytes calldata nodes, bytes32 choiceHash, bytes32 salt)
+        external
+    {
+        CommitmentLib.Claim memory claim = CommitmentLib.Claim(taskId, round, CommitmentLib.SEAL_CHOICE, 0, 0, salt);
+        (Task storage task, IVolquorum.RoundState storage facts) = _withTable(taskId, round);
+        bool holds;
+        (claim.subject, holds) = EvidenceLib.choiceHolds(task, facts, nodes, choiceHash);
+        EvidenceLib.check(facts, claim.subject, choiceHash);
+        _decide(task, facts, claim, IVolquorum.Fault.Choice, holds);
     }
 
     // -------------------------------------------------------------------------------------------------- checks
+
+    /// @dev A round in its challenge phase, of a task that has a table.
+    function _withTable(bytes32 taskId, uint32 round)
+        private
+        view
+        returns (Task storage task, IVolquorum.RoundState storage facts)
+    {
+        (task, facts) = _inPhase(taskId, round, IVolquorum.Phase.Challenge);
+        if (!task.hasTable()) revert IVolquorum.NoTable(taskId);
+    }
 
     /// @dev The update of this number, if `updates` are the revealed ones.
     function _revealed(
@@ -194,10 +232,7 @@ contract Disputes is VolquorumBase {
         IVolquorum.Update[] calldata updates,
         uint256 index
     ) private view returns (IVolquorum.Update calldata) {
-        bytes32 given = CommitmentLib.updatesHash(taskId, round, updates);
-        if (given != facts.updatesHash) {
-            revert IVolquorum.UpdatesMismatch(taskId, round, given, facts.updatesHash);
-        }
+        CommitmentLib.checkUpdates(facts, taskId, round, updates);
         if (index >= updates.length) revert IVolquorum.UnknownUpdate(index, updates.length);
         return updates[index];
     }
@@ -208,10 +243,6 @@ contract Disputes is VolquorumBase {
         returns (bool)
     {
         return _isFlagged(facts, what) && flag.flagger != address(0);
-    }
-
-    function _shape(Task storage task, uint256 widthBytes) private view returns (SumTree.Shape memory) {
-        return SumTree.Shape(task.dimension, task.chunkLength, widthBytes);
     }
 
     function _bit(uint256 index) private pure returns (uint64) {
@@ -228,29 +259,86 @@ contract Disputes is VolquorumBase {
         flag.root = root;
     }
 
+    function _flagResult(
+        bytes32 taskId,
+        uint32 round,
+        Task storage task,
+        IVolquorum.RoundState storage facts,
+        IVolquorum.Published what,
+        bytes32 root
+    ) private {
+        uint64 until = task.deadlines(facts).flagResult;
+        if (block.timestamp >= until) revert IVolquorum.FlaggingOver(taskId, round, until);
+        if (_isFlagged(facts, what)) revert IVolquorum.AlreadyFlagged(taskId, round, root);
+        _takeExactly(task.flagWei);
+
+        facts.resultFlags |= uint8(1 << uint8(what));
+        _raise(task.resultFlagOf[what], round, uint8(what), root);
+        emit IVolquorum.ResultFlagged(taskId, round, msg.sender, what, root);
+    }
+
     /// @dev Publishes the flagged vector's next part; whether it was the last.
-    function _post(
+    function _postVector(
         bytes32 taskId,
         IVolquorum.Flag storage flag,
         SumTree.Shape memory shape,
         bytes calldata chunks,
         bytes calldata siblings
     ) private returns (bool) {
-        uint32 part = flag.posted;
-        bytes32 root = flag.root;
-        PostLib.checkPart(shape, part, chunks, siblings, root);
-        flag.posted = part + 1;
-        emit IVolquorum.BytesPosted(root, taskId, part, chunks);
-        return part + 1 == PostLib.partCount(shape);
+        PostLib.checkPart(shape, flag.posted, chunks, siblings, flag.root);
+        return _post(taskId, flag, chunks) == PostLib.partCount(shape);
+    }
+
+    /// @dev Publishes the flagged table's next part; whether it was the last.
+    function _postTable(
+        bytes32 taskId,
+        IVolquorum.Flag storage flag,
+        GramLib.Shape memory shape,
+        bytes calldata leaves,
+        bytes calldata siblings
+    ) private returns (bool) {
+        GramLib.checkPart(shape, flag.posted, leaves, siblings, flag.root);
+        return _post(taskId, flag, leaves) == GramLib.partCount(shape);
+    }
+
+    /// @dev Publishes a checked part; how many have been.
+    function _post(bytes32 taskId, IVolquorum.Flag storage flag, bytes calldata part) private returns (uint32 posted) {
+        posted = flag.posted + 1;
+        flag.posted = posted;
+        emit IVolquorum.BytesPosted(flag.root, taskId, posted - 1, part);
+    }
+
+    /// @dev A function of its own because the stack has no room.
+    function _challengeAggregate(
+        CommitmentLib.Claim memory claim,
+        address[] calldata participants,
+        IVolquorum.Update[] calldata excluded,
+        bytes calldata openings,
+        bytes calldata evidence
+    ) private {
+        (Task storage task, IVolquorum.RoundState storage facts) =
+            _inPhase(claim.taskId, claim.round, IVolquorum.Phase.Challenge);
+        bool holds = ChallengeLib.aggregateHolds(task, facts, claim, participants, excluded, openings, evidence);
+        claim.subject = facts.aggregateRoot;
+        _decide(task, facts, claim, IVolquorum.Fault.Aggregate, holds);
+    }
+
+    /// @dev Refutes a result by a proof of the caller's, unless it holds.
+    function _decide(
+        Task storage task,
+        IVolquorum.RoundState storage facts,
+        CommitmentLib.Claim memory claim,
+        IVolquorum.Fault fault,
+        bool holds
+    ) private {
+        if (holds) revert IVolquorum.NoFraud(claim.taskId, claim.round, claim.chunk);
+        _refute(task, facts, claim, fault, msg.sender, _award(claim, facts.bondWei));
     }
 
     /// @dev Half of what a proof takes, if its sender sealed it in an earlier block: a proof that was copied on its way
     /// into a block earns nothing.
-    function _award(Claim memory claim, uint256 takenWei) private view returns (uint256) {
-        bytes32 seal = CommitmentLib.seal(
-            claim.taskId, claim.round, msg.sender, claim.kind, claim.chunk, claim.subject, claim.salt
-        );
-        uint256 number = sealedAt[seal];
+    function _award(CommitmentLib.Claim memory claim, uint256 takenWei) private view returns (uint256) {
+        uint256 number = seals[CommitmentLib.seal(claim, msg.sender)];
         return number != 0 && number < block.number ? takenWei / 2 : 0;
     }
 
@@ -259,7 +347,7 @@ contract Disputes is VolquorumBase {
     function _refute(
         Task storage task,
         IVolquorum.RoundState storage facts,
-        Claim memory claim,
+        CommitmentLib.Claim memory claim,
         IVolquorum.Fault fault,
         address challenger,
         uint256 awardWei
@@ -275,16 +363,22 @@ contract Disputes is VolquorumBase {
         facts.modelRoot = 0;
         facts.publisher = address(0);
         facts.bondWei = 0;
+        if (task.hasTable()) facts.evidenceHash = 0;
         burned += lostWei;
-        credits[challenger] += awardWei;
+        _credit(challenger, awardWei);
         emit IVolquorum.ResultRefuted(
             claim.taskId, claim.round, publisher, challenger, fault, claim.chunk, awardWei, lostWei
         );
     }
 
+    /// @dev An account that gets nothing is not even looked up.
+    function _credit(address account, uint256 amountWei) private {
+        if (amountWei != 0) credits[account] += amountWei;
+    }
+
     /// @dev Takes away the seat behind a false norm. Invariant: a seat pays for the round that it revealed in. One that
     /// was taken since, by whoever was slashed, has not committed in it.
-    function _slash(Task storage task, address participant, Claim memory claim) private {
+    function _slash(Task storage task, address participant, CommitmentLib.Claim memory claim) private {
         IVolquorum.Seat storage theirs = task.seatOf[participant];
         if (theirs.committedRound != claim.round) {
             revert IVolquorum.NotSeated(claim.taskId, participant, claim.round);
@@ -300,8 +394,8 @@ contract Disputes is VolquorumBase {
         uint256 awardWei = _award(claim, stakeWei);
         uint256 lostWei = stakeWei - awardWei;
         burned += lostWei;
-        credits[participant] += rewardWei;
-        credits[msg.sender] += awardWei;
+        _credit(participant, rewardWei);
+        _credit(msg.sender, awardWei);
         emit IVolquorum.NormRefuted(claim.taskId, claim.round, participant, msg.sender, claim.chunk, awardWei, lostWei);
     }
 }

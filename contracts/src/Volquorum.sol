@@ -7,6 +7,7 @@ import {Disputes} from "./Disputes.sol";
 import {VolquorumBase} from "./VolquorumBase.sol";
 import {IVolquorum} from "./interfaces/IVolquorum.sol";
 import {CommitmentLib} from "./libraries/CommitmentLib.sol";
+import {EvidenceLib} from "./libraries/EvidenceLib.sol";
 import {ParamsLib} from "./libraries/ParamsLib.sol";
 import {PhaseLib} from "./libraries/PhaseLib.sol";
 import {RevealTable} from "./libraries/RevealTable.sol";
@@ -147,30 +148,27 @@ contract Volquorum is VolquorumBase, IVolquorum {
     }
 
     /// @inheritdoc IVolquorum
-    function publish(
-        bytes32 taskId,
-        uint32 round,
-        bytes32 aggregateRoot,
-        bytes32 modelRoot,
-        bytes32 updatesHash,
-        uint64 unavailable
-    ) external payable {
+    function publish(bytes32 taskId, uint32 round, Result calldata result) external payable {
         (Task storage task, RoundState storage facts) = _inPhase(taskId, round, Phase.Aggregate);
         _checkTurn(taskId, round, task, facts);
-        if (updatesHash != facts.updatesHash) revert UpdatesMismatch(taskId, round, updatesHash, facts.updatesHash);
-        if (unavailable != facts.unavailable) {
-            revert ExcludedMismatch(taskId, round, unavailable, facts.unavailable);
+        if (result.updatesHash != facts.updatesHash) {
+            revert UpdatesMismatch(taskId, round, result.updatesHash, facts.updatesHash);
         }
-        if (aggregateRoot == 0 || modelRoot == 0) revert EmptyRoot();
+        if (result.unavailable != facts.unavailable) {
+            revert ExcludedMismatch(taskId, round, result.unavailable, facts.unavailable);
+        }
+        bool hasTable = task.hasTable();
+        _checkResult(result, hasTable);
         uint96 bondWei = task.bondWei;
         _takeExactly(bondWei);
 
         facts.publishedAt = uint40(block.timestamp);
-        facts.aggregateRoot = aggregateRoot;
-        facts.modelRoot = modelRoot;
+        facts.aggregateRoot = result.aggregateRoot;
+        facts.modelRoot = result.modelRoot;
         facts.publisher = msg.sender;
         facts.bondWei = bondWei;
-        emit AggregatePublished(taskId, round, msg.sender, aggregateRoot, modelRoot, updatesHash, unavailable);
+        if (hasTable) facts.evidenceHash = EvidenceLib.hashOf(result.tableRoot, result.choiceHash);
+        _emitPublished(taskId, round, result);
     }
 
     /// @inheritdoc IVolquorum
@@ -206,6 +204,11 @@ contract Volquorum is VolquorumBase, IVolquorum {
     }
 
     /// @inheritdoc IVolquorum
+    function flagTable(bytes32, uint32, bytes32, bytes32) external payable {
+        _dispute();
+    }
+
+    /// @inheritdoc IVolquorum
     function postResult(bytes32, uint32, Published, bytes calldata, bytes calldata) external {
         _dispute();
     }
@@ -217,8 +220,8 @@ contract Volquorum is VolquorumBase, IVolquorum {
 
     /// @inheritdoc IVolquorum
     function sealChallenge(bytes32 seal) external {
-        if (sealedAt[seal] != 0) revert SealExists(seal);
-        sealedAt[seal] = block.number;
+        if (seals[seal] != 0) revert SealExists(seal);
+        seals[seal] = block.number;
     }
 
     /// @inheritdoc IVolquorum
@@ -227,14 +230,31 @@ contract Volquorum is VolquorumBase, IVolquorum {
     }
 
     /// @inheritdoc IVolquorum
-    function challengeAggregate(bytes32, uint32, address[] calldata, Update[] calldata, uint32, bytes calldata, bytes32)
-        external
-    {
+    function challengeAggregate(
+        bytes32,
+        uint32,
+        address[] calldata,
+        Update[] calldata,
+        uint32,
+        bytes calldata,
+        bytes calldata,
+        bytes32
+    ) external {
         _dispute();
     }
 
     /// @inheritdoc IVolquorum
     function challengeModel(bytes32, uint32, uint32, bytes calldata, bytes32) external {
+        _dispute();
+    }
+
+    /// @inheritdoc IVolquorum
+    function challengeProduct(bytes32, uint32, Update[] calldata, uint32, bytes calldata, bytes32, bytes32) external {
+        _dispute();
+    }
+
+    /// @inheritdoc IVolquorum
+    function challengeChoice(bytes32, uint32, bytes calldata, bytes32, bytes32) external {
         _dispute();
     }
 
@@ -275,6 +295,11 @@ contract Volquorum is VolquorumBase, IVolquorum {
     /// @inheritdoc IVolquorum
     function burnedWei() external view returns (uint256) {
         return burned;
+    }
+
+    /// @inheritdoc IVolquorum
+    function sealedAt(bytes32 seal) external view returns (uint256 blockNumber) {
+        return seals[seal];
     }
 
     /// @inheritdoc IVolquorum
@@ -368,6 +393,13 @@ contract Volquorum is VolquorumBase, IVolquorum {
         if (opened != committed) revert CommitmentMismatch(taskId, round, msg.sender, committed, opened);
     }
 
+    function _checkResult(Result calldata result, bool hasTable) private pure {
+        (bytes32 tableRoot, bytes32 choiceHash) = (result.tableRoot, result.choiceHash);
+        if (result.aggregateRoot == 0 || result.modelRoot == 0) revert EmptyRoot();
+        if (hasTable && (tableRoot == 0 || choiceHash == 0)) revert EmptyRoot();
+        if (!hasTable && tableRoot | choiceHash != 0) revert EvidenceMismatch(tableRoot, choiceHash);
+    }
+
     function _checkTurn(bytes32 taskId, uint32 round, Task storage task, RoundState storage facts) private view {
         address aggregator = task.aggregator;
         if (aggregator == address(0) || aggregator == msg.sender) return;
@@ -385,6 +417,21 @@ contract Volquorum is VolquorumBase, IVolquorum {
         if (current != required) revert WrongPhase(taskId, round, current, required);
         if (facts.settled) revert AlreadySettled(taskId, round);
         _settle(taskId, task, facts, current);
+    }
+
+    /// @dev A function of its own because the stack has no room.
+    function _emitPublished(bytes32 taskId, uint32 round, Result calldata result) private {
+        emit AggregatePublished(
+            taskId,
+            round,
+            msg.sender,
+            result.aggregateRoot,
+            result.modelRoot,
+            result.updatesHash,
+            result.unavailable,
+            result.tableRoot,
+            result.choiceHash
+        );
     }
 
     /// @dev Settles the latest round if it has ended and nobody did; returns its phase.

@@ -16,7 +16,7 @@ abstract contract VolquorumBase {
     // slither-disable-next-line uninitialized-state,constable-states -- `Disputes` alone writes it
     uint256 internal burned;
     // slither-disable-next-line uninitialized-state -- `Volquorum` alone writes it
-    mapping(bytes32 seal => uint256 blockNumber) internal sealedAt;
+    mapping(bytes32 seal => uint256 blockNumber) internal seals;
 
     // ------------------------------------------------------------------------------------------------- look-up
 

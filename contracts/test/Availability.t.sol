@@ -295,10 +295,10 @@ contract AvailabilityTest is ChallengeFixture {
         bytes32 hash = volquorum.roundState(taskId, round).updatesHash;
         vm.startPrank(aggregator);
         vm.expectRevert(abi.encodeWithSelector(IVolquorum.ExcludedMismatch.selector, taskId, round, given, 8));
-        volquorum.publish{value: 2 ether + 1}(taskId, round, AGGREGATE_ROOT, MODEL_ROOT, hash, given);
+        volquorum.publish{value: 2 ether + 1}(taskId, round, plain(AGGREGATE_ROOT, MODEL_ROOT, hash, given));
         vm.expectEmit(address(volquorum));
-        emit IVolquorum.AggregatePublished(taskId, round, aggregator, AGGREGATE_ROOT, MODEL_ROOT, hash, 8);
-        volquorum.publish{value: 2 ether + 1}(taskId, round, AGGREGATE_ROOT, MODEL_ROOT, hash, 8);
+        emit IVolquorum.AggregatePublished(taskId, round, aggregator, AGGREGATE_ROOT, MODEL_ROOT, hash, 8, 0, 0);
+        volquorum.publish{value: 2 ether + 1}(taskId, round, plain(AGGREGATE_ROOT, MODEL_ROOT, hash, 8));
         vm.stopPrank();
     }
 

@@ -172,7 +172,7 @@ contract ChallengeTest is ChallengeFixture {
         others[which] = other;
         bytes memory openings = aggregateOpenings(0);
         vm.expectPartialRevert(IVolquorum.UpdatesMismatch.selector);
-        volquorum.challengeAggregate(taskId, round, others, new IVolquorum.Update[](0), 0, openings, 0);
+        volquorum.challengeAggregate(taskId, round, others, new IVolquorum.Update[](0), 0, openings, "", 0);
     }
 
     function testAnotherOrderThanThatOfRevealIsRefused(uint256 which) public {
@@ -185,7 +185,7 @@ contract ChallengeTest is ChallengeFixture {
         bytes memory openings = aggregateOpenings(0);
         address[] memory others = participants();
         vm.expectPartialRevert(IVolquorum.UpdatesMismatch.selector);
-        volquorum.challengeAggregate(taskId, round, others, new IVolquorum.Update[](0), 0, openings, 0);
+        volquorum.challengeAggregate(taskId, round, others, new IVolquorum.Update[](0), 0, openings, "", 0);
     }
 
     function testAnotherSelectionThanTheIncludedUpdatesIsRefused(uint256 which, bool wasExcluded) public {
@@ -201,9 +201,9 @@ contract ChallengeTest is ChallengeFixture {
         vm.assume(given != 4);
         (address[] memory chosen, IVolquorum.Update[] memory rest, bytes memory openings) = choose(given);
         vm.expectPartialRevert(IVolquorum.UpdatesMismatch.selector);
-        volquorum.challengeAggregate(taskId, round, chosen, rest, 0, openings, 0);
+        volquorum.challengeAggregate(taskId, round, chosen, rest, 0, openings, "", 0);
         (chosen, rest, openings) = choose(4);
-        volquorum.challengeAggregate(taskId, round, chosen, rest, 0, openings, 0);
+        volquorum.challengeAggregate(taskId, round, chosen, rest, 0, openings, "", 0);
     }
 
     function testUpdatesOfAnotherRoundAreRefused() public {
@@ -215,9 +215,9 @@ contract ChallengeTest is ChallengeFixture {
         round = openToAggregate(taskId, 5);
         publish(taskId, round, aggregator);
         vm.expectPartialRevert(IVolquorum.UpdatesMismatch.selector);
-        volquorum.challengeAggregate(taskId, round, before, new IVolquorum.Update[](0), 0, openings, 0);
+        volquorum.challengeAggregate(taskId, round, before, new IVolquorum.Update[](0), 0, openings, "", 0);
         vm.expectRevert(abi.encodeWithSelector(IVolquorum.WrongRound.selector, taskId, 1, 2));
-        volquorum.challengeAggregate(taskId, 1, before, new IVolquorum.Update[](0), 0, openings, 0);
+        volquorum.challengeAggregate(taskId, 1, before, new IVolquorum.Update[](0), 0, openings, "", 0);
     }
 
     function testOnlyThePhaseOfChallengeTakesChallenges() public {
@@ -315,8 +315,10 @@ contract ChallengeTest is ChallengeFixture {
     }
 
     function testSealIsStoredOnce(bytes32 seal, uint32 blocks) public {
+        uint256 stored = block.number;
         volquorum.sealChallenge(seal);
         vm.roll(block.number + blocks);
+        assertEq(volquorum.sealedAt(seal), stored);
         vm.expectRevert(abi.encodeWithSelector(IVolquorum.SealExists.selector, seal));
         volquorum.sealChallenge(seal);
     }
@@ -429,7 +431,7 @@ contract ChallengeTest is ChallengeFixture {
         if (sealing) sealFor(challenger, 0, chunk, volquorum.roundState(taskId, round).aggregateRoot);
         (address[] memory included, IVolquorum.Update[] memory others) = (participants(), excluded());
         vm.prank(challenger);
-        volquorum.challengeAggregate(taskId, round, included, others, chunk, openings, SEAL_SALT);
+        volquorum.challengeAggregate(taskId, round, included, others, chunk, openings, "", SEAL_SALT);
     }
 
     function challengeModel(uint32 chunk) private {
@@ -478,7 +480,7 @@ contract ChallengeTest is ChallengeFixture {
     function refused(uint32 chunk, bytes memory openings, bytes memory reason) private {
         (address[] memory included, IVolquorum.Update[] memory others) = (participants(), excluded());
         vm.expectRevert(reason);
-        volquorum.challengeAggregate(taskId, round, included, others, chunk, openings, 0);
+        volquorum.challengeAggregate(taskId, round, included, others, chunk, openings, "", 0);
     }
 
     /// @dev What was opened is no update, by its number, or it is none that was revealed.
@@ -486,7 +488,7 @@ contract ChallengeTest is ChallengeFixture {
         (bool done, bytes memory reason) = address(volquorum)
             .call(
                 abi.encodeCall(
-                    IVolquorum.challengeAggregate, (taskId, round, participants(), excluded(), chunk, openings, 0)
+                    IVolquorum.challengeAggregate, (taskId, round, participants(), excluded(), chunk, openings, "", 0)
                 )
             );
         assertFalse(done);
@@ -498,7 +500,7 @@ contract ChallengeTest is ChallengeFixture {
         bytes memory openings = aggregateOpenings(0);
         address[] memory included = participants();
         expectWrongPhase(taskId, round, current, IVolquorum.Phase.Challenge);
-        volquorum.challengeAggregate(taskId, round, included, new IVolquorum.Update[](0), 0, openings, 0);
+        volquorum.challengeAggregate(taskId, round, included, new IVolquorum.Update[](0), 0, openings, "", 0);
         openings = modelOpenings(0);
         expectWrongPhase(taskId, round, current, IVolquorum.Phase.Challenge);
         volquorum.challengeModel(taskId, round, 0, openings, 0);

@@ -5,6 +5,7 @@ import {IVolquorum} from "../src/interfaces/IVolquorum.sol";
 import {RuleLib} from "../src/libraries/RuleLib.sol";
 import {SumTree} from "../src/libraries/SumTree.sol";
 import {Fixture} from "./Fixture.sol";
+import {PlainGram} from "./PlainGram.sol";
 import {PlainRules} from "./PlainRules.sol";
 import {PlainTree} from "./PlainTree.sol";
 
@@ -25,6 +26,9 @@ abstract contract ChallengeFixture is Fixture {
     // What is or will be published, as bytes, so that a test may make any of it wrong.
     bytes internal aggregate;
     bytes internal model;
+    // Of a task that has a table, products of pairs and chunks, and the choice by them.
+    int64[][] internal products;
+    bytes internal masks;
 
     // ----------------------------------------------------------------------------------------------------- rounds
 
@@ -48,7 +52,10 @@ abstract contract ChallengeFixture is Fixture {
     }
 
     function playToAvailability(IVolquorum.Rule rule, uint256 count, uint256 seed) internal {
-        IVolquorum.TaskParams memory params = challengeParams(rule);
+        playToAvailability(challengeParams(rule), count, seed);
+    }
+
+    function playToAvailability(IVolquorum.TaskParams memory params, uint256 count, uint256 seed) internal {
         base = drawnBase(seed);
         params.genesisModelRoot = PlainTree.rootOf(packed(base, 4), modelShape());
         taskId = create(params);
@@ -94,6 +101,14 @@ abstract contract ChallengeFixture is Fixture {
         for ((uint256 index, uint256 taken) = (0, 0); index < values.length; ++index) {
             if (isIncluded(index)) included[taken++] = values[index];
         }
+        if (params.preSteps & 1 != 0) included = PlainGram.clipped(included, params.tolerance);
+        if (hasTable()) {
+            products = PlainGram.products(padded(included), 16);
+            masks = params.rule == IVolquorum.Rule.MultiKrum
+                ? PlainGram.best(included, params.tolerance)
+                : PlainGram.neighbours(included, params.tolerance);
+            included = PlainGram.mixed(included, masks);
+        }
         makeResult(included, RuleLib.Terms(params.rule, params.tolerance, params.clipNorm));
     }
 
@@ -108,9 +123,33 @@ abstract contract ChallengeFixture is Fixture {
     }
 
     function publishResult(address publisher) internal {
-        publish(
-            taskId, round, publisher, PlainTree.rootOf(aggregate, updateShape()), PlainTree.rootOf(model, modelShape())
+        publish(taskId, round, publisher, hasTable() ? resultWith(tableRoot(), keccak256(masks)) : resultWith(0, 0));
+    }
+
+    function resultWith(bytes32 root, bytes32 choiceHash) internal view returns (IVolquorum.Result memory) {
+        IVolquorum.RoundState memory facts = volquorum.roundState(taskId, round);
+        return IVolquorum.Result(
+            PlainTree.rootOf(aggregate, updateShape()),
+            PlainTree.rootOf(model, modelShape()),
+            facts.updatesHash,
+            facts.unavailable,
+            root,
+            choiceHash
         );
+    }
+
+    function hasTable() internal view returns (bool) {
+        IVolquorum.TaskParams memory params = volquorum.taskParams(taskId);
+        return params.preSteps & 2 != 0 || params.rule == IVolquorum.Rule.MultiKrum;
+    }
+
+    function tableRoot() internal view returns (bytes32) {
+        return PlainGram.rootOf(PlainGram.levelsOf(products), participants().length);
+    }
+
+    /// @dev What challenges of the aggregate carry of the table and the choice.
+    function evidence() internal view returns (bytes memory) {
+        return hasTable() ? bytes.concat(tableRoot(), masks) : bytes("");
     }
 
     function isIncluded(uint256 index) internal view returns (bool) {
@@ -210,6 +249,17 @@ abstract contract ChallengeFixture is Fixture {
         drawn = new int256[](DIMENSION);
         for (uint256 column = 0; column < DIMENSION; ++column) {
             drawn[column] = int256(uint256(keccak256(abi.encode(seed, column))) % 2 ** 31) - 2 ** 30;
+        }
+    }
+
+    /// @dev With zeros up to whole chunks.
+    function padded(int256[][] memory rows) internal pure returns (int256[][] memory longer) {
+        longer = new int256[][](rows.length);
+        for (uint256 row = 0; row < rows.length; ++row) {
+            longer[row] = new int256[](CHUNKS * 16);
+            for (uint256 column = 0; column < rows[row].length; ++column) {
+                longer[row][column] = rows[row][column];
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {IVolquorum} from "../src/interfaces/IVolquorum.sol";
+import {GramLib} from "../src/libraries/GramLib.sol";
 import {SumTree} from "../src/libraries/SumTree.sol";
 import {Fixture} from "./Fixture.sol";
 import {PlainTree} from "./PlainTree.sol";
@@ -9,9 +10,8 @@ import {PlainTree} from "./PlainTree.sol";
 /// @notice What a whole challenge costs as a transaction, for a model of four million parameters in chunks of 256.
 /// @dev The chunk and its siblings are drawn and the roots follow from them: nobody has to build such a tree.
 contract ChallengeGasTest is Fixture {
-    uint32 private constant CHUNK = 9_999;
-    uint256 private constant DEPTH = 14;
     string private constant GROUP = "challenge";
+    bytes32 private constant BURNED_SLOT = bytes32(uint256(2));
 
     // What is posted: a model of ten thousand parameters in the same chunks, which is one part.
     uint32 private constant SMALL_DIMENSION = 10_000;
@@ -20,6 +20,15 @@ contract ChallengeGasTest is Fixture {
     address[] private participants;
     PlainTree.Node[] private tops;
     bytes private openings;
+    uint256 private depth = 14;
+    uint32 private contested = 9_999;
+
+    /// @dev Whatever is burned first in a contract's life pays for the field that it is counted in.
+    function setUp() public override {
+        super.setUp();
+        vm.store(address(volquorum), BURNED_SLOT, bytes32(uint256(1)));
+        assertEq(volquorum.burnedWei(), 1);
+    }
 
     function testGasOfAChallengeOfEightUpdates() public {
         measureAggregate("challenge_n8_c256", 8);
@@ -48,7 +57,7 @@ contract ChallengeGasTest is Fixture {
         );
         bytes memory all = bytes.concat(base, aggregate, pathOf(model, 4));
         sealFor(taskId, round, 1, PlainTree.rootOf(fold(model, 4), shapeOf(4)));
-        volquorum.challengeModel(taskId, round, CHUNK, all, 0);
+        volquorum.challengeModel(taskId, round, contested, all, 0);
         vm.snapshotGasLastCall(GROUP, "challenge_model");
     }
 
@@ -58,6 +67,43 @@ contract ChallengeGasTest is Fixture {
 
     function testGasOfAChallengeOfANormAmongSixtyFour() public {
         measureNorm("challenge_norm_n64", 64);
+    }
+
+    function testGasOfAChallengeOfTenClippedAndMixedUpdates() public {
+        measureMixed("challenge_arc_nnm_n10", 10, 4);
+    }
+
+    function testGasOfAChallengeOfThirtyTwoClippedAndMixedUpdates() public {
+        measureMixed("challenge_arc_nnm_n32", 32, 15);
+    }
+
+    function testGasOfAChallengeOfAChoiceAmongTen() public {
+        measureChoice("challenge_choice_n10", 10);
+    }
+
+    function testGasOfAChallengeOfAChoiceAmongThirtyTwo() public {
+        measureChoice("challenge_choice_n32", 32);
+    }
+
+    function testGasOfAChallengeOfAChoiceAmongSixtyFour() public {
+        measureChoice("challenge_choice_n64", 64);
+    }
+
+    function testGasOfAChallengeOfAProduct() public {
+        (bytes32 taskId, uint32 round) = playToReveal(mixedParams(10, 4), 10);
+        revealAll(taskId, round);
+        walkToAggregate(taskId, round);
+        // Of the first two updates, since theirs is the second pair.
+        uint32 leaf = uint32(1 << depth | contested);
+        bytes memory path = drawnRecords(11);
+        (bytes32 root,,) = this.rootByRecords(leaf, path);
+        publishTable(taskId, round, root, "choice");
+        bytes memory all = bytes.concat(path, slice(openings, 0, 2 * (512 + 40 * depth)));
+        IVolquorum.Update[] memory updates = revealed;
+        contested = leaf;
+        sealFor(taskId, round, 3, root);
+        volquorum.challengeProduct(taskId, round, updates, leaf, all, "choice", 0);
+        vm.snapshotGasLastCall(GROUP, "challenge_product");
     }
 
     function testGasOfPostingAnUpdate() public {
@@ -83,17 +129,106 @@ contract ChallengeGasTest is Fixture {
         bytes memory all = bytes.concat(openings, pathOf(aggregate, 2));
         sealFor(taskId, round, 0, PlainTree.rootOf(fold(aggregate, 2), shapeOf(2)));
         address[] memory included = participants;
-        volquorum.challengeAggregate(taskId, round, included, new IVolquorum.Update[](0), CHUNK, all, 0);
+        volquorum.challengeAggregate(taskId, round, included, new IVolquorum.Update[](0), contested, all, "", 0);
         vm.snapshotGasLastCall(GROUP, name);
+    }
+
+    /// @dev Masks of as many updates as tolerance leaves, drawn by nobody's distance: they cost the same.
+    function measureMixed(string memory name, uint8 count, uint8 tolerance) private {
+        (bytes32 taskId, uint32 round) = playToReveal(mixedParams(count, tolerance), count);
+        revealAll(taskId, round);
+        walkToAggregate(taskId, round);
+        bytes memory masks;
+        for (uint256 row = 0; row < count; ++row) {
+            uint256 mask = (1 << (count - tolerance)) - 1;
+            masks = abi.encodePacked(masks, uint64((mask << row | mask << row >> count) & ((1 << count) - 1)));
+        }
+        bytes memory aggregate = drawnOpening(101, 2);
+        IVolquorum.Result memory result;
+        result.aggregateRoot = PlainTree.rootOf(fold(aggregate, 2), shapeOf(2));
+        (result.tableRoot, result.choiceHash) = ("table", keccak256(masks));
+        publishResult(taskId, round, result);
+        sealFor(taskId, round, 0, result.aggregateRoot);
+        bytes memory all = bytes.concat(openings, pathOf(aggregate, 2));
+        challenge(taskId, round, all, bytes.concat(result.tableRoot, masks));
+        assertLt(vm.snapshotGasLastCall(GROUP, name), 16_777_216, "EIP-7825");
+    }
+
+    function challenge(bytes32 taskId, uint32 round, bytes memory all, bytes memory evidence) private {
+        address[] memory included = participants;
+        IVolquorum.Update[] memory none;
+        volquorum.challengeAggregate(taskId, round, included, none, contested, all, evidence, 0);
+    }
+
+    function measureChoice(string memory name, uint8 count) private {
+        (bytes32 taskId, uint32 round) = playToReveal(mixedParams(count, (count - 1) / 2), count);
+        revealAll(taskId, round);
+        walkToAggregate(taskId, round);
+        bytes memory nodes;
+        for (uint256 row = 0; row < count; ++row) {
+            nodes = bytes.concat(nodes, drawnNodes(row, count - row));
+        }
+        bytes32 root = this.rootOfPairs(count, nodes);
+        publishTable(taskId, round, root, "choice");
+        contested = 0;
+        sealFor(taskId, round, 4, root);
+        volquorum.challengeChoice(taskId, round, nodes, "choice", 0);
+        assertLt(vm.snapshotGasLastCall(GROUP, name), 16_777_216, "EIP-7825");
+    }
+
+    function drawnNodes(uint256 seed, uint256 count) private pure returns (bytes memory nodes) {
+        for (uint256 index = 0; index < count; ++index) {
+            bytes32 draw = keccak256(abi.encode(seed, index));
+            nodes = abi.encodePacked(nodes, draw, uint64(uint256(draw) >> 216));
+        }
+    }
+
+    function rootOfPairs(uint256 count, bytes calldata nodes) external view returns (bytes32) {
+        return GramLib.rootOfPairs(GramLib.Shape(count, 1 << depth), nodes);
+    }
+
+    function rootByRecords(uint32 leaf, bytes calldata path) external view returns (bytes32, int256, bool) {
+        return GramLib.rootByRecords(GramLib.Shape(10, 1 << depth), leaf, path);
+    }
+
+    /// @dev A path on which every sum is that of what is below it.
+    function drawnRecords(uint256 height) private pure returns (bytes memory path) {
+        uint64 sum = 12_345;
+        for (uint256 level = 0; level < height; ++level) {
+            bytes32 draw = keccak256(abi.encode("record", level));
+            uint64 beside = uint64(uint256(draw) % 2 ** 38);
+            path = abi.encodePacked(path, sum, draw, beside);
+            sum += beside;
+        }
+        path = abi.encodePacked(path, sum);
+    }
+
+    function publishTable(bytes32 taskId, uint32 round, bytes32 root, bytes32 choiceHash) private {
+        IVolquorum.Result memory result;
+        (result.aggregateRoot, result.tableRoot, result.choiceHash) = (AGGREGATE_ROOT, root, choiceHash);
+        publishResult(taskId, round, result);
+    }
+
+    function publishResult(bytes32 taskId, uint32 round, IVolquorum.Result memory result) private {
+        result.modelRoot = MODEL_ROOT;
+        result.updatesHash = volquorum.roundState(taskId, round).updatesHash;
+        publish(taskId, round, aggregator, result);
+    }
+
+    /// @dev Clipping and mixing before a trimmed mean, in a model of 32 chunks, or of 16 if a table has no room for more.
+    function mixedParams(uint8 count, uint8 tolerance) private returns (IVolquorum.TaskParams memory params) {
+        (depth, contested) = (count < 63 ? 5 : 4, 11);
+        params = largeParams(count);
+        (params.preSteps, params.tolerance) = (3, tolerance);
     }
 
     /// @dev The recorded sum of the last update's chunk is one too many.
     function measureNorm(string memory name, uint8 count) private {
         bytes memory opening = drawnOpening(64, 2);
         bytes memory proof = slice(opening, 0, 512);
-        PlainTree.Node memory node = PlainTree.leaf(proof, 2, CHUNK);
+        PlainTree.Node memory node = PlainTree.leaf(proof, 2, contested);
         ++node.sum;
-        for (uint256 height = 0; height < DEPTH; ++height) {
+        for (uint256 height = 0; height < depth; ++height) {
             bytes memory sibling = slice(opening, 512 + 40 * height, 40);
             proof = abi.encodePacked(proof, node.sum, sibling);
             node = above(node, height, sibling);
@@ -103,7 +238,7 @@ contract ChallengeGasTest is Fixture {
         revealAll(taskId, round);
         sealFor(taskId, round, 2, PlainTree.rootOf(node, shapeOf(2)));
         IVolquorum.Update[] memory updates = revealed;
-        volquorum.challengeNorm(taskId, round, updates, count - 1, CHUNK, proof, 0);
+        volquorum.challengeNorm(taskId, round, updates, count - 1, contested, proof, 0);
         vm.snapshotGasLastCall(GROUP, name);
     }
 
@@ -165,7 +300,7 @@ contract ChallengeGasTest is Fixture {
                     round,
                     address(this),
                     kind,
-                    CHUNK,
+                    contested,
                     subject,
                     bytes32(0)
                 )
@@ -177,20 +312,20 @@ contract ChallengeGasTest is Fixture {
 
     function largeParams(uint8 count) private view returns (IVolquorum.TaskParams memory params) {
         params = ordinaryParams();
-        params.dimension = uint32(256 << DEPTH);
+        params.dimension = uint32(256 << depth);
         params.cohort = count;
         params.quorum = count;
         params.tolerance = count / 4;
         params.maxSquaredNorm = type(uint64).max;
     }
 
-    function shapeOf(uint256 widthBytes) private pure returns (SumTree.Shape memory) {
-        return SumTree.Shape(256 << DEPTH, 256, widthBytes);
+    function shapeOf(uint256 widthBytes) private view returns (SumTree.Shape memory) {
+        return SumTree.Shape(256 << depth, 256, widthBytes);
     }
 
-    function drawnOpening(uint256 seed, uint256 widthBytes) private pure returns (bytes memory opening) {
+    function drawnOpening(uint256 seed, uint256 widthBytes) private view returns (bytes memory opening) {
         opening = drawnBytes(seed, 256 * widthBytes);
-        for (uint256 height = 0; height < DEPTH; ++height) {
+        for (uint256 height = 0; height < depth; ++height) {
             bytes32 draw = keccak256(abi.encode(seed, "sibling", height));
             uint64 sum = widthBytes == 4 ? 0 : uint64((uint256(draw) % 2 ** 38) << height);
             opening = abi.encodePacked(opening, draw, sum);
@@ -206,27 +341,27 @@ contract ChallengeGasTest is Fixture {
     }
 
     /// @dev An opening without its chunk, whose leaf stands in its place.
-    function pathOf(bytes memory opening, uint256 widthBytes) private pure returns (bytes memory) {
+    function pathOf(bytes memory opening, uint256 widthBytes) private view returns (bytes memory) {
         uint256 length = 256 * widthBytes;
-        PlainTree.Node memory leaf = PlainTree.leaf(slice(opening, 0, length), widthBytes, CHUNK);
-        return abi.encodePacked(leaf.hash, leaf.sum, slice(opening, length, 40 * DEPTH));
+        PlainTree.Node memory leaf = PlainTree.leaf(slice(opening, 0, length), widthBytes, contested);
+        return abi.encodePacked(leaf.hash, leaf.sum, slice(opening, length, 40 * depth));
     }
 
-    function fold(bytes memory opening, uint256 widthBytes) private pure returns (PlainTree.Node memory node) {
+    function fold(bytes memory opening, uint256 widthBytes) private view returns (PlainTree.Node memory node) {
         uint256 length = 256 * widthBytes;
-        node = PlainTree.leaf(slice(opening, 0, length), widthBytes, CHUNK);
-        for (uint256 height = 0; height < DEPTH; ++height) {
+        node = PlainTree.leaf(slice(opening, 0, length), widthBytes, contested);
+        for (uint256 height = 0; height < depth; ++height) {
             node = above(node, height, slice(opening, length + 40 * height, 40));
         }
     }
 
     function above(PlainTree.Node memory node, uint256 height, bytes memory sibling)
         private
-        pure
+        view
         returns (PlainTree.Node memory)
     {
         PlainTree.Node memory other = PlainTree.Node(bytes32(sibling), uint64(bytes8(slice(sibling, 32, 8))));
-        return (CHUNK >> height) & 1 == 1 ? PlainTree.parent(other, node) : PlainTree.parent(node, other);
+        return (contested >> height) & 1 == 1 ? PlainTree.parent(other, node) : PlainTree.parent(node, other);
     }
 
     function slice(bytes memory from, uint256 start, uint256 length) private pure returns (bytes memory part) {

@@ -185,6 +185,6 @@ contract CommitmentHarness {
         bytes32 subject,
         bytes32 salt
     ) external view returns (bytes32) {
-        return CommitmentLib.seal(task, round, challenger, kind, chunk, subject, salt);
+        return CommitmentLib.seal(CommitmentLib.Claim(task, round, kind, chunk, subject, salt), challenger);
     }
 }

@@ -31,16 +31,19 @@ contract DeploymentTest is Fixture {
         joinAll(taskId, 3);
         openToAvailability(taskId, 3);
         IVolquorum.Update[] memory updates = updatesOf(taskId, 1, 3);
-        bytes[6] memory calls = [
+        bytes[9] memory calls = [
             abi.encodeCall(IVolquorum.flagUpdate, (taskId, 1, updates, 0)),
             abi.encodeCall(IVolquorum.flagResult, (taskId, 1, IVolquorum.Published.Model)),
+            abi.encodeCall(IVolquorum.flagTable, (taskId, 1, salt, salt)),
             abi.encodeCall(IVolquorum.postUpdate, (taskId, 1, desk(0), "", "")),
             abi.encodeCall(IVolquorum.reclaimDeposit, (taskId, desk(0))),
             abi.encodeCall(IVolquorum.refuteUnavailable, (taskId, 1, IVolquorum.Published.Model)),
-            abi.encodeCall(IVolquorum.challengeModel, (taskId, 1, 0, "", salt))
+            abi.encodeCall(IVolquorum.challengeModel, (taskId, 1, 0, "", salt)),
+            abi.encodeCall(IVolquorum.challengeProduct, (taskId, 1, updates, 0, "", salt, salt)),
+            abi.encodeCall(IVolquorum.challengeChoice, (taskId, 1, "", salt, salt))
         ];
         for (uint256 index = 0; index < calls.length; ++index) {
-            (bool done, bytes memory reason) = disputes().call{value: index < 2 ? 0.01 ether : 0}(calls[index]);
+            (bool done, bytes memory reason) = disputes().call{value: index < 3 ? 0.01 ether : 0}(calls[index]);
             assertFalse(done);
             assertEq(reason, abi.encodeWithSelector(IVolquorum.UnknownTask.selector, taskId));
         }

@@ -173,11 +173,24 @@ abstract contract Fixture is Test {
     }
 
     function publish(bytes32 taskId, uint32 round, address account, bytes32 aggregateRoot, bytes32 modelRoot) internal {
-        uint256 bondWei = volquorum.taskParams(taskId).bondWei;
         IVolquorum.RoundState memory facts = volquorum.roundState(taskId, round);
+        publish(taskId, round, account, plain(aggregateRoot, modelRoot, facts.updatesHash, facts.unavailable));
+    }
+
+    function publish(bytes32 taskId, uint32 round, address account, IVolquorum.Result memory result) internal {
+        uint256 bondWei = volquorum.taskParams(taskId).bondWei;
         vm.deal(account, account.balance + bondWei);
         vm.prank(account);
-        volquorum.publish{value: bondWei}(taskId, round, aggregateRoot, modelRoot, facts.updatesHash, facts.unavailable);
+        volquorum.publish{value: bondWei}(taskId, round, result);
+    }
+
+    /// @dev The result of a task without a table.
+    function plain(bytes32 aggregateRoot, bytes32 modelRoot, bytes32 updatesHash, uint64 unavailable)
+        internal
+        pure
+        returns (IVolquorum.Result memory)
+    {
+        return IVolquorum.Result(aggregateRoot, modelRoot, updatesHash, unavailable, 0, 0);
     }
 
     /// @dev The updates of the first `count` desks, as `revealAll` reveals them.

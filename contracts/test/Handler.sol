@@ -164,7 +164,11 @@ contract Handler is CommonBase, StdAssertions, StdUtils {
         IVolquorum.RoundState memory facts = VOLQUORUM.roundState(taskId, round);
         bytes memory data = abi.encodeCall(
             IVolquorum.publish,
-            (taskId, round, rootOf(aggregate, 2), rootOf(model, 4), facts.updatesHash, facts.unavailable)
+            (
+                taskId,
+                round,
+                IVolquorum.Result(rootOf(aggregate, 2), rootOf(model, 4), facts.updatesHash, facts.unavailable, 0, 0)
+            )
         );
         bool published = call("publish", account(accountSeed), VOLQUORUM.taskParams(taskId).bondWei, data);
         // Without a challenge time the result is final at once, as if time had passed.
@@ -251,8 +255,9 @@ contract Handler is CommonBase, StdAssertions, StdUtils {
         openings = bytes.concat(openings, pathOf(root, 2));
         (bytes memory aggregate,) = result(taskId, round);
         bytes32 salt = sealed_(isSealed, account(accountSeed), taskId, round, 0, root);
-        bytes memory data =
-            abi.encodeCall(IVolquorum.challengeAggregate, (taskId, round, participants, excluded, 0, openings, salt));
+        bytes memory data = abi.encodeCall(
+            IVolquorum.challengeAggregate, (taskId, round, participants, excluded, 0, openings, "", salt)
+        );
         challenge(taskId, account(accountSeed), provable && rootOf(aggregate, 2) != root, isSealed, data);
     }
 

@@ -165,7 +165,7 @@ contract NormTest is ChallengeFixture {
         (address[] memory included, IVolquorum.Update[] memory others) = (participants(), excluded());
         assertEq(others[0].participant, desk(4));
         vm.expectRevert(abi.encodeWithSelector(IVolquorum.NoFraud.selector, taskId, round, 0));
-        volquorum.challengeAggregate(taskId, round, included, others, 0, openings, 0);
+        volquorum.challengeAggregate(taskId, round, included, others, 0, openings, "", 0);
         walkToEnd(taskId, round);
         volquorum.finalise(taskId);
         volquorum.claim(taskId, desk(0));

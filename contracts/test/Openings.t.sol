@@ -448,7 +448,8 @@ contract OpeningsTest is Test {
         uint32 chunk,
         bytes calldata openings
     ) external view returns (bool) {
-        return ChallengeLib.aggregateHolds(task, task.roundOf[ROUND], TASK_ID, ROUND, included, others, chunk, openings);
+        CommitmentLib.Claim memory claim = CommitmentLib.Claim(TASK_ID, ROUND, 0, chunk, 0, 0);
+        return ChallengeLib.aggregateHolds(task, task.roundOf[ROUND], claim, included, others, openings, openings[:0]);
     }
 
     function modelHolds(uint32 chunk, bytes calldata openings) external view returns (bool) {

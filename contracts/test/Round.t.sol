@@ -321,9 +321,9 @@ contract RoundTest is Fixture {
         uint32 round = openToAggregate(taskId, 4);
         bytes32 updatesHash = volquorum.roundState(taskId, round).updatesHash;
         vm.expectEmit(address(volquorum));
-        emit IVolquorum.AggregatePublished(taskId, round, aggregator, aggregateRoot, modelRoot, updatesHash, 0);
+        emit IVolquorum.AggregatePublished(taskId, round, aggregator, aggregateRoot, modelRoot, updatesHash, 0, 0, 0);
         vm.prank(aggregator);
-        volquorum.publish{value: 2 ether}(taskId, round, aggregateRoot, modelRoot, updatesHash, 0);
+        volquorum.publish{value: 2 ether}(taskId, round, plain(aggregateRoot, modelRoot, updatesHash, 0));
 
         IVolquorum.RoundState memory state = volquorum.roundState(taskId, round);
         assertEq(state.publishedAt, block.timestamp);
@@ -345,7 +345,7 @@ contract RoundTest is Fixture {
             expectWrongPhase(taskId, round, current, IVolquorum.Phase.Aggregate);
         }
         vm.prank(aggregator);
-        volquorum.publish{value: 2 ether}(taskId, round, AGGREGATE_ROOT, MODEL_ROOT, updatesHash, 0);
+        volquorum.publish{value: 2 ether}(taskId, round, plain(AGGREGATE_ROOT, MODEL_ROOT, updatesHash, 0));
     }
 
     function testFirstResultWins() public {
@@ -354,7 +354,7 @@ contract RoundTest is Fixture {
         bytes32 updatesHash = volquorum.roundState(taskId, round).updatesHash;
         expectWrongPhase(taskId, round, IVolquorum.Phase.Challenge, IVolquorum.Phase.Aggregate);
         vm.prank(stranger);
-        volquorum.publish{value: 2 ether}(taskId, round, AGGREGATE_ROOT, MODEL_ROOT, updatesHash, 0);
+        volquorum.publish{value: 2 ether}(taskId, round, plain(AGGREGATE_ROOT, MODEL_ROOT, updatesHash, 0));
     }
 
     function testOthersWaitForTheAggregatorsHeadStart(uint256 wait) public {
@@ -366,7 +366,7 @@ contract RoundTest is Fixture {
             abi.encodeWithSelector(IVolquorum.AggregatorFirst.selector, taskId, round, aggregator, ends.aggregator)
         );
         vm.prank(stranger);
-        volquorum.publish{value: 2 ether}(taskId, round, AGGREGATE_ROOT, MODEL_ROOT, updatesHash, 0);
+        volquorum.publish{value: 2 ether}(taskId, round, plain(AGGREGATE_ROOT, MODEL_ROOT, updatesHash, 0));
 
         vm.warp(ends.aggregator);
         publish(taskId, round, stranger);
@@ -387,7 +387,7 @@ contract RoundTest is Fixture {
         vm.assume(given != revealed);
         vm.expectRevert(abi.encodeWithSelector(IVolquorum.UpdatesMismatch.selector, taskId, round, given, revealed));
         vm.prank(aggregator);
-        volquorum.publish{value: 2 ether}(taskId, round, AGGREGATE_ROOT, MODEL_ROOT, given, 0);
+        volquorum.publish{value: 2 ether}(taskId, round, plain(AGGREGATE_ROOT, MODEL_ROOT, given, 0));
     }
 
     function testResultOfAnotherSelectionIsRefused(uint64 given) public {
@@ -396,7 +396,7 @@ contract RoundTest is Fixture {
         vm.assume(given != 0);
         vm.expectRevert(abi.encodeWithSelector(IVolquorum.ExcludedMismatch.selector, taskId, round, given, 0));
         vm.prank(aggregator);
-        volquorum.publish{value: 2 ether}(taskId, round, AGGREGATE_ROOT, MODEL_ROOT, updatesHash, given);
+        volquorum.publish{value: 2 ether}(taskId, round, plain(AGGREGATE_ROOT, MODEL_ROOT, updatesHash, given));
     }
 
     function testEmptyRootsAreRefused() public {
@@ -404,9 +404,9 @@ contract RoundTest is Fixture {
         bytes32 updatesHash = volquorum.roundState(taskId, round).updatesHash;
         vm.startPrank(aggregator);
         vm.expectRevert(IVolquorum.EmptyRoot.selector);
-        volquorum.publish{value: 2 ether}(taskId, round, 0, MODEL_ROOT, updatesHash, 0);
+        volquorum.publish{value: 2 ether}(taskId, round, plain(0, MODEL_ROOT, updatesHash, 0));
         vm.expectRevert(IVolquorum.EmptyRoot.selector);
-        volquorum.publish{value: 2 ether}(taskId, round, AGGREGATE_ROOT, 0, updatesHash, 0);
+        volquorum.publish{value: 2 ether}(taskId, round, plain(AGGREGATE_ROOT, 0, updatesHash, 0));
         vm.stopPrank();
     }
 
@@ -417,7 +417,7 @@ contract RoundTest is Fixture {
         vm.deal(aggregator, sentWei);
         vm.expectRevert(abi.encodeWithSelector(IVolquorum.WrongValue.selector, sentWei, 2 ether));
         vm.prank(aggregator);
-        volquorum.publish{value: sentWei}(taskId, round, AGGREGATE_ROOT, MODEL_ROOT, updatesHash, 0);
+        volquorum.publish{value: sentWei}(taskId, round, plain(AGGREGATE_ROOT, MODEL_ROOT, updatesHash, 0));
     }
 
     // --------------------------------------------------------------------------------------------- finalise and void

@@ -117,6 +117,53 @@ contract TaskTest is Fixture {
         acceptedIf(2 * uint256(params.tolerance) < params.quorum, params, "tolerance", params.tolerance);
     }
 
+    function testPreStepsGoBeforeRulesOfRanks(uint8 rule, uint8 preSteps) public {
+        IVolquorum.TaskParams memory params = tableParams();
+        (params.rule, params.preSteps) = (IVolquorum.Rule(bound(rule, 0, 4)), preSteps);
+        bool clipped = params.rule == IVolquorum.Rule.ClippedMean;
+        params.clipNorm = clipped ? 1 : 0;
+        uint256 most = clipped || params.rule == IVolquorum.Rule.MultiKrum ? 0 : 3;
+        if (params.rule == IVolquorum.Rule.Mean && preSteps == 0) params.tolerance = 0;
+        acceptedIf(preSteps <= most, params, "preSteps", preSteps);
+    }
+
+    function testWhatChoosesAmongUpdatesToleratesAtLeastOneLiar(uint8 rule, uint8 preSteps, uint8 quorum, uint8 liars)
+        public
+    {
+        IVolquorum.TaskParams memory params = tableParams();
+        params.rule = [IVolquorum.Rule.Mean, IVolquorum.Rule.Median, IVolquorum.Rule.TrimmedMean][rule % 3];
+        params.preSteps = uint8(bound(preSteps, 1, 3));
+        params.quorum = uint8(bound(quorum, 1, params.cohort));
+        params.tolerance = uint8(bound(liars, 0, 40));
+        bool fits = params.tolerance >= 1 && 2 * uint256(params.tolerance) < params.quorum;
+        acceptedIf(fits, params, "tolerance", params.tolerance);
+    }
+
+    function testMultiKrumNeedsTwoMoreThanAMajority(uint8 quorum, uint8 liars) public {
+        IVolquorum.TaskParams memory params = tableParams();
+        params.rule = IVolquorum.Rule.MultiKrum;
+        params.quorum = uint8(bound(quorum, 1, params.cohort));
+        params.tolerance = uint8(bound(liars, 0, 40));
+        bool fits = params.tolerance >= 1 && 2 * uint256(params.tolerance) + 3 <= params.quorum;
+        acceptedIf(fits, params, "tolerance", params.tolerance);
+    }
+
+    function testTableIsOfAtMostSixteenLevels(uint8 cohort, uint32 dimension, uint256 kind) public {
+        IVolquorum.TaskParams memory params = tableParams();
+        params.cohort = uint8(bound(cohort, 5, 64));
+        params.dimension = uint32(bound(dimension, 1, kind % 5 == 0 ? type(uint32).max : 1 << 17));
+        params.preSteps = uint8(kind % 4);
+        if (kind % 4 == 0) params.rule = IVolquorum.Rule.MultiKrum;
+        uint256 pairs = uint256(params.cohort) * (params.cohort + 1) / 2;
+        uint256 chunks = (uint256(params.dimension) + 255) / 256;
+        (uint256 wide, uint256 high) = (1, 1);
+        while (wide < chunks) wide *= 2;
+        while (high < pairs) high *= 2;
+        bool hasTable = kind % 4 != 1;
+        bytes32 field = kind % 4 == 0 ? bytes32("rule") : bytes32("preSteps");
+        acceptedIf(!hasTable || wide * high <= 65_536, params, field, kind % 4 == 0 ? 4 : params.preSteps);
+    }
+
     function testOnlyClippedMeanHasAClipNorm(uint8 rule, uint64 clipNorm) public {
         IVolquorum.TaskParams memory params = ordinaryParams();
         (params.rule, params.tolerance, params.clipNorm) = (IVolquorum.Rule(bound(rule, 0, 3)), 0, clipNorm);
@@ -403,7 +450,7 @@ contract TaskTest is Fixture {
         vm.expectRevert(unknown);
         volquorum.revealUpdate(taskId, 1, "top", 1, "salt");
         vm.expectRevert(unknown);
-        volquorum.publish(taskId, 1, "aggregate", "model", "updates", 0);
+        volquorum.publish(taskId, 1, plain("aggregate", "model", "updates", 0));
         vm.expectRevert(unknown);
         volquorum.flagUpdate(taskId, 1, new IVolquorum.Update[](0), 0);
         vm.expectRevert(unknown);
@@ -415,13 +462,19 @@ contract TaskTest is Fixture {
         vm.expectRevert(unknown);
         volquorum.flagResult(taskId, 1, IVolquorum.Published.Model);
         vm.expectRevert(unknown);
+        volquorum.flagTable(taskId, 1, "table", "choice");
+        vm.expectRevert(unknown);
         volquorum.postResult(taskId, 1, IVolquorum.Published.Model, "", "");
         vm.expectRevert(unknown);
         volquorum.refuteUnavailable(taskId, 1, IVolquorum.Published.Model);
         vm.expectRevert(unknown);
-        volquorum.challengeAggregate(taskId, 1, new address[](0), new IVolquorum.Update[](0), 0, "", "salt");
+        volquorum.challengeAggregate(taskId, 1, new address[](0), new IVolquorum.Update[](0), 0, "", "", "salt");
         vm.expectRevert(unknown);
         volquorum.challengeModel(taskId, 1, 0, "", "salt");
+        vm.expectRevert(unknown);
+        volquorum.challengeProduct(taskId, 1, new IVolquorum.Update[](0), 0, "", "choice", "salt");
+        vm.expectRevert(unknown);
+        volquorum.challengeChoice(taskId, 1, "", "choice", "salt");
         vm.expectRevert(unknown);
         volquorum.finalise(taskId);
         vm.expectRevert(unknown);
@@ -440,9 +493,16 @@ contract TaskTest is Fixture {
         IVolquorum.Flag memory noFlag;
         assertEq(abi.encode(volquorum.updateFlag(taskId, stranger)), abi.encode(noFlag));
         assertEq(abi.encode(volquorum.resultFlag(taskId, IVolquorum.Published.Model)), abi.encode(noFlag));
+        assertEq(volquorum.sealedAt(taskId), 0);
     }
 
     // ------------------------------------------------------------------------------------------------------- steps
+
+    /// @dev Of few chunks, with room for every rule and every pre-step.
+    function tableParams() private view returns (IVolquorum.TaskParams memory params) {
+        params = ordinaryParams();
+        (params.cohort, params.quorum, params.tolerance) = (7, 5, 1);
+    }
 
     function refused(IVolquorum.TaskParams memory params, bytes32 field, uint256 value) private {
         vm.expectRevert(abi.encodeWithSelector(IVolquorum.InvalidParameter.selector, field, value));
@@ -468,10 +528,16 @@ contract TaskTest is Fixture {
         params.dimension = uint32(draw(seed, "dimension", 1, type(uint32).max));
         params.chunkLength = uint16(draw(seed, "chunkLength", 1, 32) * 16);
         params.shift = uint8(draw(seed, "shift", 0, 31));
-        params.rule = IVolquorum.Rule(draw(seed, "rule", 0, 3));
-        params.cohort = uint8(draw(seed, "cohort", 1, 64));
-        params.quorum = uint8(draw(seed, "quorum", 1, params.cohort));
-        params.tolerance = uint8(draw(seed, "tolerance", 0, ParamsLib.mostLiars(params.rule, params.quorum)));
+        params.cohort = uint8(draw(seed, "cohort", 5, 64));
+        params.quorum = uint8(draw(seed, "quorum", 5, params.cohort));
+        params.rule = IVolquorum.Rule(draw(seed, "rule", 0, 4));
+        params.preSteps = uint8(draw(seed, "preSteps", 0, ParamsLib.mostPreSteps(params.rule)));
+        (uint256 least, uint256 most) = ParamsLib.liars(params.rule, params.preSteps, params.quorum);
+        params.tolerance = uint8(draw(seed, "tolerance", least, most));
+        // With 64 seats sixteen chunks are left to a table.
+        if (params.rule == IVolquorum.Rule.MultiKrum || params.preSteps > 1) {
+            params.dimension = uint32(draw(seed, "dimension", 1, 16 * uint256(params.chunkLength)));
+        }
         if (params.rule == IVolquorum.Rule.ClippedMean) {
             params.clipNorm = uint64(draw(seed, "clipNorm", 1, type(uint64).max));
         }

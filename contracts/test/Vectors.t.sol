@@ -156,7 +156,8 @@ contract VectorsTest is Test {
             none.offset := 0
             none.length := 0
         }
-        return ChallengeLib.aggregateHolds(task, facts, "task", 1, participants, none, chunk, openings);
+        CommitmentLib.Claim memory claim = CommitmentLib.Claim("task", 1, 0, chunk, 0, 0);
+        return ChallengeLib.aggregateHolds(task, facts, claim, participants, none, openings, openings[:0]);
     }
 
     function modelHolds(uint32 chunk, bytes calldata openings) external view returns (bool) {

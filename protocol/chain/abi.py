@@ -6,7 +6,7 @@ in a padding, an impossible enum member or trailing bytes are found here and not
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 from typing import Any, TypeVar, get_type_hints
 
 from eth_abi.abi import decode, encode
@@ -100,7 +100,7 @@ def struct(kind: type[Struct], values: Sequence[Any]) -> Struct:
     members: list[object] = []
     for field, value in zip(fields(kind), values, strict=True):  # type: ignore[arg-type] # dataclass
         hint = hints[field.name]
-        if isinstance(hint, type) and issubclass(hint, IntEnum):
+        if isinstance(hint, type) and issubclass(hint, IntEnum | IntFlag):
             members.append(_member(hint, value, f"{kind.__name__}.{field.name}"))
         else:
             # Text is an address: no struct of the contract holds a string.
@@ -108,7 +108,7 @@ def struct(kind: type[Struct], values: Sequence[Any]) -> Struct:
     return kind(*members)
 
 
-def _member(kind: type[IntEnum], value: int, what: str) -> IntEnum:
+def _member(kind: type[IntEnum | IntFlag], value: int, what: str) -> IntEnum | IntFlag:
     try:
         return kind(value)
     except ValueError:

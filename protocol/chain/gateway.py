@@ -24,6 +24,7 @@ from protocol.chain.rpc import (
     octets,
     quantity,
 )
+from protocol.commitment import NO_EVIDENCE, Evidence
 from protocol.errors import (
     ChainAnswerInvalid,
     ChainUnavailable,
@@ -36,6 +37,7 @@ from protocol.task import (
     MAX_COHORT,
     MAX_REFUTATIONS,
     ZERO_ADDRESS,
+    ZERO_HASH,
     Deadlines,
     Flag,
     Phase,
@@ -215,13 +217,33 @@ class Snapshot:
 
     def is_sealed(self, seal: bytes) -> bool:
         """Whether a challenge was announced by this seal; one sent from now on gets the award."""
-        try:
-            self._call("sealChallenge", seal)
-        except Reverted as refused:
-            if refused.error != "SealExists":
-                raise
-            return True
-        return False
+        (block_number,) = self._call("sealedAt", seal)
+        return bool(block_number != 0)
+
+    def evidence(self, task_id: bytes, round_number: int) -> Evidence:
+        """The table and choice that a round's published result came with; zeros without them.
+
+        Raises:
+            ChainAnswerInvalid: they are not those whose hash the contract keeps.
+        """
+        state = self.round_state(task_id, round_number)
+        if state.evidence_hash == ZERO_HASH:
+            return NO_EVIDENCE
+        # The latest publication is the one that stands: a refuted one leaves no hash.
+        *_, found = (
+            NO_EVIDENCE,
+            *(
+                Evidence(event.arguments["tableRoot"], event.arguments["choiceHash"])
+                for event in self._events(task_id, "AggregatePublished", round_number)
+            ),
+        )
+        if found.hash != state.evidence_hash:
+            raise self._distrusted(
+                task_id,
+                f"round {round_number}: the logs show evidence with hash {found.hash.hex()}, the "
+                f"contract holds {state.evidence_hash.hex()}",
+            )
+        return found
 
     def phase(self, task_id: bytes, round_number: int) -> Phase:
         """A round's phase at this block's time, by the contract and by its mirror alike."""
@@ -401,6 +423,7 @@ def _impossible(state: RoundState, now: int) -> str | None:
         (published and state.published_at < state.restarted_at, "published before it was refuted"),
         (published != (state.publisher != ZERO_ADDRESS), "published without a publisher"),
         (published != any(state.model_root), "published without a model"),
+        (any(state.evidence_hash) and not published, "evidence of nothing published"),
         (state.revealed > MAX_COHORT, f"{state.revealed} reveals of at most {MAX_COHORT}"),
         (state.unavailable >> state.revealed, "more updates unavailable than revealed"),
         (state.refutations > MAX_REFUTATIONS, f"{state.refutations} refutations"),

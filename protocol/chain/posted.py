@@ -1,15 +1,17 @@
 """The chain as a blob store of last resort: bytes that were posted because somebody flagged them.
 
 They lie in the contract's logs, part by part. Like every store this one is not believed: what the
-parts make up must have the root that was asked for.
+parts make up must have the root that was asked for. Tables are no blobs, and are found here only.
 """
 
+from protocol import gram
 from protocol.blobs import Backend
 from protocol.chain.gateway import Chain
 from protocol.encoding import Kind, encode
 from protocol.errors import (
     BlobCorrupt,
     BlobError,
+    BlobNotFound,
     BlobStoreDown,
     ChainAnswerInvalid,
     ChainUnavailable,
@@ -33,14 +35,25 @@ class PostedStore(Backend):
     def has(self, root: bytes) -> bool:
         return self._read(root) is not None
 
-    def _read(self, root: bytes) -> bytes | None:
-        # Read anew each time: it is seldom, and a reorganisation may have taken parts away.
+    def table(self, root: bytes, rows: int) -> gram.Table:
+        """The table over `rows` rows that was posted under a root. Raises: BlobError."""
+        posted = self._posted(root)
+        geometry = gram.Geometry.of(rows, self._params.dimension, self._params.chunk_length)
+        parts = [posted.get(number, b"") for number in range(geometry.part_count)]
         try:
-            posted = self._posted(root)
-        except ChainUnavailable as failure:
-            raise BlobStoreDown(root, f"{self.name} cannot be read: {failure}") from failure
-        except ChainAnswerInvalid as failure:
-            raise BlobCorrupt(root, f"{self.name} cannot be believed: {failure}") from failure
+            table = gram.joined(parts, geometry)
+        except VerificationFailed as failure:
+            raise BlobNotFound(
+                root, f"the table 0x{root.hex()} is not all posted: {failure}"
+            ) from failure
+        if table.root != root:
+            raise BlobCorrupt(
+                root, f"{self.name} hold parts of another table: 0x{table.root.hex()}"
+            )
+        return table
+
+    def _read(self, root: bytes) -> bytes | None:
+        posted = self._posted(root)
         # Parts that make up nothing with this root count as not posted: altered ones cannot be told
         # from the first ones of a model.
         for kind in Kind if posted else ():
@@ -53,7 +66,16 @@ class PostedStore(Backend):
         raise BlobError(root, f"{self.name} is read only: it takes what is flagged, in parts")
 
     def _posted(self, root: bytes) -> dict[int, bytes]:
-        """The chunks of each part; one that was posted again, in another round, is the same."""
+        """The bytes of each part; one that was posted again, in another round, is the same."""
+        # Read anew each time: it is seldom, and a reorganisation may have taken parts away.
+        try:
+            return self._logged(root)
+        except ChainUnavailable as failure:
+            raise BlobStoreDown(root, f"{self.name} cannot be read: {failure}") from failure
+        except ChainAnswerInvalid as failure:
+            raise BlobCorrupt(root, f"{self.name} cannot be believed: {failure}") from failure
+
+    def _logged(self, root: bytes) -> dict[int, bytes]:
         head = self._chain.head()
         topic = self._chain.interface.topics["BytesPosted"]
         of_the_task = self._chain.events.until(head, (None, self._task_id))

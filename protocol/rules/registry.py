@@ -15,7 +15,7 @@ from protocol.rules.pre_steps import PRE_STEPS
 from protocol.rules.rows import IntArray, Rows, Updates
 from protocol.rules.selection import bulyan, krum, multi_krum
 from protocol.rules.weighted import fltrust, weighted_mean
-from protocol.task import Rule
+from protocol.task import PreSteps, Rule
 
 T = TypeVar("T")
 
@@ -32,13 +32,6 @@ RULES: dict[str, Callable[..., IntArray]] = {
     "multi_krum": multi_krum,
     "trimmed_mean": trimmed_mean,
     "weighted_mean": weighted_mean,
-}
-
-_ON_CHAIN: dict[Rule, Callable[[Int16Array, int, int], IntArray]] = {
-    Rule.MEAN: lambda updates, _tolerance, _clip_norm: mean(updates),
-    Rule.CLIPPED_MEAN: lambda updates, _tolerance, clip_norm: clipped_mean(updates, clip_norm),
-    Rule.MEDIAN: lambda updates, _tolerance, _clip_norm: median(updates),
-    Rule.TRIMMED_MEAN: lambda updates, tolerance, _clip_norm: trimmed_mean(updates, tolerance),
 }
 
 
@@ -66,20 +59,32 @@ def compose(pre_steps: Sequence[str], rule: str, **parameters: object) -> Callab
     return composed
 
 
-def aggregate(rule: Rule, updates: Int16Array, *, tolerance: int, clip_norm: int) -> Int16Array:
-    """`rule` applied with a task's parameters. Shape: updates [n, d] -> [d].
+def aggregate(
+    rule: Rule,
+    updates: Int16Array,
+    *,
+    tolerance: int,
+    clip_norm: int,
+    pre_steps: PreSteps = PreSteps.NONE,
+) -> Int16Array:
+    """`rule` after `pre_steps`, with a task's parameters. Shape: updates [n, d] -> [d].
 
     Raises: RuleError if the rule cannot tolerate so many liars among these updates.
     """
     if updates.dtype != np.dtype(np.int16):
         raise TypeError(f"updates must be int16, not {updates.dtype}")
     count = Rows.of(updates).count
-    most = rule.most_liars(count)
+    most = rule.most_liars(count, pre_steps)
     if not 0 <= tolerance <= most:
         raise RuleError(
             f"{rule.name} of {count} updates tolerates at most {most} liars; got {tolerance}"
         )
-    return _ON_CHAIN[rule](updates, tolerance, clip_norm).astype(np.int16, copy=False)
+    steps = [str(step.name).lower() for step in pre_steps]
+    parameters = {"clip_norm": clip_norm} if rule is Rule.CLIPPED_MEAN else {}
+    if steps or rule in {Rule.TRIMMED_MEAN, Rule.MULTI_KRUM}:
+        parameters["f"] = tolerance
+    combined = compose(steps, rule.name.lower(), **parameters)
+    return combined(updates).astype(np.int16, copy=False)
 
 
 def _named(table: dict[str, Callable[..., T]], what: str, name: str) -> Callable[..., T]:

@@ -9,10 +9,12 @@ from protocol.blobs import Backend
 from protocol.chain.gateway import Snapshot
 from protocol.chain.sender import Receipt
 from protocol.challenge import Case, Challenge, encode_opening, encode_place
+from protocol.commitment import NO_EVIDENCE, Evidence
 from protocol.encoding import encode_model, encode_update
+from protocol.gram import Table
 from protocol.numbers import Int16Array, Int32Array
 from protocol.posting import Part, parts
-from protocol.recompute import Combined, combine
+from protocol.recompute import Combined, Result, combine
 from protocol.sumtree import SumTree
 from protocol.task import Deadlines, Published, RoundState, Rule, TaskParams
 from tests.chain.network import Network
@@ -67,10 +69,18 @@ class MemoryStore(Backend):
 
 
 class Game:
-    """One task, its sponsor and three desks; the desk numbers are account numbers."""
+    """One task, its sponsor and its desks; the desk numbers are account numbers."""
 
-    def __init__(self, network: Network, *, genesis: int = GENESIS, **changes: object) -> None:
+    def __init__(
+        self,
+        network: Network,
+        *,
+        genesis: int = GENESIS,
+        desks: tuple[int, ...] = DESKS,
+        **changes: object,
+    ) -> None:
         self.network = network
+        self.desks = desks
         self.chain = network.connect()
         self.now = self.chain.head().timestamp
         self.params = parameters(self.now, **changes)
@@ -121,9 +131,9 @@ class Game:
         return self.send(STRANGER, "openRound", self.task_id)
 
     def begin(self) -> None:
-        """A task with three desks and an open round."""
+        """A task with all its desks and an open round."""
         self.create()
-        self.join(*DESKS)
+        self.join(*self.desks)
         self.open()
 
     def values(self, account: int) -> Int16Array:
@@ -170,11 +180,12 @@ class Game:
         updates_hash: bytes | None = None,
         aggregate_root: bytes = AGGREGATE_ROOT,
         model_root: bytes = MODEL_ROOT,
+        evidence: Evidence = NO_EVIDENCE,
     ) -> Receipt:
         state = self.state()
-        roots = (aggregate_root, model_root)
         computed_from = (updates_hash or state.updates_hash, state.unavailable)
-        args = (self.task_id, self.round, *roots, *computed_from)
+        result = Result(aggregate_root, model_root, *computed_from, *evidence)
+        args = (self.task_id, self.round, result)
         return self.send(account, "publish", *args, value_wei=self.params.bond_wei)
 
     def state(self) -> RoundState:
@@ -203,7 +214,8 @@ class Game:
         updates = np.stack([self.values(self.desk_of(each.participant)) for each in included])
         revealed = look.revealed(self.task_id, self.round)
         facts = (self.task_id, self.round, self.state(), revealed)
-        return Case(self.params, *facts, self.genesis, updates)
+        evidence = look.evidence(self.task_id, self.round)
+        return Case(self.params, *facts, self.genesis, updates, evidence)
 
     def openings(self, published: SumTree | None = None) -> tuple[object, ...]:
         """What a challenge of the only chunk carries, but the chunk's number and the salt."""
@@ -217,7 +229,7 @@ class Game:
     def refute(self, account: int) -> Receipt:
         """Proves a `lie` to be one, without a seal."""
         participants, excluded, openings = self.openings()
-        return self.challenge(account, participants, excluded, 0, openings, bytes(32))
+        return self.challenge(account, participants, excluded, 0, openings, b"", bytes(32))
 
     def challenge(self, account: int, *claim: object) -> Receipt:
         return self.send(account, "challengeAggregate", self.task_id, self.round, *claim)
@@ -252,6 +264,16 @@ class Game:
         args = (self.task_id, self.round, what)
         return self.send(account, "flagResult", *args, value_wei=self.params.flag_wei)
 
+    def flag_table(self, account: int) -> Receipt:
+        evidence = self.look().evidence(self.task_id, self.round)
+        args = (self.task_id, self.round, *evidence)
+        return self.send(account, "flagTable", *args, value_wei=self.params.flag_wei)
+
+    def post_table(self, account: int, table: Table) -> None:
+        for part in table.parts():
+            args = (self.task_id, self.round, Published.TABLE, *part)
+            self.send(account, "postResult", *args)
+
     def post_result(self, account: int, what: Published, values: Int16Array | Int32Array) -> None:
         posted = self.look().result_flag(self.task_id, what).posted
         for part in self.parts(values)[posted:]:
@@ -264,9 +286,9 @@ class Game:
         """Selection to the first second of the availability of all desks' updates."""
         ends = self.deadlines()
         self.travel(ends.selection)
-        self.commit(*DESKS)
+        self.commit(*self.desks)
         self.travel(ends.commit)
-        self.reveal(*DESKS)
+        self.reveal(*self.desks)
         self.travel(ends.reveal)
 
     def play_until_published(self, aggregate_root: bytes = AGGREGATE_ROOT) -> None:

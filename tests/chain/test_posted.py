@@ -65,7 +65,7 @@ def test_first_part_of_a_model_is_not_taken_for_an_update(network: Network) -> N
     game.travel(game.deadlines().availability)
     honest = game.honest()
     game.publish(STRANGER, None, honest.aggregate_root, honest.model_root)
-    for what in Published:
+    for what in (Published.AGGREGATE, Published.MODEL):
         game.flag_result(OTHER, what)
     store = _store(game)
     first, second = game.parts(honest.model)

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from protocol.chain.gateway import INTERFACE
+from protocol.commitment import Evidence
 from protocol.errors import Reverted
+from protocol.recompute import Result
 from protocol.sumtree import SumTree
 from protocol.task import ZERO_ADDRESS, Phase, Published
 from tests.chain.game import AGGREGATE_ROOT, DESKS, DIMENSION, SPONSOR, STRANGER, Game
@@ -173,8 +175,19 @@ def updates_mismatch(game: Game) -> dict[str, object]:
 def empty_root(game: Game) -> dict[str, object]:
     _until_aggregate(game)
     held = game.look().round_state(game.task_id, 1).updates_hash
-    args = (game.task_id, 1, AGGREGATE_ROOT, bytes(32), held, 0)
+    args = (game.task_id, 1, Result(AGGREGATE_ROOT, bytes(32), held, 0))
     return _try(lambda: game.send(5, "publish", *args, value_wei=game.params.bond_wei))
+
+
+def evidence_mismatch(game: Game) -> dict[str, object]:
+    _until_aggregate(game)
+    wanted = {"tableRoot": b"\x01" * 32, "choiceHash": b"\x02" * 32}
+    return wanted | _try(lambda: game.publish(5, evidence=Evidence(*wanted.values())))
+
+
+def no_table(game: Game) -> dict[str, object]:
+    _until_lied_to(game)
+    return {"taskId": game.task_id} | _try(lambda: game.flag_table(STRANGER))
 
 
 def already_settled(game: Game) -> dict[str, object]:
@@ -203,9 +216,9 @@ def excluded_mismatch(game: Game) -> dict[str, object]:
     _until_availability(game)
     game.flag(STRANGER, 2)
     game.travel(game.deadlines().availability)
-    roots = (AGGREGATE_ROOT, AGGREGATE_ROOT, game.state().updates_hash)
+    result = Result(AGGREGATE_ROOT, AGGREGATE_ROOT, game.state().updates_hash, 0)
     wanted = {"taskId": game.task_id, "round": 1, "given": 0, "unavailable": 0b010}
-    args, value_wei = (game.task_id, 1, *roots, 0), game.params.bond_wei
+    args, value_wei = (game.task_id, 1, result), game.params.bond_wei
     return wanted | _try(lambda: game.send(5, "publish", *args, value_wei=value_wei))
 
 
@@ -276,7 +289,7 @@ def seal_exists(game: Game) -> dict[str, object]:
 def unknown_chunk(game: Game) -> dict[str, object]:
     _until_lied_to(game)
     participants, excluded, openings = game.openings()
-    claim = (participants, excluded, 1, openings, bytes(32))
+    claim = (participants, excluded, 1, openings, b"", bytes(32))
     return {"chunk": 1, "chunks": 1} | _try(lambda: game.challenge(1, *claim))
 
 
@@ -284,7 +297,7 @@ def wrong_length(game: Game) -> dict[str, object]:
     _until_lied_to(game)
     participants, excluded, openings = game.openings()
     wanted = {"givenBytes": len(openings) - 1, "requiredBytes": len(openings)}
-    claim = (participants, excluded, 0, openings[:-1], bytes(32))
+    claim = (participants, excluded, 0, openings[:-1], b"", bytes(32))
     return wanted | _try(lambda: game.challenge(1, *claim))
 
 
@@ -293,7 +306,7 @@ def bad_opening(game: Game) -> dict[str, object]:
     participants, excluded, openings = game.openings()
     # An update's root follows from its opening, but the aggregate's is on chain.
     openings = openings[:-1] + b"\1"
-    claim = (participants, excluded, 0, openings, bytes(32))
+    claim = (participants, excluded, 0, openings, b"", bytes(32))
     return {"index": 3} | _try(lambda: game.challenge(1, *claim))
 
 
@@ -303,7 +316,7 @@ def no_fraud(game: Game) -> dict[str, object]:
     game.publish(5, aggregate_root=honest.root)
     wanted = {"taskId": game.task_id, "round": 1, "chunk": 0}
     participants, excluded, openings = game.openings(honest)
-    claim = (participants, excluded, 0, openings, bytes(32))
+    claim = (participants, excluded, 0, openings, b"", bytes(32))
     return wanted | _try(lambda: game.challenge(1, *claim))
 
 
@@ -313,6 +326,7 @@ CASES: tuple[Case, ...] = (
     *(round_running, no_more_rounds, quorum_unreachable, empty_commitment, commitment_mismatch),
     *(not_committed, already_revealed, norm_too_large, duplicate_update, aggregator_first),
     *(updates_mismatch, empty_root, already_settled, nothing_to_withdraw, transfer_failed),
+    *(evidence_mismatch, no_table),
     *(excluded_mismatch, unknown_update, flagging_over, already_flagged, not_flagged),
     *(posting_over, bad_part, not_unavailable, deposit_not_free, seal_exists),
     *(unknown_chunk, wrong_length, bad_opening, no_fraud),

@@ -2,17 +2,30 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
+from itertools import product
 
 import numpy as np
 
 from protocol import commitment, rounds
 from protocol.challenge import encode_opening, encode_place
+from protocol.choice import Choice, choice_of
+from protocol.commitment import NO_EVIDENCE, Evidence
+from protocol.gram import Table
 from protocol.numbers import Int16Array, Int32Array
-from protocol.recompute import Combined, RevealedUpdate, combine
+from protocol.recompute import Combined, Result, RevealedUpdate, combine
 from protocol.sumtree import SumTree
-from protocol.task import RoundState, TaskParams
+from protocol.task import PreSteps, RoundState, Rule, TaskParams
 from tests.contracts.revm import CHAIN_ID, Revm, account
 
+# Every rule with every pre-step that it can have.
+METHODS = [
+    *product(Rule, [PreSteps.NONE]),
+    *product(
+        [Rule.MEAN, Rule.MEDIAN, Rule.TRIMMED_MEAN],
+        [PreSteps.ARC, PreSteps.NNM, PreSteps.ARC | PreSteps.NNM],
+    ),
+]
 SPONSOR, PUBLISHER, CHALLENGER, FIRST_DESK = 0, 1, 2, 100
 ROUND = 1
 PHASE_SECONDS = 60
@@ -111,24 +124,34 @@ class Stage:
         """Numbers of the included updates."""
         return list(rounds.included(self.state, range(len(self.revealed))))
 
-    def publish(self, aggregate: Int16Array, model: Int32Array) -> None:
+    @cached_property
+    def choice(self) -> Choice | None:
+        """The right table and the choice by it; None if the task has none."""
+        return choice_of(self.params, self.updates[self.included])
+
+    def publish(
+        self, aggregate: Int16Array, model: Int32Array, evidence: Evidence | None = None
+    ) -> None:
+        """Publishes these vectors, with the right evidence if none is given."""
+        if evidence is None:
+            evidence = NO_EVIDENCE if self.choice is None else self.choice.evidence
         state = self.state
         roots = (self.tree(aggregate).root, self.tree(model).root)
-        self.revm.send(
-            account(PUBLISHER),
-            "publish",
-            self.task_id,
-            ROUND,
-            *roots,
-            state.updates_hash,
-            state.unavailable,
-            value_wei=self.params.bond_wei,
-        )
+        result = Result(*roots, state.updates_hash, state.unavailable, *evidence)
+        value_wei = self.params.bond_wei
+        arguments = (self.task_id, ROUND, tuple(result))
+        self.revm.send(account(PUBLISHER), "publish", *arguments, value_wei=value_wei)
 
     def against_aggregate(
-        self, published: SumTree, chunk: int, numbers: Sequence[int] | None = None
+        self,
+        published: SumTree,
+        chunk: int,
+        numbers: Sequence[int] | None = None,
+        shown: bytes | None = None,
     ) -> tuple[object, ...]:
-        """Arguments of `challengeAggregate` for a chunk."""
+        """Arguments of `challengeAggregate` for a chunk, by the right choice or the one shown."""
+        if shown is None:
+            shown = b"" if self.choice is None else self.choice.shown
         included = self.included if numbers is None else numbers
         excluded = [number for number in range(len(self.revealed)) if number not in set(included)]
         openings = [encode_opening(self.trees[number].opening(chunk)) for number in included]
@@ -140,8 +163,27 @@ class Stage:
             tuple(tuple(self.revealed[number]) for number in excluded),
             chunk,
             b"".join(openings),
+            shown,
             bytes(32),
         )
+
+    def against_product(
+        self, published: Table, leaf: int, choice_hash: bytes
+    ) -> tuple[object, ...]:
+        """Arguments of `challengeProduct` for a leaf of a table."""
+        openings = [published.path(leaf)]
+        pair, chunk = divmod(leaf, 1 << published.geometry.depth)
+        if pair < published.geometry.pairs and chunk < published.geometry.chunks:
+            included = self.included
+            rows = dict.fromkeys(int(side[pair]) for side in np.triu_indices(len(included)))
+            trees = (self.trees[included[row]] for row in rows)
+            openings.extend(encode_opening(tree.opening(chunk)) for tree in trees)
+        every = tuple(tuple(update) for update in self.revealed)
+        return (self.task_id, ROUND, every, leaf, b"".join(openings), choice_hash, bytes(32))
+
+    def against_choice(self, published: Table, choice_hash: bytes) -> tuple[object, ...]:
+        """Arguments of `challengeChoice`."""
+        return (self.task_id, ROUND, published.pair_nodes, choice_hash, bytes(32))
 
     def against_model(
         self, aggregate: SumTree, published: SumTree, chunk: int

@@ -7,28 +7,49 @@ must fail; then one coordinate is wrong, and exactly the challenge of its chunk 
 import numpy as np
 import pytest
 
+from protocol.commitment import Evidence
 from protocol.errors import Reverted
+from protocol.gram import Table, choice_hash
 from protocol.numbers import Int32Array
 from protocol.sumtree import SumTree
-from protocol.task import Rule
+from protocol.task import PreSteps, Rule
 from tests.contracts.revm import Revm, account
-from tests.contracts.stage import CHALLENGER, Stage, drawn_updates
+from tests.contracts.stage import CHALLENGER, METHODS, Stage, drawn_updates
 
 pytestmark = pytest.mark.contracts
 
-# Every number of updates, for every rule, with several dimensions and tolerances.
+# Every number of updates, for every rule of ranks, with several dimensions and tolerances.
 COUNTS = range(3, 65)
+# Where all are asked before; two may be excluded, and five must remain for multi-Krum.
+FEWER_COUNTS = (7, 8, 9, 13, 20, 33, 64)
 CHUNKS = 8
 
 
-@pytest.mark.parametrize("rule", Rule)
-def test_contract_finds_no_fraud_but_where_a_coordinate_is_wrong(rule: Rule) -> None:
-    random = np.random.default_rng([rule, 1])
-    for count in COUNTS:
-        stage = drawn_stage(random, rule, count)
+@pytest.mark.parametrize(("rule", "pre_steps"), METHODS)
+def test_contract_finds_no_fraud_but_where_a_coordinate_is_wrong(
+    rule: Rule, pre_steps: PreSteps
+) -> None:
+    random = np.random.default_rng([rule, pre_steps, 1])
+    by_ranks = rule is not Rule.MULTI_KRUM and not pre_steps
+    for count in COUNTS if by_ranks else FEWER_COUNTS:
+        stage = drawn_stage(random, rule, count, pre_steps=pre_steps)
         judge_right_result(stage)
         judge_wrong_aggregate(stage, random)
         judge_wrong_model(stage, random)
+
+
+@pytest.mark.parametrize(("rule", "pre_steps"), METHODS)
+def test_contract_finds_no_fraud_but_where_a_table_or_a_choice_is_wrong(
+    rule: Rule, pre_steps: PreSteps
+) -> None:
+    random = np.random.default_rng([rule, pre_steps, 4])
+    for count in (7, 8, 16, 31):
+        stage = drawn_stage(random, rule, count, pre_steps=pre_steps)
+        assert (stage.choice is not None) == stage.params.has_table
+        if stage.choice is not None:
+            judge_right_evidence(stage, random)
+            judge_wrong_product(stage, random)
+            judge_wrong_choice(stage, random)
 
 
 @pytest.mark.parametrize("rule", [Rule.MEDIAN, Rule.TRIMMED_MEAN])
@@ -90,21 +111,72 @@ def judge_wrong_model(stage: Stage, random: np.random.Generator) -> None:
         assert found == [place // stage.params.chunk_length]
 
 
+def judge_right_evidence(stage: Stage, random: np.random.Generator) -> None:
+    right, choice = stage.result(), stage.choice
+    assert choice is not None
+    with stage.revm.undone():
+        stage.publish(right.aggregate, right.model)
+        assert not choice_proven_wrong(stage, choice.table, choice.evidence.choice_hash)
+        for leaf in drawn_leaves(choice.table, random):
+            assert not product_proven_wrong(stage, choice.table, leaf, choice.evidence.choice_hash)
+
+
+def judge_wrong_product(stage: Stage, random: np.random.Generator) -> None:
+    right, choice = stage.result(), stage.choice
+    assert choice is not None
+    products = choice.table.products.copy()
+    pair, chunk = (int(random.integers(length)) for length in products.shape)
+    products[pair, chunk] += int(random.choice([-(2**40), -1, 1, 2**40]))
+    wrong = Table.over(products, choice.table.geometry.rows)
+    evidence = Evidence(wrong.root, choice.evidence.choice_hash)
+    guilty = (pair << wrong.geometry.depth) + chunk
+    with stage.revm.undone():
+        stage.publish(right.aggregate, right.model, evidence)
+        for leaf in {*drawn_leaves(wrong, random), guilty}:
+            found = product_proven_wrong(stage, wrong, leaf, evidence.choice_hash)
+            assert found == (leaf == guilty), (stage.params, leaf)
+
+
+def judge_wrong_choice(stage: Stage, random: np.random.Generator) -> None:
+    right, choice = stage.result(), stage.choice
+    assert choice is not None
+    masks = list(choice.masks)
+    masks[random.integers(len(masks))] ^= 1 << int(random.integers(len(stage.included)))
+    evidence = Evidence(choice.table.root, choice_hash(tuple(masks)))
+    with stage.revm.undone():
+        stage.publish(right.aggregate, right.model, evidence)
+        assert choice_proven_wrong(stage, choice.table, evidence.choice_hash), stage.params
+
+
+def drawn_leaves(table: Table, random: np.random.Generator) -> list[int]:
+    """Some of a table's leaves, the last one too."""
+    last = (1 << table.geometry.height) - 1
+    return [last, *random.integers(0, last, 8).tolist()]
+
+
 def drawn_stage(
-    random: np.random.Generator, rule: Rule, count: int, tolerance: int | None = None
+    random: np.random.Generator,
+    rule: Rule,
+    count: int,
+    tolerance: int | None = None,
+    pre_steps: PreSteps = PreSteps.NONE,
 ) -> Stage:
     """A round in its aggregate phase, some of its updates excluded."""
     chunk_length = int(random.choice([16, 32, 48]))
     dimension = int(random.integers((CHUNKS - 1) * chunk_length + 1, CHUNKS * chunk_length + 1))
     updates = drawn_updates(random, count, dimension)
     excluded = random.choice(count, int(random.integers(0, 3)) if count > 4 else 0, replace=False)
-    most = rule.most_liars(count - len(excluded))
+    most = rule.most_liars(count - len(excluded), pre_steps)
+    least = int(rule is Rule.MULTI_KRUM or pre_steps != 0)
     stage = Stage(
         Revm(),
         updates,
         drawn_base(random, dimension),
         rule=rule,
-        tolerance=int(random.integers(most + 1)) if tolerance is None else min(tolerance, most),
+        pre_steps=pre_steps,
+        tolerance=int(random.integers(least, most + 1))
+        if tolerance is None
+        else min(tolerance, most),
         clip_norm=int(random.integers(1, 2**19)) if rule is Rule.CLIPPED_MEAN else 0,
         quorum=count - len(excluded),
         chunk_length=chunk_length,
@@ -132,6 +204,15 @@ def guilty_chunks(stage: Stage, published: SumTree) -> list[int]:
 
 def proven_wrong(stage: Stage, published: SumTree, chunk: int) -> bool:
     return succeeds(stage, "challengeAggregate", stage.against_aggregate(published, chunk))
+
+
+def product_proven_wrong(stage: Stage, published: Table, leaf: int, choice_hash: bytes) -> bool:
+    arguments = stage.against_product(published, leaf, choice_hash)
+    return succeeds(stage, "challengeProduct", arguments)
+
+
+def choice_proven_wrong(stage: Stage, published: Table, choice_hash: bytes) -> bool:
+    return succeeds(stage, "challengeChoice", stage.against_choice(published, choice_hash))
 
 
 def model_proven_wrong(stage: Stage, aggregate: SumTree, published: SumTree, chunk: int) -> bool:

@@ -4,19 +4,20 @@ Every call that could is mutated in every field, from single bits to whole openi
 and none may succeed; the round then ends with the honest model and the bond given back.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
 from protocol.errors import Reverted
-from protocol.posting import parts
+from protocol.posting import Part, parts
 from protocol.sumtree import SumTree
 from protocol.task import Published, Rule
 from tests.contracts.revm import INTERFACE, Revm, account
 from tests.contracts.stage import (
     CHALLENGER,
+    METHODS,
     PHASE_SECONDS,
     PUBLISHER,
     ROUND,
@@ -166,14 +167,16 @@ def attack(stage: Stage, seeds: Seeds, random: np.random.Generator, calls: int) 
 
 def published_stage(random: np.random.Generator, lie: int = 0) -> Stage:
     """A result in its challenge phase, flagged and posted; honest but for the `lie`."""
-    count, dimension = int(random.integers(3, 8)), int(random.integers(33, 65))
-    rule = Rule(int(random.integers(len(Rule))))
+    rule, pre_steps = METHODS[random.integers(len(METHODS))]
+    least = 6 if rule is Rule.MULTI_KRUM else 4 if pre_steps else 3
+    count, dimension = int(random.integers(least, 8)), int(random.integers(33, 65))
     stage = Stage(
         Revm(),
         drawn_updates(random, count, dimension),
         random.integers(-(2**30), 2**30, dimension).astype(np.int32),
         rule=rule,
-        tolerance=rule.most_liars(count - 1),
+        tolerance=rule.most_liars(count - 1, pre_steps),
+        pre_steps=pre_steps,
         clip_norm=50_000 if rule is Rule.CLIPPED_MEAN else 0,
         quorum=count - 1,
     )
@@ -184,12 +187,21 @@ def published_stage(random: np.random.Generator, lie: int = 0) -> Stage:
     aggregate = right.aggregate.copy()
     aggregate[0] ^= lie
     stage.publish(aggregate, right.model)
-    for what, vector in ((Published.AGGREGATE, aggregate), (Published.MODEL, right.model)):
-        call = (stage.task_id, ROUND, what)
-        stage.revm.send(account(CHALLENGER), "flagResult", *call, value_wei=stage.params.flag_wei)
-        for part in parts(vector, stage.params.chunk_length):
-            stage.revm.send(account(PUBLISHER), "postResult", *call, *part)
+    post(stage, "flagResult", (Published.AGGREGATE,), parts(aggregate, stage.params.chunk_length))
+    post(stage, "flagResult", (Published.MODEL,), parts(right.model, stage.params.chunk_length))
+    if stage.choice is not None:
+        post(stage, "flagTable", stage.choice.evidence, tuple(stage.choice.table.parts()))
     return stage
+
+
+def post(stage: Stage, flag: str, arguments: tuple[object, ...], posted: Sequence[Part]) -> None:
+    """Flags what was published, and answers."""
+    call = (stage.task_id, ROUND)
+    flag_wei = stage.params.flag_wei
+    stage.revm.send(account(CHALLENGER), flag, *call, *arguments, value_wei=flag_wei)
+    what = Published.TABLE if flag == "flagTable" else arguments[0]
+    for part in posted:
+        stage.revm.send(account(PUBLISHER), "postResult", *call, what, *part)
 
 
 def challenges(stage: Stage, lie: int = 0) -> Iterator[bytes]:
@@ -204,6 +216,11 @@ def challenges(stage: Stage, lie: int = 0) -> Iterator[bytes]:
     for what in Published:
         yield encoded("refuteUnavailable", (stage.task_id, ROUND, what))
         yield encoded("postResult", (stage.task_id, ROUND, what, *first_part(aggregate)))
+    if stage.choice is not None:
+        table, choice_hash = stage.choice.table, stage.choice.evidence.choice_hash
+        yield encoded("challengeChoice", stage.against_choice(table, choice_hash))
+        for leaf in range(0, 1 << table.geometry.height, 3):
+            yield encoded("challengeProduct", stage.against_product(table, leaf, choice_hash))
 
 
 def first_part(tree: SumTree) -> tuple[bytes, bytes]:
@@ -220,6 +237,7 @@ def finish(stage: Stage) -> None:
     with pytest.raises(Reverted, match="WrongPhase"):
         revm.send(account(CHALLENGER), "voidRound", stage.task_id)
     revm.send(account(CHALLENGER), "finalise", stage.task_id)
-    owed_wei = stage.params.bond_wei + len(Published) * stage.params.flag_wei
+    flagged = len(Published) if stage.params.has_table else len(Published) - 1
+    owed_wei = stage.params.bond_wei + flagged * stage.params.flag_wei
     assert revm.send(account(CHALLENGER), "creditOf", account(PUBLISHER)) == owed_wei
     assert revm.send(account(CHALLENGER), "burnedWei") == 0

@@ -8,8 +8,9 @@ from node.memory import MemoryFile
 from node.tick import Participant, Stores
 from protocol.blobs import DirectoryStore, FirstOf
 from protocol.chain.rpc import quantity
+from protocol.commitment import NO_EVIDENCE, Evidence
 from protocol.encoding import encode_model, encode_update
-from protocol.recompute import Combined, combine
+from protocol.recompute import Combined, Result, combine
 from protocol.sumtree import SumTree
 from protocol.task import Phase, RoundState, Rule
 from tests.chain.network import Network
@@ -96,16 +97,23 @@ class RandomDesks(FixedDesks):
         """The aggregator's turn; it serves what it publishes."""
         self.liars_blobs.put(encode_update(published.aggregate, SHIFT), chunk_length=CHUNK)
         self.liars_blobs.put(encode_model(published.model, SHIFT), chunk_length=CHUNK)
-        self.publish_roots(number, published.aggregate_root, published.model_root, account=account)
+        roots = (published.aggregate_root, published.model_root)
+        self.publish_roots(number, *roots, published.evidence, account=account)
 
     def publish_roots(
-        self, number: int, aggregate_root: bytes, model_root: bytes, *, account: int = LIAR
+        self,
+        number: int,
+        aggregate_root: bytes,
+        model_root: bytes,
+        evidence: Evidence = NO_EVIDENCE,
+        *,
+        account: int = LIAR,
     ) -> None:
         state = self.state(number)
         computed_from = (state.updates_hash, state.unavailable)
         self.senders[account].send(
             "publish",
-            (self.task_id, number, aggregate_root, model_root, *computed_from),
+            (self.task_id, number, Result(aggregate_root, model_root, *computed_from, *evidence)),
             value_wei=BOND_WEI,
             purpose=f"{number}:{self.now()}",
         )

@@ -230,7 +230,7 @@ def test_honest_publisher_that_is_flagged_posts_and_earns_the_deposits(
     desks.play_until_aggregate()
     publisher = desks.node(PUBLISHER, publishes=True)
     acts(publisher, "publish")
-    for what in Published:
+    for what in (Published.AGGREGATE, Published.MODEL):
         desks.flag_result(1, what, account=LIAR)
 
     # Two parts of the aggregate, three of the model, and then its own look at the result.

@@ -11,6 +11,7 @@ from node.tick import Participant
 from protocol import rounds as round_rules
 from protocol.chain.gateway import Snapshot
 from protocol.encoding import encode_model
+from protocol.recompute import Result
 from protocol.sumtree import SumTree
 from protocol.task import Phase
 from scripts.network import EmbeddedNetwork
@@ -87,7 +88,7 @@ def test_result_of_updates_that_have_none_is_a_mismatch_for_all(
     assert phase_of(network) is Phase.AGGREGATE, "an honest aggregator finds no result"
     network._transactors[network.sponsor.address].send(
         "publish",
-        (network.task_id, 1, AGGREGATE_ROOT, MODEL_ROOT, revealed.updates_hash, 0),
+        (network.task_id, 1, Result(AGGREGATE_ROOT, MODEL_ROOT, revealed.updates_hash, 0)),
         value_wei=network.params.bond_wei,
         purpose="lie",
     )

@@ -9,7 +9,7 @@ import pytest
 from protocol import posting
 from protocol.encoding import encode_model, encode_update
 from protocol.errors import ChainAnswerInvalid, ChainUnavailable, DataError, Reverted
-from protocol.recompute import check_published, combine, recompute_round
+from protocol.recompute import Result, check_published, combine, recompute_round
 from protocol.sumtree import SumTree
 from protocol.task import ZERO_ADDRESS, Phase, Published
 from tests.chain.network import embedded_network
@@ -238,7 +238,7 @@ def test_a_publisher_posts_what_is_flagged_and_earns_the_deposit(tolerant, aggre
     tolerant.join()
     run_round(tolerant, aggregator, to_its_end=False)
     before = state_of(tolerant)
-    for what in Published:
+    for what in (Published.AGGREGATE, Published.MODEL):
         tolerant.senders[5].send(
             "flagResult",
             (tolerant.task_id, 1, what),
@@ -290,8 +290,8 @@ def publish_as_stranger(network, aggregate_root, model_root):
     network.senders[5].send(
         "publish",
         (
-            *(network.task_id, 1, aggregate_root, model_root),
-            *(state.updates_hash, state.unavailable),
+            *(network.task_id, 1),
+            Result(aggregate_root, model_root, state.updates_hash, state.unavailable),
         ),
         value_wei=network.params.bond_wei,
         purpose="stranger",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from eth_hash.auto import keccak
 
-from tests.vectors import generate_rules, reference
+from tests.vectors import generate_gram, generate_rules, reference
 
 Cell = str | int
 Row = dict[str, Cell]
@@ -34,6 +34,7 @@ PARAMS: dict[str, reference.Word] = {
     "shift": 16,
     "rule": 3,
     "tolerance": 1,
+    "preSteps": 0,
     "privacy": 0,
     "quorum": 3,
     "cohort": 5,
@@ -82,6 +83,7 @@ def files() -> dict[str, str]:
         "invalid/numbers.json": invalid_numbers(),
         "invalid/add_update.json": invalid_add_updates(),
         **generate_rules.tables(),
+        **generate_gram.tables(),
     }
     return {name: _as_table(rows) for name, rows in tables.items()}
 
@@ -179,6 +181,10 @@ def task_ids() -> Iterator[Row]:
         ("anybody aggregates", {"aggregator": "0x" + "00" * 20}),
         ("clipped mean", {"rule": 1, "tolerance": 0, "clipNorm": 2**64 - 1}),
         ("widest", {"dimension": 2**32 - 1, "stakeWei": 2**96 - 1, "bondWei": 2**96 - 1}),
+        ("clipped and mixed", {"preSteps": 3}),
+        ("clipped before a mean", {"rule": 0, "preSteps": 1, "dimension": 2**32 - 1}),
+        ("multi-Krum", {"rule": 4, "quorum": 5}),
+        ("largest table", {"preSteps": 2, "cohort": 63, "dimension": 32 * 256}),
     )
     for name, changes in cases:
         params = reference.words(*(PARAMS | changes).values())
@@ -194,13 +200,14 @@ def task_ids() -> Iterator[Row]:
 
 
 def seals() -> Iterator[Row]:
-    for kind, (round_number, chunk) in enumerate(((1, 0), (2, 12345), (2**32 - 1, 2**32 - 1))):
+    rounds_and_chunks = ((1, 0), (2, 12345), (2**32 - 1, 2**32 - 1), (3, 65_535), (4, 0))
+    for kind, (round_number, chunk) in enumerate(rounds_and_chunks):
         fields: dict[str, reference.Word] = {
             "chainId": CHAIN_ID + kind,
             "contract": CONTRACT,
             "taskId": keccak(b"task"),
             "round": round_number,
-            "challenger": DESKS[kind],
+            "challenger": DESKS[kind % len(DESKS)],
             "kind": kind,
             "chunk": chunk,
             "subject": keccak(f"subject {kind}".encode()),
@@ -426,6 +433,15 @@ def invalid_tasks() -> Iterator[Row]:
         ("tolerance", {"tolerance": 2}),
         ("tolerance", {"rule": 0, "tolerance": 1}),
         ("tolerance", {"rule": 2, "quorum": 4, "tolerance": 2}),
+        ("tolerance", {"preSteps": 1, "tolerance": 0}),
+        ("tolerance", {"preSteps": 2, "tolerance": 2}),
+        ("tolerance", {"rule": 4, "tolerance": 0, "quorum": 5}),
+        ("tolerance", {"rule": 4, "quorum": 4}),
+        ("preSteps", {"preSteps": 4}),
+        ("preSteps", {"rule": 1, "preSteps": 1, "clipNorm": 1}),
+        ("preSteps", {"rule": 4, "preSteps": 2, "quorum": 5}),
+        ("preSteps", {"preSteps": 2, "cohort": 63, "dimension": 32 * 256 + 1}),
+        ("rule", {"rule": 4, "quorum": 5, "cohort": 64, "dimension": 16 * 256 + 1}),
         ("clipNorm", {"clipNorm": 1}),
         ("clipNorm", {"rule": 1, "clipNorm": 0}),
         ("maxSquaredNorm", {"maxSquaredNorm": 0}),

@@ -27,12 +27,14 @@ interface IVolquorum {
         Void // the round ended without a result; everything but what was slashed is returned
     }
 
-    /// @notice How revealed updates are combined, coordinate by coordinate, in integers.
+    /// @notice How included updates are combined, in integers: coordinate by coordinate, but for what `preSteps` or
+    /// multi-Krum do to whole updates before.
     enum Rule {
         Mean,
         ClippedMean,
         Median,
-        TrimmedMean
+        TrimmedMean,
+        MultiKrum // the mean of the n - tolerance updates that Krum ranks best
     }
 
     /// @notice What participants hide from each other. Only plain updates exist so far.
@@ -40,10 +42,11 @@ interface IVolquorum {
         Plain
     }
 
-    /// @notice The two vectors of a published result.
+    /// @notice What a published result consists of: two vectors and, where updates are chosen by distance, a table.
     enum Published {
         Aggregate,
-        Model
+        Model,
+        Table
     }
 
     /// @notice Why a published result was refuted.
@@ -51,7 +54,10 @@ interface IVolquorum {
         Aggregate, // it is not what the rule makes of the included updates
         Model, // it is not the base model plus the aggregate
         AggregateUnavailable, // the aggregate was flagged and not posted in time
-        ModelUnavailable // the model was flagged and not posted in time
+        ModelUnavailable, // the model was flagged and not posted in time
+        Product, // a product or a sum in the table is wrong
+        Choice, // the updates chosen are not those that the table's distances ask for
+        TableUnavailable // the table was flagged and not posted in time
     }
 
     /// @notice Everything that defines a task. Immutable, and hashed to the task id.
@@ -63,6 +69,7 @@ interface IVolquorum {
         uint8 shift; // one unit of a coordinate is 2^-shift
         Rule rule;
         uint8 tolerance; // number of liars the rule is asked to tolerate
+        uint8 preSteps; // before the rule, in this order; bit 0: adaptive clipping, bit 1: nearest-neighbour mixing
         Privacy privacy;
         uint8 quorum; // least number of included updates for a result
         uint8 cohort; // most seats a task has, at most 64
@@ -103,7 +110,7 @@ interface IVolquorum {
         uint8 revealed; // number of revealed updates
         bool settled; // its money has been accounted for
         uint8 refutations; // number of refuted results
-        uint8 resultFlags; // bit = `Published`: this vector of the published result was flagged
+        uint8 resultFlags; // bit = `Published`: this of the published result was flagged
         // Bit i, counted in order of reveal from 0: the update is flagged and not posted, or its norm is false.
         uint64 unavailable;
         bytes32 updatesHash; // running hash over the revealed updates, in order of reveal
@@ -111,16 +118,35 @@ interface IVolquorum {
         bytes32 modelRoot;
         address publisher;
         uint96 bondWei; // locked by the publisher until settled or refuted
+        bytes32 evidenceHash; // keccak256(tableRoot, choiceHash) of what was published; zero without a table
     }
 
-    /// @notice That somebody could not fetch bytes: the latest flag on a participant's update, or on an aggregate
-    /// or a model.
+    /// @notice What a publisher publishes, and what he computed it from.
+    /// @dev A task has a table if it mixes nearest neighbours or its rule is multi-Krum. Then, with n included updates,
+    /// the table is a Merkle sum tree over the inner products of all pairs of them, chunk by chunk, after clipping if
+    /// there is any. Pairs (i, j) with i <= j are numbered row by row; the leaf of chunk k of pair p has the number
+    /// p * 2^D + k, D being the depth of an update's tree, and what is left up to a power of two is padding. Leaves have
+    /// no hash, padding leaves a product of zero; a node is keccak256(left hash, right hash, "volquorum.gram.1", left
+    /// sum, right sum), the root keccak256("volquorum.root.2", n, the sum, the top), sums and n being eight bytes, sums
+    /// two's complement. A choice is, eight bytes each, one mask for every update, or for multi-Krum a single one: bit j
+    /// stands for the j-th included update.
+    struct Result {
+        bytes32 aggregateRoot;
+        bytes32 modelRoot;
+        bytes32 updatesHash; // names the revealed updates
+        uint64 unavailable; // those of them that it was computed without
+        bytes32 tableRoot; // zero exactly if the task has no table
+        bytes32 choiceHash; // keccak256 of the masks; zero exactly if the task has no table
+    }
+
+    /// @notice That somebody could not fetch bytes: the latest flag on a participant's update, or on an aggregate,
+    /// a model or a table.
     struct Flag {
         uint32 round; // zero: never flagged
-        uint8 index; // of the update, in order of reveal; of an aggregate or a model, its `Published`
+        uint8 index; // of the update, in order of reveal; of a result, which `Published` it is
         uint32 posted; // number of parts posted so far
         address flagger; // owns the deposit; zero: the flag was answered, or its deposit given back
-        bytes32 root; // of the vector
+        bytes32 root; // of the vector or the table
     }
 
     /// @notice A revealed update as its reveal recorded it.
@@ -178,7 +204,9 @@ interface IVolquorum {
         bytes32 aggregateRoot,
         bytes32 modelRoot,
         bytes32 updatesHash,
-        uint64 unavailable
+        uint64 unavailable,
+        bytes32 tableRoot,
+        bytes32 choiceHash
     );
     event ResultRefuted(
         bytes32 indexed taskId,
@@ -198,7 +226,7 @@ interface IVolquorum {
     event ResultFlagged(
         bytes32 indexed taskId, uint32 indexed round, address indexed flagger, Published what, bytes32 root
     );
-    /// @notice One part of a flagged vector. The root comes first, so that who reads a task's events, by their first
+    /// @notice One part of a flagged vector or table. The root comes first, so that who reads a task's events, by their first
     /// topic, is not flooded with bytes.
     event BytesPosted(bytes32 indexed root, bytes32 indexed taskId, uint32 part, bytes chunks);
     event NormRefuted(
@@ -274,24 +302,29 @@ interface IVolquorum {
     error NotFlagged(bytes32 taskId, uint32 round);
     /// @notice Thrown when the time for posting a result is over.
     error PostingOver(bytes32 taskId, uint32 round, uint64 until);
-    /// @notice Thrown when posted bytes are not the next part of the flagged vector.
+    /// @notice Thrown when posted bytes are not the next part of what was flagged.
     error BadPart(uint256 part);
-    /// @notice Thrown when this vector of a result is not flagged, was posted, or may still be posted.
+    /// @notice Thrown when this of a result is not flagged, was posted, or may still be posted.
     error NotUnavailable(bytes32 taskId, uint32 round, Published what);
     /// @notice Thrown when a participant's update has no deposit on it, or it can still be posted.
     error DepositNotFree(bytes32 taskId, address participant);
     /// @notice Thrown when a seal was stored before.
     error SealExists(bytes32 seal);
-    /// @notice Thrown when a vector has no chunk of this number.
+    /// @notice Thrown when a vector has no chunk, or a table no leaf, of this number.
     error UnknownChunk(uint32 chunk, uint256 chunks);
     /// @notice Thrown when openings or a posted part are not exactly as long as their layout asks for.
     error WrongLength(uint256 givenBytes, uint256 requiredBytes);
     /// @notice Thrown when an opening does not prove its chunk under its root; `index` counts openings from zero.
     error BadOpening(uint256 index);
-    /// @notice Thrown when a contested chunk, or a norm on the way up from it, is what it must be.
+    /// @notice Thrown when what is contested is what it must be: a chunk, a norm, a product and the sums on the way up
+    /// from it, or a choice.
     error NoFraud(bytes32 taskId, uint32 round, uint32 chunk);
-    /// @notice Thrown when a published root is zero.
+    /// @notice Thrown when a published root that the task asks for is zero.
     error EmptyRoot();
+    /// @notice Thrown when a table or a choice is not the published one, or is published by a task that has none.
+    error EvidenceMismatch(bytes32 tableRoot, bytes32 choiceHash);
+    /// @notice Thrown when a task's updates are not chosen by distance, so that it has no table.
+    error NoTable(bytes32 taskId);
     /// @notice Thrown when a round's money was accounted for before.
     error AlreadySettled(bytes32 taskId, uint32 round);
     /// @notice Thrown when there is nothing to pay out.
@@ -325,16 +358,8 @@ interface IVolquorum {
     /// so the norm is a part of what was committed to.
     function revealUpdate(bytes32 taskId, uint32 round, bytes32 treeTop, uint64 squaredNorm, bytes32 salt) external;
 
-    /// @notice Publishes a round's result with exactly `bondWei`; `updatesHash` names the revealed updates, and
-    /// `unavailable` those of them that it was computed without.
-    function publish(
-        bytes32 taskId,
-        uint32 round,
-        bytes32 aggregateRoot,
-        bytes32 modelRoot,
-        bytes32 updatesHash,
-        uint64 unavailable
-    ) external payable;
+    /// @notice Publishes a round's result with exactly `bondWei`.
+    function publish(bytes32 taskId, uint32 round, Result calldata result) external payable;
 
     /// @notice Makes the latest round's result the task's model and accounts for its reward and bond.
     function finalise(bytes32 taskId) external;
@@ -376,12 +401,21 @@ interface IVolquorum {
     /// first third of Challenge; each once per publication.
     function flagResult(bytes32 taskId, uint32 round, Published what) external payable;
 
+    /// @notice Flags the published table, whose bytes cannot be fetched, as `flagResult` does the other two.
+    /// @param tableRoot The published one.
+    /// @param choiceHash The published one.
+    function flagTable(bytes32 taskId, uint32 round, bytes32 tableRoot, bytes32 choiceHash) external payable;
+
     /// @notice Posts the next part of a flagged result as `postUpdate` does for an update, in the first two thirds of
     /// Challenge. A model's sums are zero. With the last part the deposit is credited to the publisher.
+    ///
+    /// Of a table a part is a subtree of 2^12 leaves, or the whole table if it has fewer. `chunks` are the products of
+    /// all its leaves, padding included, eight bytes each. Parts without a pair in them are never posted, and siblings
+    /// behind the last part are padding, whatever they say.
     function postResult(bytes32 taskId, uint32 round, Published what, bytes calldata chunks, bytes calldata siblings)
         external;
 
-    /// @notice Refutes a result of which a flagged vector was not posted in time. The same follows as from a challenge;
+    /// @notice Refutes a result of which something flagged was not posted in time. The same follows as from a challenge;
     /// deposit and award go to the flagger, whoever calls.
     function refuteUnavailable(bytes32 taskId, uint32 round, Published what) external;
 
@@ -391,7 +425,8 @@ interface IVolquorum {
     /// without a seal a proof does the same, but earns nothing, so that nobody gains by copying one.
     /// @param seal keccak256(abi.encode(keccak256("volquorum.seal.1"), chain id, this contract, task id, round,
     /// challenger, kind, chunk, subject, salt)). Kind and subject are 0 and the published aggregate's root, 1 and the
-    /// published model's root, or 2 and the update's root for a norm.
+    /// published model's root, 2 and the update's root for a norm, 3 and the table's root for a product, whose leaf's
+    /// number stands for the chunk, or 4 and the table's root for a choice, with chunk 0.
     function sealChallenge(bytes32 seal) external;
 
     /// @notice Proves in Availability that the norm of a revealed update is false: that somewhere on the way from a
@@ -426,6 +461,7 @@ interface IVolquorum {
     /// @param chunk Number of the chunk, from zero.
     /// @param openings One opening of the chunk per included update, in the order of `participants`, then the place of
     /// the aggregate's chunk, without anything between or behind them.
+    /// @param evidence The published table's root and behind it the published choice's masks; nothing without a table.
     /// @param salt What the seal was made with; anything without one.
     ///
     /// An opening is, with c = `chunkLength`, w bytes per integer (2 in an update and an aggregate, 4 in a model) and
@@ -447,6 +483,7 @@ interface IVolquorum {
         Update[] calldata excluded,
         uint32 chunk,
         bytes calldata openings,
+        bytes calldata evidence,
         bytes32 salt
     ) external;
 
@@ -457,6 +494,36 @@ interface IVolquorum {
     /// published aggregate (w = 2), 2 the place of the published model's chunk, whose sum must be zero; in all
     /// 6 * c + 120 * D + 40 bytes.
     function challengeModel(bytes32 taskId, uint32 round, uint32 chunk, bytes calldata openings, bytes32 salt) external;
+
+    /// @notice Proves that the published table is wrong at a leaf or above it: that a recorded product is not the inner
+    /// product of the two chunks, that a recorded sum is not that of what is below it, or that padding is not zero. What
+    /// follows is the same as for `challengeAggregate`.
+    /// @param updates Every update revealed in the round, in order of reveal.
+    /// @param leaf Number of the leaf.
+    /// @param openings For each level from the leaf up: 8 bytes, the sum that the parent records for the node on this
+    /// way, which for the leaf is its product; 32 bytes, the sibling's hash; 8 bytes, the sibling's recorded sum. Then
+    /// 8 bytes, the sum that the root records. Then one opening of the chunk, as described above, if the leaf is of an
+    /// update with itself, none if it is padding, and else two, the earlier update's first. If what is recorded shows
+    /// the fault by itself, nothing behind it is read, nor are the updates.
+    /// @param choiceHash The published one.
+    /// @param salt What the seal was made with; anything without one.
+    function challengeProduct(
+        bytes32 taskId,
+        uint32 round,
+        Update[] calldata updates,
+        uint32 leaf,
+        bytes calldata openings,
+        bytes32 choiceHash,
+        bytes32 salt
+    ) external;
+
+    /// @notice Proves that the published choice is not what the published table asks for, whether that is right or not.
+    /// What follows is the same as for `challengeAggregate`.
+    /// @param nodes For each pair in their order 40 bytes, the node above its leaves: its hash and its sum.
+    /// @param choiceHash The published one.
+    /// @param salt What the seal was made with; anything without one.
+    function challengeChoice(bytes32 taskId, uint32 round, bytes calldata nodes, bytes32 choiceHash, bytes32 salt)
+        external;
 
     // --------------------------------------------------------------------------------------------------- money
 
@@ -474,6 +541,9 @@ interface IVolquorum {
     /// @notice What refuted publishers and slashed seats lost to nobody. It lies in the contract for ever.
     function burnedWei() external view returns (uint256);
 
+    /// @notice The block in which a seal was stored; zero if it was not.
+    function sealedAt(bytes32 seal) external view returns (uint256 blockNumber);
+
     function taskIdOf(address sponsor, TaskParams calldata params) external view returns (bytes32);
 
     function taskParams(bytes32 taskId) external view returns (TaskParams memory);
@@ -487,7 +557,7 @@ interface IVolquorum {
     /// @notice The latest flag on an update of a participant.
     function updateFlag(bytes32 taskId, address participant) external view returns (Flag memory);
 
-    /// @notice The latest flag on this vector of a published result.
+    /// @notice The latest flag on this of a published result.
     function resultFlag(bytes32 taskId, Published what) external view returns (Flag memory);
 
     /// @notice The phase of a round at the block's time.

@@ -4,11 +4,14 @@ pragma solidity 0.8.37;
 import {LibBit} from "solady/utils/LibBit.sol";
 
 import {IVolquorum} from "../interfaces/IVolquorum.sol";
+import {ChoiceLib} from "./ChoiceLib.sol";
 import {CommitmentLib} from "./CommitmentLib.sol";
+import {EvidenceLib} from "./EvidenceLib.sol";
 import {Lanes} from "./Lanes.sol";
+import {MixLib} from "./MixLib.sol";
 import {RuleLib} from "./RuleLib.sol";
 import {SumTree} from "./SumTree.sol";
-import {Task} from "./TaskLib.sol";
+import {Task, TaskLib} from "./TaskLib.sol";
 
 /// @notice Whether one chunk of a published result, or of an update's norm, is right, judged from the openings that a
 /// challenger sends.
@@ -16,6 +19,7 @@ import {Task} from "./TaskLib.sol";
 /// right chunk is computed here, and right is what has the same.
 library ChallengeLib {
     using RuleLib for Lanes.Rows;
+    using TaskLib for Task;
 
     /// @notice The included updates as their openings show them, and what they were opened to.
     struct Opened {
@@ -31,16 +35,16 @@ library ChallengeLib {
     function aggregateHolds(
         Task storage task,
         IVolquorum.RoundState storage facts,
-        bytes32 taskId,
-        uint32 round,
+        CommitmentLib.Claim memory claim,
         address[] calldata participants,
         IVolquorum.Update[] calldata excluded,
-        uint32 chunk,
-        bytes calldata openings
+        bytes calldata openings,
+        bytes calldata evidence
     ) internal view returns (bool) {
-        Opened memory opened = openUpdates(task, participants.length, chunk, openings);
-        checkRevealed(facts, taskId, round, participants, excluded, opened);
-        return chunkHolds(task, facts.aggregateRoot, chunk, openings, opened);
+        Opened memory opened = openUpdates(task, participants.length, claim.chunk, openings);
+        checkRevealed(facts, claim.taskId, claim.round, participants, excluded, opened);
+        prepare(task, facts, opened, evidence);
+        return chunkHolds(task, facts.aggregateRoot, claim.chunk, openings, opened);
     }
 
     /// @notice Whether the published model's chunk is the base model's plus the published aggregate's.
@@ -53,7 +57,7 @@ library ChallengeLib {
         SumTree.Shape memory updates = shapeOf(task, SumTree.INT16_BYTES, chunk);
         uint256 baseEnd = SumTree.openingBytes(models);
         uint256 aggregateEnd = baseEnd + SumTree.openingBytes(updates);
-        checkLength(openings, aggregateEnd + SumTree.pathBytes(models));
+        SumTree.checkLength(openings, aggregateEnd + SumTree.pathBytes(models));
         if (!SumTree.padded(chunk, openings[:baseEnd], models)) revert IVolquorum.BadOpening(0);
         checkOpening(0, chunk, openings[:baseEnd], task.modelRoot, models);
         checkOpening(1, chunk, openings[baseEnd:aggregateEnd], facts.aggregateRoot, updates);
@@ -71,7 +75,7 @@ library ChallengeLib {
         bytes calldata opening
     ) internal view returns (bool) {
         SumTree.Shape memory shape = shapeOf(task, SumTree.INT16_BYTES, chunk);
-        checkLength(opening, SumTree.recordedBytes(shape));
+        SumTree.checkLength(opening, SumTree.recordedBytes(shape));
         (bytes32 root, bool wrong) = SumTree.rootByRecords(chunk, opening, update.squaredNorm, shape);
         if (root != update.updateRoot) revert IVolquorum.BadOpening(index);
         return !wrong;
@@ -87,7 +91,7 @@ library ChallengeLib {
     {
         SumTree.Shape memory shape = shapeOf(task, SumTree.INT16_BYTES, chunk);
         uint256 length = SumTree.openingBytes(shape);
-        checkLength(openings, count * length + SumTree.pathBytes(shape));
+        SumTree.checkLength(openings, count * length + SumTree.pathBytes(shape));
         opened = Opened(shape, Lanes.room(count, SumTree.chunkBytes(shape)), new bytes32[](count), new uint256[](count));
         bool short = SumTree.isShort(chunk, shape);
         for (uint256 index = 0; index < count; ++index) {
@@ -161,6 +165,21 @@ library ChallengeLib {
         }
     }
 
+    /// @dev Does to the opened rows what the task does before its rule takes their ranks.
+    function prepare(
+        Task storage task,
+        IVolquorum.RoundState storage facts,
+        Opened memory opened,
+        bytes calldata evidence
+    ) private view {
+        Lanes.Rows memory rows = opened.rows;
+        if (task.preSteps & ChoiceLib.ARC != 0) {
+            MixLib.clip(rows, ChoiceLib.clipFactors(opened.squaredNorms, task.tolerance));
+        }
+        bytes calldata masks = EvidenceLib.masksIn(task, facts, evidence);
+        if (masks.length != 0) opened.rows = MixLib.mixed(rows, masks, rows.count - task.tolerance);
+    }
+
     function chunkHolds(
         Task storage task,
         bytes32 aggregateRoot,
@@ -222,7 +241,7 @@ library ChallengeLib {
         view
         returns (SumTree.Shape memory shape)
     {
-        shape = SumTree.Shape(task.dimension, task.chunkLength, widthBytes);
+        shape = task.shapeOf(widthBytes);
         uint256 chunks = SumTree.chunkCount(shape);
         if (chunk >= chunks) revert IVolquorum.UnknownChunk(chunk, chunks);
     }
@@ -239,9 +258,5 @@ library ChallengeLib {
         pure
     {
         if (!SumTree.leads(chunk, path, root, shape)) revert IVolquorum.BadOpening(index);
-    }
-
-    function checkLength(bytes calldata openings, uint256 requiredBytes) private pure {
-        if (openings.length != requiredBytes) revert IVolquorum.WrongLength(openings.length, requiredBytes);
     }
 }

@@ -17,6 +17,18 @@ library CommitmentLib {
     uint8 internal constant SEAL_AGGREGATE = 0;
     uint8 internal constant SEAL_MODEL = 1;
     uint8 internal constant SEAL_NORM = 2;
+    uint8 internal constant SEAL_PRODUCT = 3;
+    uint8 internal constant SEAL_CHOICE = 4;
+
+    /// @notice What a challenge is about: of what kind it is, and the root that it contests at a chunk or a leaf.
+    struct Claim {
+        bytes32 taskId;
+        uint32 round;
+        uint8 kind;
+        uint32 chunk;
+        bytes32 subject;
+        bytes32 salt;
+    }
 
     function taskId(address sponsor, IVolquorum.TaskParams calldata params) internal view returns (bytes32) {
         return keccak256(abi.encode(TASK_TAG, block.chainid, address(this), sponsor, params));
@@ -47,18 +59,21 @@ library CommitmentLib {
         );
     }
 
-    /// @notice What a challenger stores before he challenges. `subject` is the root that he contests.
-    function seal(
-        bytes32 task,
-        uint32 round,
-        address challenger,
-        uint8 kind,
-        uint32 chunk,
-        bytes32 subject,
-        bytes32 salt
-    ) internal view returns (bytes32) {
+    /// @notice What a challenger stores before he challenges.
+    function seal(Claim memory claim, address challenger) internal view returns (bytes32) {
         return keccak256(
-            abi.encode(SEAL_TAG, block.chainid, address(this), task, round, challenger, kind, chunk, subject, salt)
+            abi.encode(
+                SEAL_TAG,
+                block.chainid,
+                address(this),
+                claim.taskId,
+                claim.round,
+                challenger,
+                claim.kind,
+                claim.chunk,
+                claim.subject,
+                claim.salt
+            )
         );
     }
 
@@ -89,6 +104,17 @@ library CommitmentLib {
                 hash := keccak256(step, 128)
             }
         }
+    }
+
+    /// @notice Reverts unless these are all the updates that a round revealed, in their order.
+    function checkUpdates(
+        IVolquorum.RoundState storage facts,
+        bytes32 task,
+        uint32 round,
+        IVolquorum.Update[] calldata updates
+    ) internal view {
+        bytes32 given = updatesHash(task, round, updates);
+        if (given != facts.updatesHash) revert IVolquorum.UpdatesMismatch(task, round, given, facts.updatesHash);
     }
 
     function updatesStep(bytes32 previous, address participant, bytes32 updateRoot, uint64 squaredNorm)

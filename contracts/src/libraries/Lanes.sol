@@ -65,19 +65,22 @@ library Lanes {
         uint256 start = rows.start;
         uint256 stride = rows.stride;
         assembly ("memory-safe") {
+            // On the stack, as in `SumTree.squares`.
+            let high := HIGH
+            let low := LOW
             for { let last := add(comparators, shl(5, count)) } lt(comparators, last) {
                 comparators := add(comparators, 32)
             } {
                 let p := mload(comparators)
-                let q := add(start, mul(stride, and(p, 0xffffffffffffffffffffffffffffffff)))
+                let q := add(start, mul(stride, shr(128, shl(128, p))))
                 p := add(start, mul(stride, shr(128, p)))
                 for { let end := add(p, sub(stride, 32)) } lt(p, end) { p := add(p, 128) } {
                     {
                         let a := mload(p)
                         let b := mload(q)
                         let differ := xor(a, b)
-                        let reach := sub(or(a, HIGH), and(b, LOW))
-                        let swap := and(mul(shr(15, and(xor(and(xor(a, reach), differ), reach), HIGH)), 0xffff), differ)
+                        let reach := sub(or(a, high), and(b, low))
+                        let swap := and(mul(shr(15, and(xor(and(xor(a, reach), differ), reach), high)), 0xffff), differ)
                         mstore(p, xor(a, swap))
                         mstore(q, xor(b, swap))
                     }
@@ -86,8 +89,8 @@ library Lanes {
                         let a := mload(add(p, 32))
                         let b := mload(add(q, 32))
                         let differ := xor(a, b)
-                        let reach := sub(or(a, HIGH), and(b, LOW))
-                        let swap := and(mul(shr(15, and(xor(and(xor(a, reach), differ), reach), HIGH)), 0xffff), differ)
+                        let reach := sub(or(a, high), and(b, low))
+                        let swap := and(mul(shr(15, and(xor(and(xor(a, reach), differ), reach), high)), 0xffff), differ)
                         mstore(add(p, 32), xor(a, swap))
                         mstore(add(q, 32), xor(b, swap))
                     }
@@ -95,8 +98,8 @@ library Lanes {
                         let a := mload(add(p, 64))
                         let b := mload(add(q, 64))
                         let differ := xor(a, b)
-                        let reach := sub(or(a, HIGH), and(b, LOW))
-                        let swap := and(mul(shr(15, and(xor(and(xor(a, reach), differ), reach), HIGH)), 0xffff), differ)
+                        let reach := sub(or(a, high), and(b, low))
+                        let swap := and(mul(shr(15, and(xor(and(xor(a, reach), differ), reach), high)), 0xffff), differ)
                         mstore(add(p, 64), xor(a, swap))
                         mstore(add(q, 64), xor(b, swap))
                     }
@@ -104,8 +107,8 @@ library Lanes {
                         let a := mload(add(p, 96))
                         let b := mload(add(q, 96))
                         let differ := xor(a, b)
-                        let reach := sub(or(a, HIGH), and(b, LOW))
-                        let swap := and(mul(shr(15, and(xor(and(xor(a, reach), differ), reach), HIGH)), 0xffff), differ)
+                        let reach := sub(or(a, high), and(b, low))
+                        let swap := and(mul(shr(15, and(xor(and(xor(a, reach), differ), reach), high)), 0xffff), differ)
                         mstore(add(p, 96), xor(a, swap))
                         mstore(add(q, 96), xor(b, swap))
                     }
@@ -122,6 +125,8 @@ library Lanes {
     /// / m. T e < 2^22 * 2^6 < 2^30, so what is added is less than 1 / m, and a multiple of 1 / m that is no whole
     /// number lies at least 1 / m below the next one: the floor is that of T / m. T M < 2^53 stays inside a lane of 64
     /// bits.
+    // Constants fewer on the stack would be shorter, and dearer in every challenge.
+    // solhint-disable-next-line function-max-lines
     function floorMean(Rows memory rows, uint256 first, uint256 end) internal pure returns (uint256 start) {
         uint256 stride = rows.stride;
         uint256 count = end - first;
@@ -129,6 +134,9 @@ library Lanes {
         uint256 columns = rows.width;
         uint256 inverse = (1 << 30) / count + 1;
         assembly ("memory-safe") {
+            let evens := EVEN
+            let wide := WIDE
+            let wider := WIDER
             start := add(mload(0x40), 32)
             mstore(0x40, add(add(start, columns), 32))
             columns := add(start, columns)
@@ -139,24 +147,24 @@ library Lanes {
                 let p := top
                 let last := add(p, mul(count, stride))
                 if and(count, 1) {
-                    even := and(mload(p), EVEN)
-                    odd := and(shr(16, mload(p)), EVEN)
+                    even := and(mload(p), evens)
+                    odd := and(shr(16, mload(p)), evens)
                     p := add(p, stride)
                 }
                 for {} lt(p, last) { p := add(p, stride) } {
                     let word := mload(p)
                     p := add(p, stride)
                     let other := mload(p)
-                    even := add(add(and(word, EVEN), and(other, EVEN)), even)
-                    odd := add(add(and(shr(16, word), EVEN), and(shr(16, other), EVEN)), odd)
+                    even := add(add(and(word, evens), and(other, evens)), even)
+                    odd := add(add(and(shr(16, word), evens), and(shr(16, other), evens)), odd)
                 }
                 even := or(
-                    and(shr(30, mul(and(even, WIDE), inverse)), WIDER),
-                    shl(32, and(shr(30, mul(and(shr(32, even), WIDE), inverse)), WIDER))
+                    and(shr(30, mul(and(even, wide), inverse)), wider),
+                    shl(32, and(shr(30, mul(and(shr(32, even), wide), inverse)), wider))
                 )
                 odd := or(
-                    and(shr(30, mul(and(odd, WIDE), inverse)), WIDER),
-                    shl(32, and(shr(30, mul(and(shr(32, odd), WIDE), inverse)), WIDER))
+                    and(shr(30, mul(and(odd, wide), inverse)), wider),
+                    shl(32, and(shr(30, mul(and(shr(32, odd), wide), inverse)), wider))
                 )
                 mstore(to, xor(or(even, shl(16, odd)), HIGH))
                 top := add(top, 32)

@@ -2,7 +2,10 @@
 pragma solidity 0.8.37;
 
 import {IVolquorum} from "../interfaces/IVolquorum.sol";
+import {ChoiceLib} from "./ChoiceLib.sol";
+import {GramLib} from "./GramLib.sol";
 import {RevealTable} from "./RevealTable.sol";
+import {SumTree} from "./SumTree.sol";
 
 /// @notice What a task's parameters may be.
 /// @dev A task is immutable, so what would strand money or make a result impossible is refused when it is created.
@@ -17,6 +20,8 @@ library ParamsLib {
     // milliseconds. All windows together and any `closesAt` stay far below 2^64.
     uint256 internal constant MAX_PHASE_SECONDS = 365 days;
     uint256 internal constant MAX_TASK_SECONDS = 10 * 365 days;
+    // Whoever publishes must be able to post the table in time: this high it has sixteen parts.
+    uint256 internal constant MAX_TABLE_HEIGHT = 16;
 
     function check(IVolquorum.TaskParams calldata params, uint256 time) internal pure {
         require_(params.modelSpecHash != 0, "modelSpecHash", 0);
@@ -27,7 +32,10 @@ library ParamsLib {
         within("shift", params.shift, 0, MAX_SHIFT);
         within("cohort", params.cohort, 1, RevealTable.MAX_COHORT);
         within("quorum", params.quorum, 1, params.cohort);
-        within("tolerance", params.tolerance, 0, mostLiars(params.rule, params.quorum));
+        within("preSteps", params.preSteps, 0, mostPreSteps(params.rule));
+        (uint256 least, uint256 most) = liars(params.rule, params.preSteps, params.quorum);
+        within("tolerance", params.tolerance, least, most);
+        checkTable(params);
         require_((params.clipNorm != 0) == (params.rule == IVolquorum.Rule.ClippedMean), "clipNorm", params.clipNorm);
         require_(params.maxSquaredNorm != 0, "maxSquaredNorm", 0);
 
@@ -44,10 +52,33 @@ library ParamsLib {
         within("rewardWei", params.rewardWei, 0, type(uint96).max / params.rounds);
     }
 
-    /// @dev One liar moves a plain mean anywhere, so it can be asked to tolerate none. Every other rule needs an honest
-    /// majority in the smallest set it may be applied to; no symmetric rule can do with less.
-    function mostLiars(IVolquorum.Rule rule, uint256 quorum) internal pure returns (uint256) {
-        return rule == IVolquorum.Rule.Mean ? 0 : (quorum - 1) / 2;
+    /// @dev Clipping and mixing go before the rules of ranks.
+    function mostPreSteps(IVolquorum.Rule rule) internal pure returns (uint256) {
+        bool takesRanks = rule != IVolquorum.Rule.ClippedMean && rule != IVolquorum.Rule.MultiKrum;
+        return takesRanks ? ChoiceLib.ARC | ChoiceLib.NNM : 0;
+    }
+
+    /// @dev One liar moves a plain mean anywhere, so it can be asked to tolerate none. Everything else needs an honest
+    /// majority in the smallest set it may be applied to, nothing symmetric can do with less, and multi-Krum two more.
+    /// What chooses among updates, asked to tolerate nobody, would choose all.
+    function liars(IVolquorum.Rule rule, uint256 preSteps, uint256 quorum)
+        internal
+        pure
+        returns (uint256 least, uint256 most)
+    {
+        if (rule == IVolquorum.Rule.MultiKrum) return (1, quorum < 3 ? 0 : (quorum - 3) / 2);
+        if (preSteps != 0) return (1, (quorum - 1) / 2);
+        return (0, rule == IVolquorum.Rule.Mean ? 0 : (quorum - 1) / 2);
+    }
+
+    function checkTable(IVolquorum.TaskParams calldata params) private pure {
+        if (!ChoiceLib.byDistance(params.rule, params.preSteps)) return;
+        SumTree.Shape memory update = SumTree.Shape(params.dimension, params.chunkLength, SumTree.INT16_BYTES);
+        // slither-disable-next-line unused-return -- how much of the height is below pairs does not matter
+        (, uint256 height) = GramLib.levels(GramLib.Shape(params.cohort, SumTree.chunkCount(update)));
+        bool fits = height <= MAX_TABLE_HEIGHT;
+        if (params.preSteps != 0) require_(fits, "preSteps", params.preSteps);
+        else require_(fits, "rule", uint8(params.rule));
     }
 
     function within(bytes32 field, uint256 value, uint256 least, uint256 most) private pure {

@@ -31,8 +31,8 @@ library PostLib {
         if (part > (total - 1) >> levels) revert IVolquorum.BadPart(part);
         uint256 count = total - (part << levels);
         if (count >> levels != 0) count = 1 << levels;
-        checkLength(chunks, count * SumTree.chunkBytes(shape));
-        checkLength(siblings, (SumTree.depth(shape) - levels) * SumTree.NODE_BYTES);
+        SumTree.checkLength(chunks, count * SumTree.chunkBytes(shape));
+        SumTree.checkLength(siblings, (SumTree.depth(shape) - levels) * SumTree.NODE_BYTES);
 
         (bytes32 top, uint256 sum) = foldPart(shape, part << levels, chunks, levels);
         (top, sum) = SumTree.climb(part, top, sum, siblings);
@@ -143,9 +143,5 @@ library PostLib {
         for (; levels > 0; --levels) {
             padding = SumTree.parent(padding, 0, padding, 0);
         }
-    }
-
-    function checkLength(bytes calldata given, uint256 requiredBytes) private pure {
-        if (given.length != requiredBytes) revert IVolquorum.WrongLength(given.length, requiredBytes);
     }
 }

@@ -4,6 +4,8 @@ pragma solidity 0.8.37;
 import {EfficientHashLib} from "solady/utils/EfficientHashLib.sol";
 import {LibBit} from "solady/utils/LibBit.sol";
 
+import {IVolquorum} from "../interfaces/IVolquorum.sol";
+
 /// @notice Merkle sum trees over the chunks of a vector: a root commits to every coordinate and to the squared norm.
 /// @dev A leaf is bound to its index and to the width of its integers, every node carries the sum of squares below it,
 /// and the depth follows from the dimension alone. Trees of int32 (models) carry no norm: their leaves' sums are zero.
@@ -329,6 +331,11 @@ library SumTree {
             for { p := add(p, 32) } lt(p, end) { p := add(p, 32) } { found := or(found, calldataload(p)) }
             zero := iszero(found)
         }
+    }
+
+    /// @notice Reverts unless bytes that a call carries are as many as their layout asks for.
+    function checkLength(bytes calldata given, uint256 requiredBytes) internal pure {
+        if (given.length != requiredBytes) revert IVolquorum.WrongLength(given.length, requiredBytes);
     }
 
     function tagged(bytes32 tag, uint256 first, uint256 second) private pure returns (bytes32) {

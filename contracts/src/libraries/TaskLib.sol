@@ -2,7 +2,9 @@
 pragma solidity 0.8.37;
 
 import {IVolquorum} from "../interfaces/IVolquorum.sol";
+import {ChoiceLib} from "./ChoiceLib.sol";
 import {RevealTable} from "./RevealTable.sol";
+import {SumTree} from "./SumTree.sol";
 
 /// @notice A task as it is stored: its parameters, its changing facts, its rounds and its seats.
 /// @dev Ordered by who reads what, not by meaning: one slot serves every commit and reveal.
@@ -23,25 +25,29 @@ struct Task {
     uint96 fundsWei;
     // Slot 2
     bytes32 modelRoot;
-    // Slots 3 and 4: publish, open, join
+    // Slot 3: publish, what every challenge needs
     uint32 availabilitySeconds;
     uint32 aggregatorSeconds;
     uint32 aggregateSeconds;
     uint32 challengeSeconds;
-    uint32 rounds;
+    uint16 chunkLength;
+    IVolquorum.Rule rule;
+    uint8 preSteps;
+    uint8 tolerance;
+    uint64 clipNorm;
+    uint8 shift;
+    IVolquorum.Privacy privacy;
+    // Slot 4: publish
     uint96 bondWei;
     address aggregator;
+    // Slot 5: join, open
     uint96 stakeWei;
-    // Slots 5 and 6: settle, and what only a flag, a challenge or a reader needs
-    uint96 rewardWei;
     uint64 closesAt;
-    uint64 clipNorm;
-    uint16 chunkLength;
-    uint8 shift;
-    IVolquorum.Rule rule;
-    uint8 tolerance;
-    IVolquorum.Privacy privacy;
+    uint32 rounds;
+    // Slot 6: settle, flag
+    uint96 rewardWei;
     uint96 flagWei;
+    // From slot 7 on: what only a reader needs
     bytes32 modelSpecHash;
     bytes32 genesisModelRoot;
     bytes32 salt;
@@ -68,6 +74,7 @@ library TaskLib {
         task.shift = given.shift;
         task.rule = given.rule;
         task.tolerance = given.tolerance;
+        task.preSteps = given.preSteps;
         task.privacy = given.privacy;
         task.quorum = given.quorum;
         task.cohort = given.cohort;
@@ -95,6 +102,16 @@ library TaskLib {
         return task.quorum != 0;
     }
 
+    /// @dev Whether updates are chosen by distance, so that a result comes with a table.
+    function hasTable(Task storage task) internal view returns (bool) {
+        return ChoiceLib.byDistance(task.rule, task.preSteps);
+    }
+
+    /// @dev The shape of the trees over the task's vectors.
+    function shapeOf(Task storage task, uint256 widthBytes) internal view returns (SumTree.Shape memory) {
+        return SumTree.Shape(task.dimension, task.chunkLength, widthBytes);
+    }
+
     /// @dev Whether no further round can open.
     function exhausted(Task storage task, uint256 time) internal view returns (bool) {
         return task.round == task.rounds || time >= task.closesAt;
@@ -108,6 +125,7 @@ library TaskLib {
         copy.shift = task.shift;
         copy.rule = task.rule;
         copy.tolerance = task.tolerance;
+        copy.preSteps = task.preSteps;
         copy.privacy = task.privacy;
         copy.quorum = task.quorum;
         copy.cohort = task.cohort;

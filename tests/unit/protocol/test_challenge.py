@@ -18,30 +18,35 @@ from protocol.challenge import (
     wrong_model,
     wrong_norm,
 )
-from protocol.commitment import ProofKind, seal
+from protocol.choice import choice_of
+from protocol.commitment import Evidence, ProofKind, seal
 from protocol.encoding import encode_model, encode_update
 from protocol.errors import BlobNotFound, VerificationFailed
-from protocol.recompute import RevealedUpdate, combine
-from protocol.rules import aggregate
+from protocol.gram import Table, choice_hash, encode_masks
+from protocol.recompute import RevealedUpdate, combine, combine_updates
 from protocol.sumtree import SumTree, depth_of
 from protocol.task import (
     MAX_CHUNK_LENGTH,
     MAX_COHORT,
+    PreSteps,
     Published,
     RoundState,
     Rule,
     TaskParams,
 )
+from tests.vectors import reference_rules
 
 pytestmark = pytest.mark.unit
 
 # What nodes pass on to each other; geth's `txMaxSize`.
 LARGEST_TRANSACTION_BYTES = 128 * 1024
 # A signed transaction's other fields, and the call's selector, offsets and lengths.
-ENVELOPE_BYTES = 512
+ENVELOPE_BYTES = 576
 # An excluded update's three words in the call, and an included one's participant.
 UPDATE_BYTES = 96
 PARTICIPANT_BYTES = 32
+TABLE_BYTES = 32
+MASK_BYTES = 8
 CHUNK = 16
 SHIFT = 16
 TASK = b"\7" * 32
@@ -54,7 +59,8 @@ def largest_challenge_bytes(params: TaskParams) -> int:
     opening = 2 * params.chunk_length + 40 * depth
     excluded = params.cohort - params.quorum
     included = params.quorum * (PARTICIPANT_BYTES + opening)
-    return ENVELOPE_BYTES + excluded * UPDATE_BYTES + included + 40 * (depth + 1)
+    evidence = (TABLE_BYTES + params.quorum * MASK_BYTES) * params.has_table
+    return ENVELOPE_BYTES + excluded * UPDATE_BYTES + included + evidence + 40 * (depth + 1)
 
 
 @pytest.mark.parametrize("dimension", [1, 10**4, 10**6, 2**31])
@@ -133,10 +139,13 @@ def numbers_of(count: int, dimension: int, seed: int) -> np.ndarray:
 def contested(draw):
     """A task's rule over extreme updates, and one coordinate that was published wrongly."""
     count, dimension = draw(st.integers(1, 9)), draw(st.integers(1, 5 * CHUNK))
-    rule = draw(st.sampled_from(Rule))
-    tolerance = draw(st.integers(0, (count - 1) // 2)) if rule is Rule.TRIMMED_MEAN else 0
+    rule = draw(st.sampled_from([each for each in Rule if count > 2 or each < Rule.MULTI_KRUM]))
+    mixes = rule not in {Rule.CLIPPED_MEAN, Rule.MULTI_KRUM}
+    steps = draw(st.sampled_from([PreSteps(bits) for bits in range(4)])) * mixes
+    tolerance = draw(st.integers(0, rule.most_liars(count, steps)))
     clip = 1_000 if rule is Rule.CLIPPED_MEAN else 0
-    params = params_of(dimension, rule, tolerance=tolerance, clip_norm=clip)
+    changes = {"tolerance": tolerance, "clip_norm": clip, "pre_steps": PreSteps(steps)}
+    params = params_of(dimension, rule, **changes)
     updates = numbers_of(count, dimension, draw(st.integers(0, 2**32)))
     return params, updates, draw(st.integers(0, dimension - 1))
 
@@ -144,7 +153,7 @@ def contested(draw):
 @given(contested())
 def test_openings_show_the_judge_the_first_wrong_chunk_of_the_aggregate(facts):
     params, updates, where = facts
-    honest = aggregate(params.rule, updates, tolerance=params.tolerance, clip_norm=params.clip_norm)
+    honest = combine_updates(params, updates)
     published = honest.copy()
     published[where] ^= 1
     published[-1] ^= 2
@@ -257,7 +266,7 @@ def test_wrong_aggregate_is_challenged_with_the_participants_in_order_of_reveal(
     assert (challenge.kind, challenge.chunk, challenge.subject) == (ProofKind.AGGREGATE, 2, root)
     openings = wrong_aggregate(UPDATES, HONEST.aggregate, wrong, CHUNK).openings
     desks = tuple(update.participant for update in REVEALED)
-    assert challenge.args(SALT) == (TASK, 4, desks, (), 2, openings, SALT)
+    assert challenge.args(SALT) == (TASK, 4, desks, (), 2, openings, b"", SALT)
 
 
 @pytest.mark.parametrize("gone", [0, 1, 2])
@@ -271,7 +280,7 @@ def test_excluded_update_is_named_but_not_opened(store, gone):
     challenge = case.challenge(store)
 
     assert challenge is not None
-    _, _, desks, excluded, chunk, openings, _ = challenge.args(SALT)
+    _, _, desks, excluded, chunk, openings, _, _ = challenge.args(SALT)
     assert desks == tuple(REVEALED[index].participant for index in staying)
     assert excluded == (tuple(REVEALED[gone]),)
     right = combine(PARAMS, BASE, UPDATES[staying]).aggregate
@@ -334,7 +343,7 @@ def test_call_of_a_whole_cohort_is_no_larger_than_was_reckoned(store, gone):
     call = INTERFACE.functions[challenge.function].encode(challenge.args(SALT))
     largest = largest_challenge_bytes(replace(PARAMS, cohort=3, quorum=3 - gone))
     # What is left is for the transaction around it: nonce, fees, receiver, signature.
-    assert 128 <= largest - len(call) < 512
+    assert 128 <= largest - len(call) < 576
 
 
 @pytest.mark.parametrize(
@@ -444,3 +453,172 @@ def test_false_norm_is_challenged_with_all_revealed_updates():
     )
     updates = tuple(tuple(each) for each in revealed)
     assert challenge.args(SALT) == (TASK, 4, updates, 1, 0, encode_sums(tree, 0), SALT)
+
+
+BOTH = PreSteps.ARC | PreSteps.NNM
+FIVE = numbers_of(5, DIMENSION, 11)
+FIVE[1] //= 50
+FIVE_REVEALED = tuple(
+    RevealedUpdate(f"0x{desk:040x}", tree.root, tree.squared_norm)
+    for desk, tree in enumerate(SumTree.of(update, CHUNK) for update in FIVE)
+)
+CHOOSING = [
+    params_of(DIMENSION, Rule.TRIMMED_MEAN, tolerance=2, pre_steps=BOTH),
+    params_of(DIMENSION, Rule.MEAN, tolerance=1, pre_steps=PreSteps.NNM),
+    params_of(DIMENSION, Rule.MULTI_KRUM, tolerance=1),
+]
+EVERY_CHOICE = pytest.mark.parametrize("params", CHOOSING, ids=lambda params: params.rule_in_words)
+
+
+class Posted:
+    """One posted table."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def table(self, root: bytes, rows: int) -> Table:
+        assert (root, rows) == (self._table.root, self._table.geometry.rows)
+        return self._table
+
+
+def chosen_case(params: TaskParams, **changes) -> Case:
+    """The honest result of five updates, but for these changes."""
+    combined = combine(params, BASE, FIVE)
+    state = RoundState(
+        opened_at=1,
+        published_at=2,
+        revealed=5,
+        aggregate_root=changes.pop("aggregate_root", combined.aggregate_root),
+        model_root=combined.model_root,
+    )
+    case = Case(params, TASK, 4, state, FIVE_REVEALED, BASE, FIVE, combined.evidence)
+    return replace(case, **changes)
+
+
+def false_table(params: TaskParams, pair: int, chunk: int) -> Table:
+    choice = choice_of(params, FIVE)
+    assert choice is not None
+    products = choice.table.products.copy()
+    products[pair, chunk] += 1
+    return Table.over(products, len(FIVE))
+
+
+def walk_of_table(leaf: int, path: bytes, rows: int) -> tuple[int, bytes]:
+    """The product that a path records, and the root above it, from the layout alone."""
+    node, product = bytes(32), int.from_bytes(path[:8], "big", signed=True)
+    steps, total = path[:-8], path[-8:]
+    for height in range(len(steps) // 48):
+        step = steps[48 * height : 48 * height + 48]
+        pair, sums = (node, step[8:40]), (step[:8], step[40:])
+        if leaf >> height & 1:
+            pair, sums = pair[::-1], sums[::-1]
+        node = keccak(b"".join(pair) + b"volquorum.gram.1" + b"".join(sums))
+    return product, keccak(b"volquorum.root.2" + rows.to_bytes(8, "big") + total + node)
+
+
+@EVERY_CHOICE
+def test_right_choice_is_not_challenged(params, store):
+    case = chosen_case(params)
+    assert case.wrong is None
+    assert case.challenge(store) is None
+
+
+@EVERY_CHOICE
+@pytest.mark.parametrize(("pair", "rows"), [(0, (0, 0)), (4, (0, 4)), (9, (2, 2)), (13, (3, 4))])
+def test_wrong_product_is_shown_by_the_two_chunks_that_it_is_of(params, store, pair, rows):
+    false, chunk = false_table(params, pair, 2), 2
+    chosen = choice_hash((1, 2, 3))
+
+    case = chosen_case(params, evidence=Evidence(false.root, chosen))
+    challenge = case.challenge(store, Posted(false))
+
+    assert case.wrong is Published.TABLE
+    assert challenge is not None
+    assert challenge.function == "challengeProduct"
+    task, number, updates, leaf, openings, choice, salt = challenge.args(SALT)
+    assert (task, number, choice, salt) == (TASK, 4, chosen, SALT)
+    assert updates == tuple(tuple(each) for each in FIVE_REVEALED)
+    assert leaf == 4 * pair + chunk
+    kind = (challenge.kind, challenge.chunk, challenge.subject)
+    assert kind == (ProofKind.PRODUCT, leaf, false.root)
+    length = 48 * 6 + 8
+    product, root = walk_of_table(leaf, openings[:length], len(FIVE))
+    assert root == false.root
+    judge, rest = Judge(params), openings[length:]
+    for row in dict.fromkeys(rows):
+        numbers, root, rest = judge.read(rest, chunk, 2)
+        assert root == FIVE_REVEALED[row].update_root
+        assert numbers == FIVE[row, chunk * CHUNK : (chunk + 1) * CHUNK].tolist()
+    assert rest == b""
+    seen = FIVE.tolist()
+    if PreSteps.ARC in params.pre_steps:
+        seen = reference_rules.arc(seen, params.tolerance)
+    first, second = (seen[row][chunk * CHUNK : (chunk + 1) * CHUNK] for row in rows)
+    assert product == sum(a * b for a, b in zip(first, second, strict=True)) + 1
+
+
+@EVERY_CHOICE
+def test_table_that_nobody_posted_is_to_be_flagged(params, store):
+    false = false_table(params, 3, 0)
+    case = chosen_case(params, evidence=Evidence(false.root, b"\5" * 32))
+    with pytest.raises(BlobNotFound, match="must be flagged"):
+        case.challenge(store)
+    assert case.wrong is Published.TABLE
+
+
+@EVERY_CHOICE
+def test_wrong_choice_is_shown_by_the_nodes_above_the_pairs(params, store):
+    choice = choice_of(params, FIVE)
+    assert choice is not None
+    false = choice_hash(tuple(reversed(choice.masks[:-1])))
+
+    case = chosen_case(params, evidence=Evidence(choice.table.root, false))
+    challenge = case.challenge(store)
+
+    assert case.wrong is Published.TABLE
+    assert challenge is not None
+    assert challenge.function == "challengeChoice"
+    kind = (challenge.kind, challenge.chunk, challenge.subject)
+    assert kind == (ProofKind.CHOICE, 0, choice.table.root)
+    assert challenge.args(SALT) == (TASK, 4, choice.table.pair_nodes, false, SALT)
+
+
+@EVERY_CHOICE
+def test_wrong_aggregate_of_a_right_choice_carries_the_choice(params, store):
+    wrong = combine(params, BASE, FIVE).aggregate.copy()
+    wrong[CHUNK] ^= 1
+    choice = choice_of(params, FIVE)
+    assert choice is not None
+
+    case = chosen_case(params, aggregate_root=put_update(store, wrong))
+    challenge = case.challenge(store)
+
+    assert case.wrong is Published.AGGREGATE
+    assert challenge is not None
+    *_, chunk, openings, shown, _ = challenge.args(SALT)
+    assert (chunk, shown) == (1, choice.table.root + encode_masks(choice.masks))
+    assert openings == wrong_aggregate(FIVE, case.honest, wrong, CHUNK).openings
+    assert len(shown) == 32 + 8 * (1 if params.rule is Rule.MULTI_KRUM else 5)
+
+
+def test_clipping_alone_needs_no_evidence(store):
+    params = params_of(DIMENSION, Rule.MEDIAN, tolerance=2, pre_steps=PreSteps.ARC)
+    unclipped = combine(replace(params, pre_steps=PreSteps.NONE), BASE, FIVE).aggregate
+
+    case = chosen_case(params, aggregate_root=put_update(store, unclipped))
+    challenge = case.challenge(store)
+
+    assert case.choice is None
+    assert case.wrong is Published.AGGREGATE
+    assert challenge is not None
+    assert challenge.args(SALT)[-2] == b""
+
+
+def test_table_is_challenged_before_the_aggregate_that_follows_from_it(store):
+    params = CHOOSING[0]
+    false = false_table(params, 3, 0)
+    root = put_update(store, FIVE[0])
+    case = chosen_case(params, aggregate_root=root, evidence=Evidence(false.root, b"\5" * 32))
+    challenge = case.challenge(store, Posted(false))
+    assert challenge is not None
+    assert challenge.kind is ProofKind.PRODUCT

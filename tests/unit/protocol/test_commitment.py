@@ -2,10 +2,13 @@
 
 import pytest
 from eth_abi.exceptions import EncodingError
+from eth_hash.auto import keccak
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol.commitment import (
+    NO_EVIDENCE,
+    Evidence,
     ProofKind,
     seal,
     stored_commitment,
@@ -116,3 +119,10 @@ def test_task_id_binds_chain_contract_and_sponsor():
         for sponsor in (ALICE, BOB)
     }
     assert len(ids) == 8
+
+
+def test_evidence_is_hashed_as_two_words_and_its_absence_is_zero():
+    table, choice = bytes([4]) * 32, bytes([5]) * 32
+    assert Evidence(table, choice).hash == keccak(table + choice)
+    assert Evidence(choice, table).hash != Evidence(table, choice).hash
+    assert NO_EVIDENCE.hash == bytes(32)

@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 
 from protocol.blobs import DirectoryStore
+from protocol.choice import choice_of
 from protocol.encoding import Blob, Kind, encode_model, encode_update
 from protocol.errors import BlobCorrupt, BlobNotFound, RangeError, RuleError, VerificationFailed
+from protocol.gram import Table, choice_hash, neighbours
 from protocol.recompute import RevealedUpdate, check_published, combine, recompute_round
+from protocol.rules import arc, compose
 from protocol.sumtree import SumTree
-from protocol.task import RoundState, Rule, TaskParams
+from protocol.task import PreSteps, RoundState, Rule, TaskParams
 
 pytestmark = pytest.mark.unit
 
@@ -212,3 +215,57 @@ def test_nothing_published_is_not_a_match():
     combined = combine(PARAMS, BASE, drawn_updates())
     with pytest.raises(VerificationFailed, match="nothing is published"):
         check_published(combined, published(combined, published_at=0))
+
+
+CHOOSING = replace(PARAMS, pre_steps=PreSteps.ARC | PreSteps.NNM, tolerance=2)
+
+
+def test_result_by_choice_comes_with_its_table_and_masks():
+    updates = drawn_updates()
+    found = combine(CHOOSING, BASE, updates)
+    choice = choice_of(CHOOSING, updates)
+    assert choice is not None
+    assert (found.table_root, found.choice_hash) == (choice.table.root, choice_hash(choice.masks))
+    clipped = arc(updates, 2).array()
+    assert choice.table.root == Table.of(clipped, CHUNK_LENGTH).root
+    assert choice.masks == neighbours(Table.of(clipped, CHUNK_LENGTH).sums, 2)
+    expected = compose(["arc", "nnm"], "median", f=2)(updates)
+    np.testing.assert_array_equal(found.aggregate, expected)
+
+
+def test_multi_krum_shows_whom_it_averages():
+    params = replace(PARAMS, rule=Rule.MULTI_KRUM, tolerance=1)
+    updates = drawn_updates()
+    choice = choice_of(params, updates)
+    assert choice is not None
+    (mask,) = choice.masks
+    chosen = [row for row in range(5) if mask >> row & 1]
+    assert len(chosen) == 4
+    expected = updates[chosen].astype(int).sum(axis=0) // 4
+    np.testing.assert_array_equal(combine(params, BASE, updates).aggregate, expected)
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"pre_steps": PreSteps.ARC}, {"rule": Rule.MEAN, "pre_steps": PreSteps.ARC}]
+)
+def test_result_without_a_choice_has_no_evidence(changes):
+    found = combine(replace(PARAMS, **changes), BASE, drawn_updates())
+    assert (found.table_root, found.choice_hash) == (bytes(32), bytes(32))
+
+
+def test_result_names_what_it_was_computed_from():
+    combined = combine(CHOOSING, BASE, drawn_updates())
+    state = published(combined, updates_hash=b"\6" * 32, unavailable=0b10)
+    assert combined.result(state) == (
+        *(combined.aggregate_root, combined.model_root, b"\6" * 32, 0b10),
+        *combined.evidence,
+    )
+
+
+def test_wrong_evidence_is_named_though_the_vectors_are_right():
+    combined = combine(CHOOSING, BASE, drawn_updates())
+    right = published(combined, evidence_hash=combined.evidence.hash)
+    check_published(combined, right)
+    for lie in (bytes(32), b"\5" * 32):
+        with pytest.raises(VerificationFailed, match="hash of table and choice: "):
+            check_published(combined, replace(right, evidence_hash=lie))

@@ -27,6 +27,7 @@ from protocol.task import (
     Deadlines,
     Flag,
     Phase,
+    PreSteps,
     Published,
     RoundState,
     TaskParams,
@@ -373,6 +374,9 @@ def test_results_are_flagged_then_posted_then_refuted(now, flagging, posting, re
     assert can_flag_result(PARAMS, known, Published.MODEL, now) is flagging
     assert can_flag_result(PARAMS, flagged, Published.AGGREGATE, now) is flagging
     assert not can_flag_result(PARAMS, flagged, Published.MODEL, now)
+    assert not can_flag_result(PARAMS, known, Published.TABLE, now)
+    mixing = replace(PARAMS, pre_steps=PreSteps.NNM)
+    assert can_flag_result(mixing, known, Published.TABLE, now) is flagging
     for can, expected in ((can_post_result, posting), (can_refute_unavailable, refuting)):
         assert can(PARAMS, flagged, Published.MODEL, FLAG, now) is expected
         assert not can(PARAMS, flagged, Published.MODEL, ANSWERED, now)

@@ -12,14 +12,16 @@ from protocol import rules
 from protocol.errors import RuleError
 from protocol.rules.rows import BLOCK_COLUMNS
 from protocol.rules.sorting import at_ranks, network
-from protocol.task import Rule
-from tests.vectors import reference
+from protocol.task import PreSteps, Rule
+from tests.vectors import reference, reference_rules
 
 pytestmark = pytest.mark.unit
 
 exact = settings(deadline=None)
 LOWEST, HIGHEST = -(2**15), 2**15 - 1
-EVERY_RULE = pytest.mark.parametrize("rule", list(Rule), ids=lambda rule: rule.name.lower())
+# Multi-Krum chooses by distance and wants more updates; the tests of the whole family hold it.
+BY_COORDINATE = [rule for rule in Rule if rule is not Rule.MULTI_KRUM]
+EVERY_RULE = pytest.mark.parametrize("rule", BY_COORDINATE, ids=lambda rule: rule.name.lower())
 
 # Few distinct values make ties, the ends make overflows.
 int16s = st.integers(LOWEST, HIGHEST)
@@ -225,14 +227,50 @@ def test_clipping_norm_itself_is_not_clipped():
             for rule in (Rule.CLIPPED_MEAN, Rule.MEDIAN, Rule.TRIMMED_MEAN)
             for n in (1, 2, 3, 4, 9)
         ],
+        *[(Rule.MULTI_KRUM, n, (n - 3) // 2) for n in (3, 4, 5, 9)],
     ],
 )
 def test_rule_tolerates_so_many_liars_and_no_more(rule, count, most):
+    assert_tolerates(rule, PreSteps.NONE, count, most)
+
+
+@pytest.mark.parametrize("rule", [Rule.MEAN, Rule.MEDIAN, Rule.TRIMMED_MEAN])
+@pytest.mark.parametrize("steps", [PreSteps.ARC, PreSteps.NNM, PreSteps.ARC | PreSteps.NNM])
+@pytest.mark.parametrize("count", [1, 2, 3, 8, 9])
+def test_anything_after_a_pre_step_tolerates_a_minority_and_no_more(rule, steps, count):
+    assert_tolerates(rule, steps, count, (count - 1) // 2)
+
+
+def assert_tolerates(rule, steps, count, most):
     updates = np.ones((count, 2), dtype=np.int16)
-    rules.aggregate(rule, updates, tolerance=most, clip_norm=1)
+    rules.aggregate(rule, updates, tolerance=most, clip_norm=1, pre_steps=steps)
     wanted = f"{rule.name} of {count} updates tolerates at most {most} liars; got {most + 1}"
     with pytest.raises(RuleError, match=wanted):
-        rules.aggregate(rule, updates, tolerance=most + 1, clip_norm=1)
+        rules.aggregate(rule, updates, tolerance=most + 1, clip_norm=1, pre_steps=steps)
+
+
+@exact
+@given(problem=problems(), steps=st.sampled_from(PreSteps), both=st.booleans())
+@pytest.mark.parametrize("rule", [Rule.MEAN, Rule.MEDIAN, Rule.TRIMMED_MEAN])
+def test_pre_steps_are_done_before_the_rule_clipping_first(rule, problem, steps, both):
+    updates, tolerance, _ = problem
+    steps = PreSteps.ARC | PreSteps.NNM if both else steps
+    rows = updates.tolist()
+    if PreSteps.ARC in steps:
+        rows = reference_rules.arc(rows, tolerance)
+    if PreSteps.NNM in steps:
+        rows = reference_rules.nnm(rows, tolerance)
+    if rule is Rule.MEAN and not steps:
+        tolerance = 0
+    found = rules.aggregate(rule, updates, tolerance=tolerance, clip_norm=0, pre_steps=steps)
+    assert found.dtype == np.int16
+    assert found.tolist() == reference.aggregate(rule, rows, tolerance, 0)
+
+
+def test_multi_krum_of_a_task_averages_all_but_the_liars():
+    updates = np.array([[9, 1], [0, 0], [1, 0], [0, 1], [1, 1], [90, -90], [2, 2]], dtype=np.int16)
+    found = rules.aggregate(Rule.MULTI_KRUM, updates, tolerance=2, clip_norm=0)
+    assert found.tolist() == reference_rules.multi_krum(updates.tolist(), 2, 5)
 
 
 def test_trimming_everything_is_refused():

@@ -16,6 +16,7 @@ from protocol.task import (
     Fault,
     Flag,
     Phase,
+    PreSteps,
     Privacy,
     Published,
     RoundState,
@@ -87,11 +88,17 @@ def test_empty_facts_are_what_the_contract_says_of_unknown_things(struct):
 
 
 def test_parameters_survive_the_abi():
-    params = valid(rule=Rule.CLIPPED_MEAN, clip_norm=9, aggregator="0x" + "ab" * 20)
+    params = valid(
+        rule=Rule.CLIPPED_MEAN,
+        clip_norm=9,
+        aggregator="0x" + "ab" * 20,
+        pre_steps=PreSteps.ARC | PreSteps.NNM,
+    )
     (values,) = decode([TaskParams.ABI_TYPE], encode([TaskParams.ABI_TYPE], [params.abi_tuple()]))
     found = TaskParams.from_abi(values)
     assert found == params
     assert isinstance(found.rule, Rule)
+    assert isinstance(found.pre_steps, PreSteps)
     assert isinstance(found.privacy, Privacy)
 
 
@@ -114,6 +121,10 @@ def test_default_is_a_task_that_the_contract_accepts():
         {"cohort": 64, "quorum": 64, "tolerance": 31},
         {"cohort": 1, "quorum": 1, "tolerance": 0},
         {"rule": Rule.CLIPPED_MEAN, "clip_norm": 1},
+        {"rule": Rule.MEAN, "pre_steps": PreSteps.ARC},
+        {"rule": Rule.MULTI_KRUM, "quorum": 5},
+        {"pre_steps": PreSteps.ARC | PreSteps.NNM, "cohort": 64, "quorum": 63, "tolerance": 31}
+        | {"dimension": 16 * 256},
         {"selection_seconds": 0, "availability_seconds": 0, "challenge_seconds": 0},
         {"aggregator_seconds": 0},
         {"aggregator_seconds": 20},
@@ -172,7 +183,54 @@ def test_closing_time_is_judged_only_when_the_time_is_known():
 def test_a_tolerated_minority_leaves_an_honest_majority(rule, count):
     most = rule.most_liars(count)
     assert 2 * most < count
-    assert (most == 0) == (rule is Rule.MEAN or count < 3)
+    assert (most == 0) == (rule is Rule.MEAN or count < (5 if rule is Rule.MULTI_KRUM else 3))
+
+
+@given(st.sampled_from([Rule.MEAN, Rule.MEDIAN, Rule.TRIMMED_MEAN]), st.integers(1, 64))
+def test_pre_steps_let_any_rule_tolerate_a_minority(rule, count):
+    assert rule.most_liars(count, PreSteps.ARC) == (count - 1) // 2
+
+
+def test_bits_of_pre_steps_are_the_contracts():
+    source = (INTERFACE.parents[1] / "libraries" / "ChoiceLib.sol").read_text()
+    bits = dict(re.findall(r"constant (ARC|NNM) = (\d+);", source))
+    assert {step.name: step.value for step in PreSteps} == {"ARC": 1, "NNM": 2}
+    assert {name: int(value) for name, value in bits.items()} == {"ARC": 1, "NNM": 2}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words", "has_table"),
+    [
+        ({}, "trimmed_mean", False),
+        ({"pre_steps": PreSteps.ARC}, "arc+trimmed_mean", False),
+        ({"pre_steps": PreSteps.NNM, "rule": Rule.MEAN}, "nnm+mean", True),
+        ({"pre_steps": PreSteps.NNM | PreSteps.ARC}, "arc+nnm+trimmed_mean", True),
+        ({"rule": Rule.MULTI_KRUM}, "multi_krum", True),
+    ],
+)
+def test_only_a_choice_by_distance_has_a_table(changes, words, has_table):
+    params = valid(**changes)
+    assert (params.rule_in_words, params.has_table) == (words, has_table)
+
+
+@pytest.mark.parametrize(
+    ("cohort", "chunks", "fits"),
+    [(10, 1024, True), (10, 1025, False), (11, 513, False), (64, 16, True), (64, 17, False)],
+)
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [({"pre_steps": PreSteps.NNM, "tolerance": 1}, "pre_steps"), ({"rule": 4}, "rule")],
+)
+def test_largest_table_has_two_to_the_sixteen_leaves(cohort, chunks, fits, changes, name):
+    size = {"cohort": cohort, "quorum": 5, "dimension": 256 * chunks}
+    params = valid(**(size | changes))
+    params = replace(params, rule=Rule(params.rule))
+    if fits:
+        params.check()
+        return
+    with pytest.raises(ConfigError, match=rf"^{name} needs a table of at most 2\^16"):
+        params.check()
+    replace(params, rule=Rule.MEDIAN, pre_steps=PreSteps.ARC).check()
 
 
 def test_included_are_the_revealed_that_are_not_unavailable():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from node import smile
 from protocol.errors import ConfigError
 from protocol.sumtree import SumTree
-from protocol.task import Rule
+from protocol.task import PreSteps, Rule
 from scripts.task_config import RULES, TaskConfig
 
 pytestmark = pytest.mark.unit
@@ -75,6 +75,20 @@ def test_genesis_root_is_the_root_of_the_blob_that_deploy_stores():
     assert config.params(NOW).genesis_model_root != TaskConfig().params(NOW).genesis_model_root
 
 
+@pytest.mark.parametrize(
+    ("written", "steps"),
+    [
+        ("[]", PreSteps.NONE),
+        ('["arc"]', PreSteps.ARC),
+        ('["nnm"]', PreSteps.NNM),
+        ('["arc", "nnm"]', PreSteps.ARC | PreSteps.NNM),
+    ],
+)
+def test_pre_steps_become_the_bits_of_the_contract(load, written, steps):
+    text = f'rule = "median"\ntolerance = {int(bool(steps))}\ncohort = 20\npre_steps = {written}\n'
+    assert load(text).params(NOW).pre_steps == steps
+
+
 def test_norms_are_counted_in_units_of_the_shift():
     params = TaskConfig(rule="clipped_mean", shift=10, clip_norm=1.5, max_norm=2.5).params(NOW)
 
@@ -105,6 +119,9 @@ def test_every_rule_of_the_contract_has_a_name():
         ("max_norm = nan\n", "max_norm"),
         ("max_norm = 1e300\n", "max_norm"),
         ("chunk_length = 100\n", "chunk_length"),
+        ('pre_steps = ["bucketing"]\n', "pre_steps"),
+        ('pre_steps = ["nnm", "arc"]\n', "pre_steps"),
+        ('pre_steps = ["arc", "arc"]\n', "pre_steps"),
         ("rounds = 0\n", "rounds"),
         ("rounds = 1.5\n", "rounds"),
         ("rounds = ", "task.toml"),
@@ -123,6 +140,12 @@ def test_mistake_is_refused_with_file_and_key(load, tmp_path, text, named):
         ({"quorum": 5, "cohort": 4}, "quorum"),
         ({"tolerance": 1}, "tolerance"),
         ({"rule": "trimmed_mean", "tolerance": 2, "quorum": 4}, "tolerance"),
+        ({"pre_steps": ["arc"]}, "tolerance"),
+        ({"rule": "median", "pre_steps": ["arc"], "tolerance": 2}, "tolerance"),
+        ({"rule": "multi_krum", "tolerance": 1}, "tolerance"),
+        ({"rule": "multi_krum", "tolerance": 1, "quorum": 5}, "rule"),
+        ({"pre_steps": ["nnm"], "tolerance": 1}, "pre_steps"),
+        ({"rule": "clipped_mean", "clip_norm": 1.0, "pre_steps": ["arc"]}, "pre_steps"),
         ({"rule": "clipped_mean"}, "clip_norm"),
         ({"clip_norm": 1.0}, "clip_norm"),
         ({"commit_seconds": 366 * 86_400}, "commit_seconds"),
