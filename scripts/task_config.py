@@ -31,12 +31,13 @@ class TaskConfig(Settings):
 
     model_seed: int = Field(default=0, ge=0)
     """Seed of the genesis model's weights."""
-    rule: RuleName = "mean"
+    rule: RuleName = "trimmed_mean"
     """How updates are combined."""
     pre_steps: tuple[PreStepName, ...] = ()
     """What is done to the updates before that: arc, nnm, or both in this order."""
-    tolerance: int = Field(default=0, ge=0, le=31)
-    """Number of liars that the rule and the pre-steps are asked to tolerate."""
+    tolerance: int | None = Field(default=None, ge=0, le=31)
+    """Number of liars that the rule and the pre-steps are asked to tolerate; left out, one where
+    the rule can with a mere quorum."""
     clip_norm: float = Field(default=0.0, ge=0, lt=2**32)
     """Norm to which `clipped_mean` clips each update; zero for every other rule."""
     max_norm: float = Field(default=smile.DEFAULT_MAX_NORM, gt=0, lt=2**32)
@@ -97,15 +98,20 @@ class TaskConfig(Settings):
         spec = smile.spec()
         genesis = smile.genesis(self.model_seed, self.shift)
         unit = 2**self.shift
+        rule = RULES[self.rule]
+        pre_steps = reduce(or_, (PRE_STEPS[name] for name in self.pre_steps), PreSteps.NONE)
+        tolerance = self.tolerance
+        if tolerance is None:
+            tolerance = min(1, rule.most_liars(self.quorum, pre_steps))
         params = TaskParams(
             model_spec_hash=spec.hash,
             genesis_model_root=SumTree.of(genesis, self.chunk_length).root,
             dimension=spec.dimension,
             chunk_length=self.chunk_length,
             shift=self.shift,
-            rule=RULES[self.rule],
-            tolerance=self.tolerance,
-            pre_steps=reduce(or_, (PRE_STEPS[name] for name in self.pre_steps), PreSteps.NONE),
+            rule=rule,
+            tolerance=tolerance,
+            pre_steps=pre_steps,
             privacy=Privacy.PLAIN,
             quorum=self.quorum,
             cohort=self.cohort,

@@ -96,7 +96,10 @@ contract Disputes is VolquorumBase {
         if (ChallengeLib.normHolds(task, update, index, chunk, opening)) {
             revert IVolquorum.NoFraud(taskId, round, chunk);
         }
-        facts.unavailable |= _bit(index);
+        uint64 bit = _bit(index);
+        // Without the bit, no flag of this round waits for an answer.
+        if (facts.unavailable & bit != 0) _returnUpdateDeposit(task, update.participant);
+        else facts.unavailable |= bit;
         _slash(task, update.participant, claim);
     }
 
@@ -376,6 +379,12 @@ contract Disputes is VolquorumBase {
         if (amountWei != 0) credits[account] += amountWei;
     }
 
+    function _returnUpdateDeposit(Task storage task, address participant) private {
+        IVolquorum.Flag storage flag = task.updateFlagOf[participant];
+        address flagger = flag.flagger;
+        if (flagger != address(0)) _releaseDeposit(flag, flagger, task.flagWei);
+    }
+
     /// @dev Takes away the seat behind a false norm. Invariant: a seat pays for the round that it revealed in. One that
     /// was taken since, by whoever was slashed, has not committed in it.
     function _slash(Task storage task, address participant, CommitmentLib.Claim memory claim) private {
@@ -387,10 +396,6 @@ contract Disputes is VolquorumBase {
         uint256 rewardWei = theirs.rewardWei;
         delete task.seatOf[participant];
         --task.seats;
-        IVolquorum.Flag storage flag = task.updateFlagOf[participant];
-        address flagger = flag.flagger;
-        if (flagger != address(0)) _releaseDeposit(flag, flagger, task.flagWei);
-
         uint256 awardWei = _award(claim, stakeWei);
         uint256 lostWei = stakeWei - awardWei;
         burned += lostWei;

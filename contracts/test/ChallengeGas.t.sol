@@ -62,7 +62,7 @@ contract ChallengeGasTest is Fixture {
     }
 
     function testGasOfAChallengeOfANorm() public {
-        measureNorm("challenge_norm", 16);
+        measureNorm("challenge_norm", 8);
     }
 
     function testGasOfAChallengeOfANormAmongSixtyFour() public {

@@ -62,7 +62,7 @@ def test_defaults_are_a_task_that_the_contract_takes():
 
     params.check(NOW)
     assert params.closes_at == NOW + 30 * 86_400
-    assert params.rule is Rule.MEAN
+    assert (params.rule, params.tolerance) == (Rule.TRIMMED_MEAN, 1)
     assert params.model_spec_hash == smile.spec().hash
     assert params.dimension == smile.spec().dimension
 
@@ -104,6 +104,21 @@ def test_salt_is_the_settings_unless_one_is_given():
     assert config.params(NOW, salt=bytes(32)).salt == bytes(32)
 
 
+@pytest.mark.parametrize(
+    ("settings", "tolerance"),
+    [
+        ({"rule": "mean"}, 0),
+        ({"quorum": 2}, 0),
+        ({"quorum": 9}, 1),
+        ({"rule": "mean", "pre_steps": ["arc"]}, 1),
+        ({"rule": "multi_krum", "quorum": 5, "cohort": 40}, 1),
+        ({"quorum": 9, "tolerance": 0}, 0),
+    ],
+)
+def test_tolerance_left_out_is_one_where_the_rule_can(settings, tolerance):
+    assert TaskConfig(**settings).params(NOW).tolerance == tolerance
+
+
 def test_every_rule_of_the_contract_has_a_name():
     assert sorted(RULES.values()) == sorted(Rule)
 
@@ -138,9 +153,9 @@ def test_mistake_is_refused_with_file_and_key(load, tmp_path, text, named):
     ("settings", "named"),
     [
         ({"quorum": 5, "cohort": 4}, "quorum"),
-        ({"tolerance": 1}, "tolerance"),
+        ({"rule": "mean", "tolerance": 1}, "tolerance"),
         ({"rule": "trimmed_mean", "tolerance": 2, "quorum": 4}, "tolerance"),
-        ({"pre_steps": ["arc"]}, "tolerance"),
+        ({"pre_steps": ["arc"], "tolerance": 0}, "tolerance"),
         ({"rule": "median", "pre_steps": ["arc"], "tolerance": 2}, "tolerance"),
         ({"rule": "multi_krum", "tolerance": 1}, "tolerance"),
         ({"rule": "multi_krum", "tolerance": 1, "quorum": 5}, "rule"),
