@@ -5,7 +5,7 @@ Merkle sum tree commits to all of them: two chunks prove a wrong product, the no
 prove a wrong choice. Leaves have no hash; sums are two's complement in 64 bits.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -16,7 +16,9 @@ from eth_hash.auto import keccak
 from protocol.errors import VerificationFailed
 from protocol.numbers import Int16Array
 from protocol.posting import LARGEST_PART_BYTES, Part
-from protocol.rules.distances import Integers, squared_distances
+from protocol.rules.distances import Integers
+from protocol.rules.pre_steps import nearest
+from protocol.rules.selection import multi_krum_weights
 from protocol.sumtree import Node, chunk_count
 
 NODE_TAG = b"volquorum.gram.1"
@@ -171,19 +173,16 @@ def neighbours(sums: Integers, f: int) -> Masks:
 
     Shape: sums [n, n], the Gram matrix.
     """
-    distances: list[list[int]] = squared_distances(sums).tolist()
-    return tuple(_least(row, len(row) - f) for row in distances)
+    return tuple(map(_mask, nearest(sums, f)))
 
 
 def best(sums: Integers, f: int) -> Masks:
     """The n - f rows that multi-Krum averages, in a single mask.
 
-    Shape: sums [n, n], the Gram matrix.
+    Shape: sums [n, n], the Gram matrix. Raises: RuleError unless n >= 2f + 3.
     """
-    distances: list[list[int]] = squared_distances(sums).tolist()
-    # Nothing is nearer to a row than itself, so its own zero comes first.
-    scores = [sum(sorted(row)[1 : len(row) - f - 1]) for row in distances]
-    return (_least(scores, len(scores) - f),)
+    weights = multi_krum_weights(sums, f)
+    return (_mask(i for i, weight in enumerate(weights) if weight),)
 
 
 def encode_masks(masks: Masks) -> bytes:
@@ -196,9 +195,8 @@ def choice_hash(masks: Masks) -> bytes:
     return keccak(encode_masks(masks))
 
 
-def _least(values: Sequence[int], count: int) -> int:
-    """The mask of the `count` least values; of equals the earlier."""
-    return sum(1 << i for i in sorted(range(len(values)), key=values.__getitem__)[:count])
+def _mask(rows: Iterable[int]) -> int:
+    return sum(1 << row for row in rows)
 
 
 def _products(rows: Int16Array, chunk_length: int) -> Int64Array:

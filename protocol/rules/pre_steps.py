@@ -11,7 +11,7 @@ from eth_hash.auto import keccak
 
 from protocol.errors import RuleError
 from protocol.rules import kernels
-from protocol.rules.distances import gram, squared_distances, squared_norms
+from protocol.rules.distances import Integers, gram, squared_distances, squared_norms
 from protocol.rules.fixed_point import ONE, root_ratio
 from protocol.rules.rows import IntArray, Rows, Updates, check_at_least, check_tolerance
 from protocol.rules.scaling import shortened
@@ -54,15 +54,17 @@ def nnm(updates: Updates, f: int) -> Rows:
     if f == 0:
         everybody = range(rows.count)
         return _group_means(rows, [everybody] * rows.count)
-    distances = squared_distances(gram(rows))
+    return _group_means(rows, nearest(gram(rows), f))
+
+
+def nearest(table: Integers, f: int) -> list[list[int]]:
+    """Of each update the n - f nearest to it, which NNM averages. Shape: table [n, n] (Gram)."""
+    count = len(table)
     # A mean of a twin instead of itself is the same mean, so ties with zero need no care.
-    return _group_means(
-        rows,
-        [
-            sorted(range(rows.count), key=row.__getitem__)[: rows.count - f]
-            for row in distances.tolist()
-        ],
-    )
+    return [
+        sorted(range(count), key=row.__getitem__)[: count - f]
+        for row in squared_distances(table).tolist()
+    ]
 
 
 def bucketing(updates: Updates, s: int, seed: int, f: int = 0) -> Rows:
