@@ -1,20 +1,37 @@
-"""Gas of every call of a round, by number of participants, as real transactions on py-evm.
+"""What rounds cost in gas, by number of participants, sent one by one or by a relayer.
 
-    python benchmarks/gas.py [--participants 3 --participants 10 ...] [--json]
+    python benchmarks/gas.py [--participants 3 ...] [--json FILE] [--plot FILE] [--page FILE]
 
-The first round writes fresh storage, the second some more (the table of revealed roots has twice as
-many places as there are seats); the sixth is what every later round costs. Gas is deterministic:
-the figures are the same on every machine.
+Real transactions on py-evm, with their base price, the floor under calldata and refunds. The first
+round writes fresh storage; the sixth is what every later round costs. Everything is drawn from the
+round's number, so the figures are the same on every machine. Prints them as Markdown, which
+`--page` puts in place of a page's older tables, beside what the committed snapshots say. Where only
+these are new, `--rounds FILE` takes the rest from an earlier run's JSON.
 """
 
-import json
 import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
+from typing import Final, NamedTuple
 
 import click
 import numpy as np
 from eth_account.signers.local import LocalAccount
 
+from benchmarks.gas_meter import Meter, Spent
+from benchmarks.gas_plot import draw
+from benchmarks.gas_table import (
+    STEADY_ROUND,
+    Measured,
+    RoundGas,
+    Snapshots,
+    Way,
+    When,
+    renewed,
+    tables,
+)
 from protocol import commitment
 from protocol.chain.deployment import deploy
 from protocol.chain.embedded import EmbeddedChain
@@ -22,122 +39,178 @@ from protocol.chain.outbox import IN_MEMORY, Outbox
 from protocol.chain.transactor import Transactor
 from protocol.recompute import Result
 from protocol.rounds import deadlines
-from protocol.sumtree import SumTree
-from protocol.task import Rule, TaskParams
+from protocol.signing import CommitDomain
+from protocol.sumtree import root_hash
+from protocol.task import TaskParams
 
-DIMENSION = 1024
-ROUNDS = 6
-SALT = b"\x5a" * 32
-# Measured peers, one round: whole-round gas by number of participants.
-# Source: figures in the papers' and projects' own repositories, replayed.
-PEERS = {
-    "DIN": {3: 4_970_000, 60: 70_400_000},
-    "Delta": {3: 3_000_000, 10: 22_300_000},
-    "blocklearning": {3: 1_450_000, 10: 3_160_000},
-}
+COUNTS: Final = (3, 10, 30, 64)
+MEASURED_ROUNDS: Final[Mapping[int, When]] = {1: "first", STEADY_ROUND: "steady"}
+METERED: Final = 10
+"""Participants of the rounds whose commits and reveals are taken apart."""
+SALT: Final = b"\x5a" * 32
+
+
+class Update(NamedTuple):
+    """What one participant commits to and reveals, drawn: no contract call sees more of it."""
+
+    account: LocalAccount
+    tree_top: bytes
+    squared_norm: int
+    commitment: bytes
+
+    @property
+    def opening(self) -> tuple[str, bytes, int, bytes]:
+        """In the order of the Solidity struct."""
+        return self.account.address, self.tree_top, self.squared_norm, SALT
 
 
 class Bench:
-    """One task whose participants send random small updates."""
+    """One task with a full cohort."""
 
     def __init__(self, participants: int) -> None:
-        self.embedded = EmbeddedChain("gas", accounts=participants + 1)
-        self.sponsor, *self.participants = self.embedded.accounts
+        self.embedded = EmbeddedChain("gas", accounts=participants + 2)
+        self.sponsor, self.aggregator, *self.participants = self.embedded.accounts
         self.chain = deploy(self.embedded.provider, self.sponsor).connect(self.embedded.provider)
-        self.transactors = {
-            account.address: Transactor(self.chain, account, Outbox(IN_MEMORY))
-            for account in self.embedded.accounts
-        }
         default = TaskParams.default(
             model_spec_hash=b"\x01" * 32,
             genesis_model_root=b"\x02" * 32,
-            dimension=DIMENSION,
+            dimension=1473,
             closes_at=self.embedded.now() + 10**6,
         )
-        # Windows long enough that one second per transaction does not outrun them.
+        # Windows long enough that one second per transaction does not outrun them; a reward that
+        # COUNTS divide, so that no figure has the rest in it that the sponsor is credited.
         self.params = replace(
             default,
-            rule=Rule.MEDIAN,
-            quorum=participants,
+            quorum=3,
             cohort=participants,
+            seats=participants,
+            drawn=participants,
+            aggregator=self.aggregator.address,
             commit_seconds=200,
             reveal_seconds=200,
             max_squared_norm=2**40,
+            reward_wei=96 * 10**13,
+            publisher_wei=10**15,
         )
         self.task = commitment.task_id(
             self.chain.chain_id, self.chain.contract, self.sponsor.address, self.params
         )
-        self.create = self.send(
-            self.sponsor,
-            "createTask",
-            (self.params.abi_tuple(),),
-            self.params.rounds * self.params.reward_wei,
-        )
-        self.join = [
-            self.send(account, "join", (self.task,), self.params.stake_wei)
-            for account in self.participants
-        ][-1]
+        params = (self.params.abi_tuple(),)
+        self.send(self.sponsor, "createTask", params, self.params.budget_wei)
+        for account in self.participants:
+            self.send(account, "join", (self.task, 1000), self.params.stake_wei)
 
     def send(
         self, account: LocalAccount, function: str, args: tuple[object, ...], wei: int = 0
     ) -> int:
         """Gas of one call."""
-        purpose = f"{function}:{self.chain.head().number}"
-        transactor = self.transactors[account.address]
-        return transactor.send(function, args, value_wei=wei, purpose=purpose).gas_used
+        # Without memory of what was sent before, for that may have been undone.
+        transactor = Transactor(self.chain, account, Outbox(IN_MEMORY))
+        return transactor.send(function, args, value_wei=wei, purpose=function).gas_used
 
-    def round(self, number: int) -> dict[str, int]:
-        """Gas of every call of one round; per participant the mean."""
-        gas = {"openRound": self.send(self.sponsor, "openRound", (self.task,))}
-        rng = np.random.default_rng(number)
-        trees = [
-            SumTree.of(rng.integers(-99, 99, DIMENSION).astype(np.int16), self.params.chunk_length)
-            for _ in self.participants
-        ]
+    @contextmanager
+    def undone(self) -> Iterator[None]:
+        """What happens inside is taken back."""
+        before = self.embedded.snapshot()
+        yield
+        self.embedded.revert(before)
+
+    def measure(self) -> dict[Way, dict[When, RoundGas]]:
+        """The first round and a steady one, each sent in both ways."""
+        found: dict[Way, dict[When, RoundGas]] = {"direct": {}, "batched": {}}
+        for number in range(1, STEADY_ROUND + 1):
+            when = MEASURED_ROUNDS.get(number)
+            if when:
+                with self.undone():
+                    found["direct"][when] = self.round(number, "direct")
+            # Both ways leave the same storage behind.
+            batched = self.round(number, "batched")
+            if when:
+                found["batched"][when] = batched
+        return found
+
+    def round(self, number: int, way: Way) -> RoundGas:
+        """Plays one round to its distribution."""
+        opened = self.send(self.sponsor, "openRound", (self.task,))
+        updates = self.drawn_updates(number)
         self.travel("selection", number)
-        commits = [
-            self.send(
-                account,
-                "commitUpdate",
-                (self.task, number, self.commitment(account, number, tree)),
-            )
-            for account, tree in zip(self.participants, trees, strict=True)
-        ]
+        commits = self.commit(number, updates, way)
         self.travel("commit", number)
-        reveals = [
-            self.send(
-                account, "revealUpdate", (self.task, number, tree.top, tree.squared_norm, SALT)
-            )
-            for account, tree in zip(self.participants, trees, strict=True)
-        ]
+        reveals = self.reveal(number, updates, way)
         self.travel("availability", number)
-        snapshot = self.chain.at(self.chain.head())
+        state = self.chain.at(self.chain.head()).round_state(self.task, number)
         root = bytes([number]) * 32
-        state = snapshot.round_state(self.task, number)
-        gas["commitUpdate"] = sum(commits) // len(commits)
-        gas["revealUpdate"] = sum(reveals) // len(reveals)
-        published = Result(root, root, state.updates_hash, state.unavailable)
-        result = (self.task, number, published)
-        gas["publish"] = self.send(self.sponsor, "publish", result, self.params.bond_wei)
-        self.travel("challenge", number)
-        gas["finalise"] = self.send(self.sponsor, "finalise", (self.task,))
-        whole = gas["openRound"] + gas["publish"] + gas["finalise"]
-        gas["whole round"] = whole + sum(commits) + sum(reveals)
-        return gas
-
-    def commitment(self, account: LocalAccount, number: int, tree: SumTree) -> bytes:
-        """What one participant commits to."""
-        return commitment.update_commitment(
-            chain_id=self.chain.chain_id,
-            contract=self.chain.contract,
-            task_id=self.task,
-            round_number=number,
-            base_model_root=self.chain.at(self.chain.head()).task_state(self.task).model_root,
-            participant=account.address,
-            update_root=tree.root,
-            squared_norm=tree.squared_norm,
-            salt=SALT,
+        result = tuple(Result(root, root, state.updates_hash, state.unavailable))
+        published = self.send(
+            self.aggregator, "publish", (self.task, number, result), self.params.bond_wei
         )
+        self.travel("challenge", number)
+        with self.undone():
+            finalised = self.send(self.sponsor, "finalise", (self.task,))
+        every = tuple(
+            (update.account.address, self.root(update), update.squared_norm) for update in updates
+        )
+        # It finalises the round itself.
+        distributed = self.send(self.sponsor, "distribute", (self.task, number, every, b""))
+        return RoundGas(
+            participants=len(updates),
+            open_round=opened,
+            commits=commits,
+            reveals=reveals,
+            publish=published,
+            finalise=finalised,
+            distribute=distributed,
+        )
+
+    def commit(self, number: int, updates: Sequence[Update], way: Way) -> int:
+        """Gas of all commitments."""
+        if way == "direct":
+            return sum(
+                self.send(update.account, "commitUpdate", (self.task, number, update.commitment))
+                for update in updates
+            )
+        domain = CommitDomain(self.chain.chain_id, self.chain.contract, self.task, number)
+        signed = tuple(tuple(domain.sign(one.account, one.commitment)) for one in updates)
+        return self.send(self.aggregator, "commitUpdates", (self.task, number, signed))
+
+    def reveal(self, number: int, updates: Sequence[Update], way: Way) -> int:
+        """Gas of all openings."""
+        if way == "direct":
+            return sum(
+                self.send(
+                    update.account,
+                    "revealUpdate",
+                    (self.task, number, update.tree_top, update.squared_norm, SALT),
+                )
+                for update in updates
+            )
+        openings = tuple(update.opening for update in updates)
+        return self.send(self.aggregator, "revealUpdates", (self.task, number, openings))
+
+    def drawn_updates(self, number: int) -> list[Update]:
+        """Everybody's update of a round."""
+        rng = np.random.default_rng(number)
+        base = self.chain.at(self.chain.head()).task_state(self.task).model_root
+        updates = []
+        for account in self.participants:
+            drawn = Update(account, rng.bytes(32), int(rng.integers(2**39, 2**40)), b"")
+            bound = commitment.update_commitment(
+                chain_id=self.chain.chain_id,
+                contract=self.chain.contract,
+                task_id=self.task,
+                round_number=number,
+                base_model_root=base,
+                participant=account.address,
+                update_root=self.root(drawn),
+                squared_norm=drawn.squared_norm,
+                salt=SALT,
+            )
+            updates.append(drawn._replace(commitment=bound))
+        return updates
+
+    def root(self, update: Update) -> bytes:
+        """Of the tree that has this top."""
+        return root_hash(self.params.dimension, update.squared_norm, update.tree_top)
 
     def travel(self, phase: str, number: int) -> None:
         """To the end of a phase, unless it is over."""
@@ -146,37 +219,67 @@ class Bench:
         self.embedded.travel(max(end, self.embedded.now()))
 
 
+def take_apart(bench: Bench, number: int) -> dict[str, Spent]:
+    """Where the gas of a commit and a reveal goes, in the round of this number, the next one."""
+    bench.send(bench.sponsor, "openRound", (bench.task,))
+    updates = bench.drawn_updates(number)
+    spent = {}
+    for before, play in (("selection", bench.commit), ("commit", bench.reveal)):
+        bench.travel(before, number)
+        name = play.__name__
+        with bench.undone(), Meter(bench.chain.contract) as meter:
+            # The last one's, after all others.
+            play(number, updates[:-1], "direct")
+            spent[f"{name}, direct"] = meter.spent(play(number, updates[-1:], "direct"), 1)
+        with Meter(bench.chain.contract) as meter:
+            gas = play(number, updates, "batched")
+        spent[f"{name}, batched"] = meter.spent(gas, len(updates))
+    return spent
+
+
+def measure(counts: Sequence[int]) -> Measured:
+    """Measures a task of each number of participants."""
+    rounds, spent = {}, {}
+    for count in counts:
+        print(f"{count} participants", file=sys.stderr)
+        bench = Bench(count)
+        rounds[count] = bench.measure()
+        if count == METERED:
+            spent = take_apart(bench, STEADY_ROUND + 1)
+    return Measured(rounds, spent)
+
+
 @click.command()
 @click.option(
     "--participants",
     "counts",
-    type=click.IntRange(1, 64),
+    type=click.IntRange(3, 64),
     multiple=True,
-    default=(3, 5, 10, 30, 64),
+    default=COUNTS,
     show_default=True,
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def main(*, counts: tuple[int, ...], as_json: bool) -> None:
-    """Measure one task per number of participants."""
-    table: dict[int, dict[str, dict[str, int]]] = {}
-    for count in counts:
-        print(f"{count} participants", file=sys.stderr)
-        bench = Bench(count)
-        table[count] = {
-            "once": {"createTask": bench.create, "join": bench.join},
-            **{f"round {number}": bench.round(number) for number in range(1, ROUNDS + 1)},
-        }
-    if as_json:
-        print(json.dumps({"gas": table, "peers_whole_round": PEERS}, indent=2))
-        return
-    for which in ("once", "round 1", "round 2", f"round {ROUNDS}"):
-        print(f"\n{which:<14}" + "".join(f"{count:>12}" for count in counts))
-        for call in next(iter(table.values()))[which]:
-            print(f"{call:<14}" + "".join(f"{table[n][which][call]:>12,}" for n in counts))
-    for peer, figures in PEERS.items():
-        for count in figures.keys() & set(counts):
-            ratio = figures[count] / table[count][f"round {ROUNDS}"]["whole round"]
-            print(f"{peer} at {count}: {figures[count]:,}, {ratio:.1f} times as much")
+@click.option("--rounds", "earlier", type=click.Path(path_type=Path), help="Measured before.")
+@click.option("--json", "file", type=click.Path(path_type=Path), help="Write the figures.")
+@click.option("--plot", type=click.Path(path_type=Path), help="Draw them beside others' as SVG.")
+@click.option("--page", type=click.Path(path_type=Path), help="Renew the tables of a page.")
+def main(
+    *,
+    counts: tuple[int, ...],
+    earlier: Path | None,
+    file: Path | None,
+    plot: Path | None,
+    page: Path | None,
+) -> None:
+    """Measure one task per number of participants, unless an earlier run's figures are given."""
+    measured = Measured.read(earlier) if earlier else measure(counts)
+    if file:
+        measured.write(file)
+    if plot:
+        draw(measured, plot)
+    found = tables(measured, Snapshots.read())
+    if page:
+        page.write_text(renewed(page.read_text(encoding="utf-8"), found), encoding="utf-8")
+    print("\n\n".join(found))
 
 
 if __name__ == "__main__":

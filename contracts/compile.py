@@ -9,6 +9,7 @@ import json
 import re
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -19,31 +20,51 @@ SOLC_VERSION = "0.8.37"
 CONTRACTS = Path(__file__).parent
 REPOSITORY = CONTRACTS.parent
 ARTIFACT = CONTRACTS / "artifact.json"
-SOURCE = "contracts/src/Volquorum.sol"
-CONTRACT = "Volquorum"
-# What the contract creates with itself and lets its disputes be decided by.
-DISPUTES_SOURCE = "contracts/src/Disputes.sol"
-DISPUTES = "Disputes"
-OUTPUTS = ["abi", "evm.bytecode.object", "evm.deployedBytecode.object"]
+INTERFACE = "contracts/src/interfaces/IVolquorum.sol"
+# What is put on a chain, by the source of each: the contract, the three that it forwards to, and
+# what rounds may draw their seats with.
+CONTRACTS_BY_SOURCE = {
+    "contracts/src/Volquorum.sol": "Volquorum",
+    "contracts/src/Members.sol": "Members",
+    "contracts/src/Availability.sol": "Availability",
+    "contracts/src/Challenges.sol": "Challenges",
+    "contracts/src/seeds/PrevrandaoSource.sol": "PrevrandaoSource",
+    "contracts/src/seeds/CommitRevealBeacon.sol": "CommitRevealBeacon",
+}
+# These have an interface of their own; the others are called through Volquorum's.
+SEED_SOURCES = {"PrevrandaoSource", "CommitRevealBeacon"}
+OUTPUTS = {
+    "*": [
+        *["abi", "evm.bytecode.object"],
+        *["evm.deployedBytecode.object", "evm.deployedBytecode.immutableReferences"],
+    ],
+    # Only there do immutables have names.
+    "": ["ast"],
+}
 IMPORT = re.compile(r'^import\s[^"]*"([^"]+)";', re.MULTILINE)
 
 
 def build() -> dict[str, Any]:
     """Compiles the contracts. Raises: SolcError with the compiler's messages."""
     settings = compiler_settings()
+    texts = sources(INTERFACE, *CONTRACTS_BY_SOURCE)
     task = {
         "language": "Solidity",
-        "sources": {name: {"content": text} for name, text in sources(SOURCE).items()},
-        "settings": settings | {"outputSelection": {"*": {"*": OUTPUTS}}},
+        "sources": {name: {"content": text} for name, text in texts.items()},
+        "settings": settings | {"outputSelection": {"*": OUTPUTS}},
     }
-    compiled = solcx.compile_standard(task, solc_binary=compiler())["contracts"]
-    contract, disputes = compiled[SOURCE][CONTRACT], compiled[DISPUTES_SOURCE][DISPUTES]
+    compiled = solcx.compile_standard(task, solc_binary=compiler())
+    (interface,) = compiled["contracts"][INTERFACE].values()
+    names = dict(
+        named for source in compiled["sources"].values() for named in _variables(source["ast"])
+    )
     return {
-        "abi": contract["abi"],
-        "bytecode": contract["evm"]["bytecode"]["object"],
+        "abi": interface["abi"],
         "compiler": SOLC_VERSION,
-        "disputes_runtime_bytecode": disputes["evm"]["deployedBytecode"]["object"],
-        "runtime_bytecode": contract["evm"]["deployedBytecode"]["object"],
+        "contracts": {
+            name: _contract(name, compiled["contracts"][source][name], names)
+            for source, name in CONTRACTS_BY_SOURCE.items()
+        },
         "settings": settings,
     }
 
@@ -61,10 +82,10 @@ def compiler_settings() -> dict[str, Any]:
     }
 
 
-def sources(name: str) -> dict[str, str]:
-    """The named source and all that it imports, by path in the repository."""
+def sources(*names: str) -> dict[str, str]:
+    """The named sources and all that they import, by path in the repository."""
     found: dict[str, str] = {}
-    missing = [name]
+    missing = list(names)
     while missing:
         current = missing.pop()
         if current not in found:
@@ -105,7 +126,7 @@ def main() -> int:
     try:
         artifact = build()
     except SolcError as failure:
-        sys.stderr.write(f"{SOURCE} does not compile:\n{failure}\n")
+        sys.stderr.write(f"the contracts do not compile:\n{failure}\n")
         return 1
     if not arguments.check:
         ARTIFACT.write_text(encode(artifact), encoding="ascii")
@@ -116,6 +137,31 @@ def main() -> int:
             "run `python -m contracts.compile` and commit the result\n"
         )
     return 1 if different else 0
+
+
+def _contract(name: str, compiled: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
+    runtime = compiled["evm"]["deployedBytecode"]
+    places = {
+        names[variable]: [place["start"] for place in listed]
+        for variable, listed in runtime.get("immutableReferences", {}).items()
+    }
+    return {
+        "bytecode": compiled["evm"]["bytecode"]["object"],
+        "immutables": places,
+        "runtime_bytecode": runtime["object"],
+        **({"abi": compiled["abi"]} if name in SEED_SOURCES else {}),
+    }
+
+
+def _variables(node: object) -> Iterator[tuple[str, str]]:
+    """The name of every variable in a syntax tree, by its number in the compiler's output."""
+    if isinstance(node, list):
+        for part in node:
+            yield from _variables(part)
+    elif isinstance(node, dict):
+        if node.get("nodeType") == "VariableDeclaration":
+            yield str(node["id"]), node["name"]
+        yield from _variables(list(node.values()))
 
 
 def _resolve(importer: str, path: str) -> str:

@@ -8,7 +8,8 @@ from prometheus_client import CollectorRegistry, Gauge
 from node.config import NodeConfig
 from node.desk_trainer import DeskTrainer
 from node.memory import MemoryFile
-from node.private_data import desk_samples
+from node.private_data import desk_samples, judging_desk_samples
+from node.relay import Relayer
 from node.tick import Participant, Stores
 from node.training import TrainingSettings
 from protocol import keys
@@ -20,7 +21,7 @@ from protocol.chain.transactor import Transactor
 from protocol.errors import ConfigError
 from protocol.http import Health, health_router
 from protocol.service import Outcome
-from protocol.task import TaskParams
+from protocol.task import RewardRule, TaskParams
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,9 @@ def assemble(config: NodeConfig) -> Assembled:
             ),
         ),
         memory_file=MemoryFile(state / "memory.npz"),
+        relayer=None if config.relayer is None else Relayer(config.relayer),
         wants_seat=config.join,
+        restores=config.restore,
         drives=config.open_rounds,
         challenges=config.challenge,
         flags=config.flag,
@@ -112,6 +115,9 @@ def _trainer(config: NodeConfig, params: TaskParams) -> DeskTrainer:
     training = TrainingSettings(rounds=params.rounds)
     if config.local_steps is not None:
         training = TrainingSettings(rounds=params.rounds, steps_per_round=config.local_steps)
+    if params.reward_rule is RewardRule.SCORES:
+        samples, held_out = judging_desk_samples(config)
+        return DeskTrainer(samples, training, config.seed, config.device, held_out)
     return DeskTrainer(desk_samples(config), training, config.seed, config.device)
 
 

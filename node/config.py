@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from protocol.settings import Hash, Listen, PathBesideFile, ServiceSettings
+from protocol.settings import Hash, Listen, PathBesideFile, ServiceSettings, Url
 
 
 class NodeConfig(ServiceSettings):
@@ -36,8 +36,13 @@ class NodeConfig(ServiceSettings):
     """Host and port of this participant's blobs, health and metrics; port 0 takes a free one."""
     join: bool = True
     """Take a seat if this key has none; the stake is locked with it."""
+    restore: bool = False
+    """Pay the slice back that suspended this key's seat, as often as the task forgives."""
+    relayer: Url | None = None
+    """Who sends this node's signed commitments and its openings, so that its key needs no gas."""
     open_rounds: bool = False
-    """Also open and settle rounds when that is due, once seated; anybody may."""
+    """Also do what anybody may for a task, once seated: open and settle rounds, draw seats,
+    distribute rewards, slash withheld commitments."""
     challenge: bool = True
     """Prove a wrong published result wrong to the contract; half of its bond is the award."""
     flag: bool = True

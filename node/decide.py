@@ -2,11 +2,39 @@
 
 from dataclasses import dataclass
 
+from node.actions import (
+    Action,
+    Challenge,
+    Commit,
+    CommitScores,
+    Distribute,
+    DrawSeats,
+    Drive,
+    FlagResult,
+    FlagUpdate,
+    Join,
+    PostResult,
+    PostUpdate,
+    Publish,
+    ReclaimDeposit,
+    RecordHeader,
+    RefuteUnavailable,
+    RelayCommit,
+    RelayReveal,
+    Restore,
+    Reveal,
+    RevealScores,
+    Seal,
+    SlashWithheld,
+    Verify,
+    Wait,
+)
 from protocol import rounds
 from protocol.task import (
     ZERO_ADDRESS,
     Phase,
     Published,
+    RewardRule,
     RoundState,
     Seat,
     TaskParams,
@@ -18,6 +46,8 @@ from protocol.task import (
 LAST_PART_FOR_SEALS = 6
 # Servers get this part of the availability window before what they lack is flagged.
 PATIENT_PART = 4
+# Seats dispute one after another in this first part of a window, lest all pay for the same.
+STAGGERED_PART = 4
 
 
 @dataclass(frozen=True)
@@ -37,6 +67,20 @@ class Dispute:
 
 
 @dataclass(frozen=True)
+class Relaying:
+    """What a relayer may send for this node in the latest round."""
+
+    signs: bool
+    """This node signed nothing else for this round, so that it may sign its commitment."""
+    taken: bool
+    """The relayer says that it has what this phase needs."""
+    ask_from: int
+    """Not before this time is a relayer asked again that did not take it."""
+    affords: bool
+    """This account can pay for a transaction of its own."""
+
+
+@dataclass(frozen=True)
 class Facts:
     """What one tick knows: the chain at one block, and what this node remembers."""
 
@@ -46,8 +90,14 @@ class Facts:
     """The latest round; blank before the first."""
     seat: Seat
     now: int
+    may_commit: bool
+    """The seat may act in the latest round, and is drawn if that one draws."""
     committed: bool
     """The seat's commitment in the latest round is the one to this node's pending update."""
+    judges: bool
+    """This node can tell what the latest round's updates are worth."""
+    scored: bool
+    """The seat's commitment to scores in the latest round is the one to those this node keeps."""
     verified_round: int
     """The latest round whose published result this node has dealt with."""
     verified_model_root: bytes
@@ -58,18 +108,34 @@ class Facts:
     """None unless the refused result is the latest round's and the contract may be told."""
     unfetched: int | None
     """Place, in order of reveal, of an update that could not be had and that nobody flagged."""
+    place: int
+    """This seat's among all, from 0, in order of joining; 0 without a seat."""
     owes_update: bool
     """This node's update is flagged, and not all of it is posted."""
     owes_result: Published | None
     """A part of this node's published result that is flagged and not completely posted."""
     reclaimable: str | None
     """A participant that never answered this node's flag: the deposit is free again."""
+    withheld: str | None
+    """A participant that did not open its commitment and still has its slice; this one first."""
+    undistributed: int | None
+    """A final round whose reward nobody divided."""
+    seed_known: bool
+    """The source has the seed that draws the latest round's seats."""
+    recordable: int | None
+    """The block whose header the source lacks for that seed, and could be shown."""
+    relaying: Relaying | None
+    """None without a relayer."""
+    samples: int
+    """How many this node trains on."""
     own_address: str
     wants_seat: bool
+    restores: bool
+    """This node pays the slice back that suspended its seat."""
     watches: bool
     """This node trains nothing and needs no seat: it verifies and challenges."""
     drives: bool
-    """This node also opens and settles rounds when they are due."""
+    """This node also does what anybody may for a task, when it is due."""
     challenges: bool
     """This node proves wrong results wrong."""
     flags: bool
@@ -78,123 +144,10 @@ class Facts:
     """This node publishes a result, with a bond, where the aggregator did not."""
 
 
-@dataclass(frozen=True)
-class Join:
-    """Take a seat."""
-
-
-@dataclass(frozen=True)
-class Commit:
-    """Train if that has not been done for this round, and commit to the update."""
-
-
-@dataclass(frozen=True)
-class Reveal:
-    """Make the update public and open the commitment."""
-
-
-@dataclass(frozen=True)
-class Verify:
-    """Recompute the published result of the latest round."""
-
-
-@dataclass(frozen=True)
-class FlagUpdate:
-    """Say that a revealed update cannot be fetched."""
-
-    index: int
-    """Its place in order of reveal."""
-
-
-@dataclass(frozen=True)
-class PostUpdate:
-    """Put the next part of this node's flagged update on chain."""
-
-
-@dataclass(frozen=True)
-class FlagResult:
-    """Say that a part of the published result cannot be fetched."""
-
-    what: Published
-
-
-@dataclass(frozen=True)
-class PostResult:
-    """Put the next piece of this node's flagged result on chain."""
-
-    what: Published
-
-
-@dataclass(frozen=True)
-class RefuteUnavailable:
-    """Refute a result whose flagged part was not posted in time."""
-
-    what: Published
-
-
-@dataclass(frozen=True)
-class Seal:
-    """Announce the proof that the published result is wrong."""
-
-
-@dataclass(frozen=True)
-class Challenge:
-    """Prove the latest round's published result wrong."""
-
-
-@dataclass(frozen=True)
-class ReclaimDeposit:
-    """Take back the deposit of a flag that was never answered."""
-
-    participant: str
-
-
-@dataclass(frozen=True)
-class Publish:
-    """Compute the latest round's result and publish it with the bond."""
-
-
-@dataclass(frozen=True)
-class Drive:
-    """Call a permissionless function that moves the task on."""
-
-    function: str
-
-
-@dataclass(frozen=True)
-class Wait:
-    """Nothing to do before `until` (None: before somebody else acts)."""
-
-    until: int | None
-    why: str
-
-
-Action = (
-    Join
-    | Commit
-    | Reveal
-    | FlagUpdate
-    | PostUpdate
-    | Publish
-    | Verify
-    | FlagResult
-    | PostResult
-    | RefuteUnavailable
-    | Seal
-    | Challenge
-    | ReclaimDeposit
-    | Drive
-    | Wait
-)
-
-
 def decide(facts: Facts) -> Action:
     """The one next action; asking again with the same facts gives the same answer."""
     action = _next(facts)
-    # The deposit waits for ever; nothing else does.
-    if isinstance(action, Wait) and facts.reclaimable is not None:
-        return ReclaimDeposit(facts.reclaimable)
-    return action
+    return _whenever(facts) or action if isinstance(action, Wait) else action
 
 
 def patient_until(params: TaskParams, round_state: RoundState) -> int:
@@ -203,19 +156,54 @@ def patient_until(params: TaskParams, round_state: RoundState) -> int:
     return ends.reveal + params.availability_seconds // PATIENT_PART
 
 
+def own_turn(begins: int, ends: int, *, taken: bool) -> int:
+    """When a node sends by itself what a relayer had two thirds of a phase for.
+
+    A relayer sends its last batch at that moment: one that took it gets a twelfth more.
+    """
+    return begins + (ends - begins) * (9 if taken else 8) // 12
+
+
+def _whenever(facts: Facts) -> Action | None:
+    """What can wait for anything else."""
+    if facts.reclaimable is not None:
+        return ReclaimDeposit(facts.reclaimable)
+    if not facts.drives or facts.mismatch:
+        return None
+    if facts.withheld is not None:
+        return SlashWithheld(facts.withheld)
+    if facts.undistributed is not None:
+        return Distribute(facts.undistributed)
+    return None
+
+
 def _next(facts: Facts) -> Action:
     latest = facts.task.round
     phase = rounds.phase(facts.params, facts.round_state, facts.now)
     answer = _answer(facts, phase)
     if answer is not None:
         return answer
+    contest = _contest(facts, phase) if facts.mismatch else None
+    if contest is not None and not isinstance(contest, Wait):
+        return contest
+    scoring = _scoring(facts, latest)
+    if scoring is not None:
+        return scoring
+    if contest is not None:
+        return contest
     until = rounds.next_deadline(facts.params, facts.round_state, facts.now)
-    if facts.mismatch:
-        return _contest(facts, phase)
+    if facts.seat.active_from == 0 and not facts.watches:
+        return _without_seat(facts, until)
+    if facts.withheld == facts.own_address:
+        # The slice is lost; whoever admits it may be back a round earlier than by committing.
+        return SlashWithheld(facts.own_address)
+    draw = _draw(facts) if facts.drives else None
+    if draw is not None:
+        return draw
     if facts.watches:
         return _after_reveal(facts, phase, until)
-    if facts.seat.active_from == 0:
-        return _without_seat(facts, until)
+    if facts.seat.suspended:
+        return _suspended(facts, phase, until)
     if phase is Phase.COMMIT:
         return _in_commit(facts, latest, until)
     if phase is Phase.REVEAL:
@@ -239,18 +227,52 @@ def _contest(facts: Facts, phase: Phase) -> Action:
     if phase is not Phase.CHALLENGE or dispute is None or not facts.challenges:
         return Wait(None, f"refusing to go on: {facts.mismatch}")
     ends = rounds.deadlines(facts.params, facts.round_state)
+    published_at = facts.round_state.published_at
     if dispute.provable:
         left_seconds = ends.challenge - facts.now
         hurries = left_seconds * LAST_PART_FOR_SEALS < facts.params.challenge_seconds
-        return Challenge() if dispute.sealed or hurries else Seal()
+        proof = Challenge() if dispute.sealed or hurries else Seal()
+        return _in_turn(facts, proof, published_at, ends.challenge)
     if not dispute.flagged and facts.flags and facts.now < ends.flag_result:
-        return FlagResult(dispute.wrong)
+        return _in_turn(facts, FlagResult(dispute.wrong), published_at, ends.flag_result)
     if dispute.flagged and not dispute.answered:
         if facts.now >= ends.post_result:
-            return RefuteUnavailable(dispute.wrong)
+            refutation = RefuteUnavailable(dispute.wrong)
+            return _in_turn(facts, refutation, ends.post_result, ends.challenge)
         return Wait(ends.post_result, f"its publisher must post it: {facts.mismatch}")
     until = rounds.next_deadline(facts.params, facts.round_state, facts.now)
     return Wait(until, f"refusing to go on: {facts.mismatch}")
+
+
+def _in_turn(facts: Facts, action: Action, begins: int, ends: int) -> Action:
+    """One seat after another in the first part of a window; the first may have done it for all."""
+    delay_seconds = (ends - begins) * facts.place // (STAGGERED_PART * max(facts.task.seats, 1))
+    if facts.now >= begins + delay_seconds:
+        return action
+    named = f": {facts.mismatch}" if facts.mismatch else ""
+    return Wait(begins + delay_seconds, f"seats before this one may dispute it first{named}")
+
+
+def _scoring(facts: Facts, latest: int) -> Action | None:
+    """What a reward that depends on scores asks of whoever revealed."""
+    if facts.params.reward_rule is not RewardRule.SCORES or not facts.judges:
+        return None
+    if not facts.seat.revealed_in(latest):
+        return None
+    known = (facts.params, facts.round_state, facts.now)
+    if rounds.can_commit_scores(*known) and not facts.scored:
+        return CommitScores()
+    if rounds.can_reveal_scores(*known) and facts.scored:
+        return RevealScores()
+    return None
+
+
+def _draw(facts: Facts) -> Action | None:
+    if not rounds.can_draw(facts.params, facts.task, facts.round_state, facts.now):
+        return None
+    if facts.seed_known:
+        return DrawSeats()
+    return None if facts.recordable is None else RecordHeader(facts.recordable)
 
 
 def _after_reveal(facts: Facts, phase: Phase, until: int | None) -> Action:
@@ -273,7 +295,8 @@ def _in_availability(facts: Facts, until: int | None) -> Action:
     if facts.now < patient:
         return Wait(patient, f"round {number}: updates are being fetched")
     if facts.unfetched is not None:
-        return FlagUpdate(facts.unfetched)
+        ends = rounds.deadlines(params, facts.round_state)
+        return _in_turn(facts, FlagUpdate(facts.unfetched), patient, ends.flag_update)
     return Wait(until, f"round {number}: what is not flagged was fetched")
 
 
@@ -293,37 +316,109 @@ def _is_verified(facts: Facts) -> bool:
     )
 
 
+def _is_over(facts: Facts) -> bool:
+    """Whether a seat would serve no round any more."""
+    return facts.task.closed or rounds.is_exhausted(facts.params, facts.task, facts.now)
+
+
 def _without_seat(facts: Facts, until: int | None) -> Action:
-    is_over = (
-        facts.task.closed
-        or facts.now >= facts.params.closes_at
-        or facts.task.round >= facts.params.rounds
-    )
-    if is_over:
+    if _is_over(facts):
         return Wait(None, "the task takes no more participants")
     if not facts.wants_seat:
         return Wait(until, "this node has no seat and was not told to take one")
-    if facts.task.seats >= facts.params.cohort:
-        return Wait(until, f"all {facts.params.cohort} seats are taken")
-    return Join()
+    if facts.task.seats >= facts.params.seats:
+        return Wait(until, f"all {facts.params.seats} seats are taken")
+    # What was declared with an earlier seat stands.
+    declared = facts.seat.samples or facts.samples
+    if declared < facts.params.min_samples:
+        return Wait(
+            until,
+            f"the task asks for at least {facts.params.min_samples} training samples, this node "
+            f"has {declared}",
+        )
+    return Join(declared)
+
+
+def _suspended(facts: Facts, phase: Phase, until: int | None) -> Action:
+    missed, forgiven = facts.seat.missed, facts.params.max_missed
+    is_over, for_good = _is_over(facts), missed > forgiven
+    if facts.restores and not is_over and not for_good:
+        return Restore()
+    if phase not in (Phase.COMMIT, Phase.REVEAL):
+        return _after_reveal(facts, phase, until)
+    if for_good:
+        why = f"for good: {missed} commitments were not opened, {forgiven} are forgiven"
+    elif is_over:
+        why = "and the task opens no further round"
+    else:
+        why = f"until {facts.params.stake_wei - facts.seat.stake_wei} wei are paid; see restore"
+    return Wait(until, f"this seat is suspended {why}")
 
 
 def _in_commit(facts: Facts, latest: int, until: int | None) -> Action:
     if facts.seat.active_from > latest:
         return Wait(until, f"this seat may act from round {facts.seat.active_from}")
-    if not facts.committed:
+    if rounds.is_undrawn(facts.task):
+        return Wait(until, f"the seats of round {latest} are not drawn yet")
+    if not facts.may_commit:
+        return Wait(until, f"this seat was not drawn for round {latest}")
+    if facts.committed:
+        return Wait(until, f"committed in round {latest}; reveals open next")
+    return _committing(facts, latest, until)
+
+
+def _committing(facts: Facts, latest: int, until: int | None) -> Action:
+    relaying = facts.relaying
+    if relaying is None:
         return Commit()
-    return Wait(until, f"committed in round {latest}; reveals open next")
+    if relaying.signs:
+        ends = rounds.deadlines(facts.params, facts.round_state)
+        window = (ends.selection, ends.commit)
+        return _relayed(facts, relaying, window, by_relayer=RelayCommit(), by_itself=Commit())
+    # Invariant: two signatures in one round cost a slice, so where there may be one there is no
+    # other.
+    if relaying.affords:
+        return Commit()
+    why = f"another commitment to round {latest} may have been signed, and gas cannot be paid"
+    return Wait(until, why)
 
 
 def _in_reveal(facts: Facts, latest: int, until: int | None) -> Action:
-    if facts.seat.revealed_round == latest:
+    if facts.seat.revealed_in(latest):
         return Wait(until, f"revealed in round {latest}")
-    if facts.seat.committed_round != latest:
+    if not facts.seat.committed_in(latest):
         return Wait(until, f"did not commit in round {latest}")
     if not facts.committed:
         return Wait(until, f"the commitment of round {latest} opens to an update this node lacks")
-    return Reveal()
+    if facts.round_state.revealed >= facts.params.cohort:
+        return Wait(until, f"round {latest} is full; nothing is lost for that")
+    if facts.relaying is None:
+        return Reveal()
+    ends = rounds.deadlines(facts.params, facts.round_state)
+    window = (ends.commit, ends.reveal)
+    return _relayed(facts, facts.relaying, window, by_relayer=RelayReveal(), by_itself=Reveal())
+
+
+def _relayed(
+    facts: Facts,
+    relaying: Relaying,
+    window: tuple[int, int],
+    *,
+    by_relayer: Action,
+    by_itself: Action,
+) -> Action:
+    """The relayer's turn in a phase, and then this node's own."""
+    turn, number = own_turn(*window, taken=relaying.taken), facts.task.round
+    if facts.now >= turn and relaying.affords:
+        return by_itself
+    if not relaying.taken and facts.now >= relaying.ask_from:
+        return by_relayer
+    until = window[1] if relaying.taken else min(window[1], relaying.ask_from)
+    if facts.now < turn:
+        has = "has" if relaying.taken else "did not take"
+        why = f"round {number}: the relayer {has} what is to be sent; its time ends at {turn}"
+        return Wait(min(until, turn), why)
+    return Wait(until, f"round {number}: the relayer sent nothing, and gas cannot be paid")
 
 
 def _between_rounds(facts: Facts, phase: Phase) -> Action:

@@ -1,4 +1,4 @@
-"""A desk as the network sees it: private samples, and what training on them does to a model."""
+"""A desk as the network sees it: what its private samples do to a model, and think of others."""
 
 from dataclasses import dataclass
 
@@ -7,8 +7,11 @@ import structlog
 from numpy.typing import NDArray
 
 from node import smile
+from node.contribution import contribution_scores
 from node.features import Samples
+from node.panel import Floats
 from node.training import TrainingOutcome, TrainingSettings, round_seed, train_locally
+from protocol.numbers import Int16Array, Int32Array
 
 log = structlog.get_logger("node")
 
@@ -21,11 +24,18 @@ class DeskTrainer:
     settings: TrainingSettings
     seed: int = 0
     device: str = "cpu"
+    held_out: Samples | None = None
+    """What others' updates are judged by; where left out, the samples that are trained on."""
     last: TrainingOutcome | None = None
     """The latest training, for reports; it holds losses and times, no quotes."""
 
     def __post_init__(self) -> None:
         self.spec_hash = smile.spec().hash
+
+    @property
+    def sample_count(self) -> int:
+        """How many samples are trained on."""
+        return len(self.samples)
 
     def train(self, model: NDArray[np.float64], round_number: int) -> NDArray[np.float64]:
         """The model after one round of local training. Shape: [d] -> [d]"""
@@ -47,3 +57,19 @@ class DeskTrainer:
             seconds=round(self.last.seconds, 2),
         )
         return self.last.vector
+
+    def scores(
+        self,
+        base: Int32Array,
+        updates: Int16Array,
+        *,
+        shift: int,
+        own: int | None,
+        newness: Floats | None = None,
+    ) -> bytes:
+        """What each update is worth to this desk, its own aside, from 0 to 255.
+
+        Shape: base [d], updates [n, d], newness [n]. Raises: DataError.
+        """
+        held_out = self.samples if self.held_out is None else self.held_out
+        return contribution_scores(base, updates, held_out, shift=shift, own=own, newness=newness)

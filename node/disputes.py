@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 import structlog
 from eth_account.signers.local import LocalAccount
 
-from node.decide import (
+from node.actions import (
     Challenge,
-    Dispute,
+    DisputeAction,
     FlagResult,
     FlagUpdate,
     PostResult,
@@ -20,6 +20,7 @@ from node.decide import (
     RefuteUnavailable,
     Seal,
 )
+from node.decide import Dispute
 from node.sending import Sending
 from protocol import challenge as proofs
 from protocol import keys, posting, rounds
@@ -35,34 +36,7 @@ from protocol.posting import Part
 from protocol.recompute import fetch_updates
 from protocol.task import ZERO_ADDRESS, Flag, Phase, Published, RoundState, TaskParams
 
-DisputeAction = (
-    FlagUpdate
-    | PostUpdate
-    | FlagResult
-    | PostResult
-    | RefuteUnavailable
-    | Seal
-    | Challenge
-    | ReclaimDeposit
-)
-
 log = structlog.get_logger("node")
-
-
-def deposits(snapshot: Snapshot, task_id: bytes, account: str) -> tuple[str, ...]:
-    """The participants on whose updates deposits of this account lie that it may take back."""
-    params, now = snapshot.task_params(task_id), snapshot.block.timestamp
-    flagged = {
-        str(event.arguments["participant"])
-        for event in snapshot.chain.events.until(snapshot.block, (None, task_id))
-        if event.event == "UpdateFlagged" and event.arguments["flagger"] == account
-    }
-    return tuple(
-        participant
-        for participant in sorted(flagged)
-        if (flag := snapshot.update_flag(task_id, participant)).flagger == account
-        and rounds.can_reclaim(params, snapshot.round_state(task_id, flag.round), flag, now)
-    )
 
 
 class Disputes:
@@ -170,7 +144,7 @@ class Disputes:
         latest_over = number - runs
         if self._nothing_to_reclaim_until >= latest_over:
             return None
-        for participant in deposits(snapshot, self._task_id, self._account.address):
+        for participant in snapshot.free_deposits(self._task_id, self._account.address):
             return participant
         self._nothing_to_reclaim_until = latest_over
         return None

@@ -1,21 +1,23 @@
 """What a participant remembers between ticks, in one file that is replaced atomically.
 
-Losing it costs nothing but work: the salt comes from the key, the model from the chain's roots.
+Losing it costs little but work: salts come from the key, the model from the chain's roots. Scores
+that were not revealed are lost, and nothing is signed for a relayer until the next round.
 """
 
 import json
 import os
 import zipfile
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import asdict, astuple, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from protocol.errors import ConfigError
 
-VERSION = 2
+VERSION = 3
 Floats = NDArray[np.float64]
 
 
@@ -45,6 +47,26 @@ class Mismatch:
 
 
 @dataclass(frozen=True)
+class Signed:
+    """The latest round for which a relayer was given a signature."""
+
+    round: int
+    commitment: bytes
+    """What was signed; empty where that is not known, so that nothing else is."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What this node gives the updates of a round, which it must reveal as it committed to it."""
+
+    round: int
+    updates_hash: bytes
+    """Of the revealed updates that they are for."""
+    given: bytes
+    """A byte for each of these, in their order."""
+
+
+@dataclass(frozen=True)
 class Memory:
     """Facts that the chain cannot give back."""
 
@@ -57,7 +79,12 @@ class Memory:
     """Final rounds taken over by root because their updates could no longer be fetched."""
     mismatch: Mismatch | None = None
     """None while all is well."""
+    signed: Signed | None = None
+    scores: Scores | None = None
     pending: Pending | None = field(default=None)
+
+
+OfRound = TypeVar("OfRound", Signed, Scores)
 
 
 class MemoryFile:
@@ -102,6 +129,8 @@ class MemoryFile:
             "verified_model_root": memory.verified_model_root.hex(),
             "unverified_rounds": memory.unverified_rounds,
             "mismatch": None if memory.mismatch is None else asdict(memory.mismatch),
+            "signed": _listed(memory.signed),
+            "scores": _listed(memory.scores),
             "pending": None if pending is None else _pending_facts(pending),
         }
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -125,10 +154,26 @@ def _memory(facts: dict[str, Any], residual: Floats, pending_residual: Floats) -
         verified_model_root=bytes.fromhex(facts["verified_model_root"]),
         unverified_rounds=tuple(facts["unverified_rounds"]),
         mismatch=None if facts["mismatch"] is None else Mismatch(**facts["mismatch"]),
+        signed=_of_round(Signed, facts["signed"]),
+        scores=_of_round(Scores, facts["scores"]),
     )
     if facts["pending"] is None:
         return memory
     return replace(memory, pending=_pending(facts["pending"], pending_residual))
+
+
+def _listed(of_round: Signed | Scores | None) -> list[int | str] | None:
+    if of_round is None:
+        return None
+    number, *contents = astuple(of_round)
+    return [number, *(content.hex() for content in contents)]
+
+
+def _of_round(kind: Callable[..., OfRound], stored: list[Any] | None) -> OfRound | None:
+    if stored is None:
+        return None
+    number, *contents = stored
+    return kind(number, *map(bytes.fromhex, contents))
 
 
 def _pending_facts(pending: Pending) -> dict[str, int | str]:

@@ -12,6 +12,7 @@ import structlog
 
 from node.cleaning import clean
 from node.config import NodeConfig
+from node.contribution import hold_out
 from node.desks import partition, read_desk
 from node.features import Samples, Split, anchor_samples, build_samples, split_for
 from node.panel import build_panel
@@ -30,6 +31,21 @@ def desk_samples(config: NodeConfig) -> Samples:
 
     Raises: DataError, ConfigError.
     """
+    return Samples.join(*_own_and_anchors(config))
+
+
+def judging_desk_samples(config: NodeConfig) -> tuple[Samples, Samples]:
+    """What this participant trains on, and the latest days of its own, which it judges others by.
+
+    Raises: DataError, ConfigError.
+    """
+    own, anchors = _own_and_anchors(config)
+    trained_on, held_out = hold_out(own)
+    return Samples.join(trained_on, anchors), held_out
+
+
+def _own_and_anchors(config: NodeConfig) -> tuple[Samples, Samples]:
+    """This participant's quotes, and the points of the public panel."""
     if config.data == "synthetic":
         return _made_up(config)
     if config.data is None:
@@ -40,17 +56,17 @@ def desk_samples(config: NodeConfig) -> Samples:
         reference = _cleaned(read_desk(config.reference), "reference")
         own = at_public_snapshots(own, reference)
     panel = build_panel(reference)
-    return Samples.join(build_samples(own, panel), anchor_samples(panel))
+    return build_samples(own, panel), anchor_samples(panel)
 
 
-def _made_up(config: NodeConfig) -> Samples:
+def _made_up(config: NodeConfig) -> tuple[Samples, Samples]:
     chain = _cleaned(market(config.seed, days=config.synthetic_days), "made-up")
     panel = build_panel(chain)
     # The later days stay unseen, so that an evaluator on the same market judges fairly.
     split = split_for(panel)
     early = training_days(chain, split)
     own = partition(early, config.partition, config.desks, config.seed)[config.desk]
-    return Samples.join(build_samples(own, panel), split.train(anchor_samples(panel)))
+    return build_samples(own, panel), split.train(anchor_samples(panel))
 
 
 def training_days(chain: pl.DataFrame, split: Split) -> pl.DataFrame:

@@ -13,23 +13,33 @@ import structlog
 from eth_account.signers.local import LocalAccount
 from numpy.typing import NDArray
 
-from node.decide import (
+from node.actions import (
     Action,
     Commit,
-    Dispute,
+    CommitScores,
+    Distribute,
+    DrawSeats,
     Drive,
-    Facts,
     Join,
     Publish,
+    RecordHeader,
+    RelayCommit,
+    RelayReveal,
+    Restore,
     Reveal,
+    RevealScores,
+    SlashWithheld,
     Verify,
     Wait,
-    decide,
-    patient_until,
 )
+from node.decide import Dispute, Facts, Relaying, decide, patient_until
 from node.disputes import Disputes
-from node.memory import Memory, MemoryFile, Mismatch, Pending
-from node.sending import Sending
+from node.duties import Duties
+from node.memory import Memory, MemoryFile, Mismatch, Pending, Scores, Signed
+from node.offers import Offers
+from node.relay import Relayer
+from node.scoring import Judge, Scoring
+from node.sending import Sending, can_pay_gas
 from node.update import make_update
 from protocol import keys, rounds
 from protocol.blobs import BlobStore, FirstOf
@@ -50,16 +60,21 @@ from protocol.numbers import to_float
 from protocol.recompute import check_published, combine, fetch_updates, recompute_round
 from protocol.service import Outcome
 from protocol.sumtree import SumTree
-from protocol.task import Phase, RoundState, TaskParams, TaskState
+from protocol.task import Phase, RewardRule, RoundState, Seat, TaskParams, TaskState
 
 log = structlog.get_logger("node")
 
 
-class Trainer(Protocol):
+class Trainer(Judge, Protocol):
     """What a participant's private data does to a model."""
 
     spec_hash: bytes
     """The model specification it trains; must be the task's."""
+
+    @property
+    def sample_count(self) -> int:
+        """How many samples it trains on."""
+        ...
 
     def train(self, model: NDArray[np.float64], round_number: int) -> NDArray[np.float64]:
         """The model after local training. Shape: [d] -> [d]"""
@@ -90,7 +105,9 @@ class Participant:
         trainer: Trainer | None,
         stores: Stores,
         memory_file: MemoryFile,
+        relayer: Relayer | None = None,
         wants_seat: bool = True,
+        restores: bool = False,
         drives: bool = False,
         challenges: bool = True,
         flags: bool = True,
@@ -107,9 +124,11 @@ class Participant:
                 f"0x{trainer.spec_hash.hex()}: configure the task's model"
             )
         self.memory: Memory = memory_file.load(self.params.dimension)
-        self._sending = Sending(transactor, task_id)
+        self._sending = Sending(transactor, task_id, self.params.currency)
         self._trainer = trainer
         self._stores = stores
+        self._offers = None if relayer is None else Offers(relayer, account, task_id)
+        self._unjudged_round = 0
         posted = PostedStore(chain, task_id, self.params)
         self._everywhere = FirstOf([stores.public, stores.peers, posted])
         self._disputes = Disputes(
@@ -122,7 +141,18 @@ class Participant:
             posted=posted,
             sending=self._sending,
         )
+        self._scoring = Scoring(
+            chain=chain,
+            account=account,
+            task_id=task_id,
+            params=self.params,
+            kept=stores.public,
+            everywhere=self._everywhere,
+            sending=self._sending,
+        )
+        self._duties = Duties(transactor, task_id, self.params, self._sending)
         self._wants_seat = wants_seat
+        self._restores = restores
         self._drives = drives
         self._challenges = challenges
         self._flags = flags
@@ -147,38 +177,92 @@ class Participant:
         if not self.memory.verified_model_root:
             self._start_from(snapshot, task, state)
         seat = snapshot.seat(self.task_id, self.account.address)
+        now = snapshot.block.timestamp
+        phase = rounds.phase(self.params, state, now)
         mismatch = self._standing_mismatch(snapshot)
-        pending = self.memory.pending
-        committed = (
-            pending is not None
-            and pending.round == task.round == seat.committed_round
-            and stored_commitment(self._commitment(pending)) == seat.commitment
-        )
         owes_update = self._disputes.owes_update(snapshot, task.round, state)
+        dispute = self._dispute(snapshot, task.round, state)
+        # An answer that is due does not wait for servers that are slow.
+        unfetched = None if owes_update else self._unfetched(snapshot, task.round, state)
+        is_contested = dispute is not None or unfetched is not None
+        drives = self._drives and mismatch is None
+        duties = self._duties
+        seed_known, recordable = duties.seed(snapshot, task, state) if drives else (False, None)
         return Facts(
             params=self.params,
             task=task,
             round_state=state,
             seat=seat,
-            now=snapshot.block.timestamp,
-            committed=committed,
+            now=now,
+            may_commit=(
+                phase is Phase.COMMIT and snapshot.may_commit(self.task_id, self.account.address)
+            ),
+            committed=self._is_committed(task, seat),
+            judges=self._judges(snapshot, task.round),
+            scored=self._scoring.is_committed(seat, self.memory.scores, task.round, state),
             verified_round=self.memory.verified_round,
             verified_model_root=self.memory.verified_model_root,
             mismatch="" if mismatch is None else f"round {mismatch.round}: {mismatch.why}",
-            dispute=self._dispute(snapshot, task.round, state),
-            # An answer that is due does not wait for servers that are slow.
-            unfetched=None if owes_update else self._unfetched(snapshot, task.round, state),
+            dispute=dispute,
+            unfetched=unfetched,
+            place=self._place(snapshot) if is_contested else 0,
             owes_update=owes_update,
             owes_result=self._disputes.owes_result(snapshot, task.round, state),
             reclaimable=self._disputes.reclaimable(snapshot, task.round, state),
+            withheld=self._withheld(snapshot, seat, drives=drives),
+            undistributed=duties.undistributed(snapshot) if drives else None,
+            seed_known=seed_known,
+            recordable=recordable,
+            relaying=self._relaying(snapshot, task.round, phase),
+            samples=0 if self._trainer is None else self._trainer.sample_count,
             own_address=self.account.address,
             wants_seat=self._wants_seat,
+            restores=self._restores,
             watches=self._trainer is None,
             drives=self._drives,
             challenges=self._challenges,
             flags=self._flags,
             publishes=self._publishes,
         )
+
+    def _is_committed(self, task: TaskState, seat: Seat) -> bool:
+        pending = self.memory.pending
+        return (
+            pending is not None
+            and pending.round == task.round == seat.committed_round
+            and stored_commitment(self._commitment(pending)) == seat.commitment
+        )
+
+    def _withheld(self, snapshot: Snapshot, seat: Seat, *, drives: bool) -> str | None:
+        if self._duties.is_withheld(snapshot, seat) and self._pays_gas(snapshot):
+            return self.account.address
+        return self._duties.withheld(snapshot) if drives else None
+
+    def _judges(self, snapshot: Snapshot, number: int) -> bool:
+        if self.params.reward_rule is not RewardRule.SCORES or self._trainer is None:
+            return False
+        return self._unjudged_round != number and self._pays_gas(snapshot)
+
+    def _pays_gas(self, snapshot: Snapshot) -> bool:
+        """Whether this account may send; with a relayer it may be one that cannot."""
+        return self._offers is None or can_pay_gas(snapshot, self.account.address)
+
+    def _place(self, snapshot: Snapshot) -> int:
+        seated = snapshot.seated(self.task_id)
+        return seated.index(self.account.address) if self.account.address in seated else 0
+
+    def _relaying(self, snapshot: Snapshot, number: int, phase: Phase) -> Relaying | None:
+        if self._offers is None:
+            return None
+        return self._offers.relaying(snapshot, number, phase, signs=self._may_sign(number))
+
+    def _may_sign(self, number: int) -> bool:
+        signed, pending = self.memory.signed, self.memory.pending
+        if signed is None or signed.round < number:
+            return True
+        if pending is None or not pending.round == signed.round == number:
+            return False
+        return self._commitment(pending) == signed.commitment
 
     def _standing_mismatch(self, snapshot: Snapshot) -> Mismatch | None:
         """What was refused and still stands on the chain; a challenge makes room for another."""
@@ -225,27 +309,42 @@ class Participant:
         else:
             verified_round = task.round - 1
             root = snapshot.base_model_root(self.task_id, task.round)
+        # Invariant: what was signed before this memory was made is not known, so that in a round
+        # that runs already nothing is signed.
         self._remember(
-            replace(self.memory, verified_round=verified_round, verified_model_root=root)
+            replace(
+                self.memory,
+                verified_round=verified_round,
+                verified_model_root=root,
+                signed=Signed(task.round, b""),
+            )
         )
 
     def _act(self, action: Action, snapshot: Snapshot, facts: Facts) -> None:
         latest = facts.task.round
         match action:
-            case Join():
+            case Join(samples):
                 # A seat may be given up and taken again, so the purpose is this moment's.
-                purpose = f"join:{snapshot.block.number}"
-                self._sending.send("join", (self.task_id,), purpose, self.params.stake_wei)
-            case Commit():
-                self._commit(snapshot, latest)
-            case Reveal():
-                self._reveal(latest)
+                purpose, args = f"join:{snapshot.block.number}", (self.task_id, samples)
+                self._sending.send("join", args, purpose, self.params.stake_wei)
+            case Restore():
+                purpose = f"restore:{snapshot.block.number}"
+                owed_wei = self.params.stake_wei - facts.seat.stake_wei
+                self._sending.send("restore", (self.task_id,), purpose, owed_wei)
+            case Commit() | RelayCommit():
+                self._commit(snapshot, latest, by_relayer=isinstance(action, RelayCommit))
+            case Reveal() | RelayReveal():
+                self._reveal(snapshot, latest, by_relayer=isinstance(action, RelayReveal))
             case Verify():
                 self._catch_up(snapshot, latest)
+            case CommitScores():
+                self._commit_scores(snapshot, latest, facts.round_state)
+            case RevealScores():
+                self._reveal_scores()
             case Publish():
                 self._publish(snapshot, latest, facts.round_state)
-            case Drive(function):
-                self._sending.send(function, (self.task_id,), f"{latest}:{function}")
+            case Drive() | RecordHeader() | DrawSeats() | SlashWithheld() | Distribute():
+                self._duties.act(action, snapshot, latest)
             case Wait():
                 raise AssertionError("a wait is nothing to do")
             case _:
@@ -253,7 +352,7 @@ class Participant:
 
     # ------------------------------------------------------------------------------------- commit
 
-    def _commit(self, snapshot: Snapshot, latest: int) -> None:
+    def _commit(self, snapshot: Snapshot, latest: int, *, by_relayer: bool) -> None:
         self._catch_up(snapshot, latest - 1)
         if self.memory.mismatch:
             return
@@ -261,11 +360,22 @@ class Participant:
         if pending is None or pending.round != latest:
             pending = self._train(snapshot, latest)
         commitment = self._commitment(pending)
+        if by_relayer:
+            self._offer_commitment(snapshot, latest, commitment)
+            return
         self._sending.send(
             "commitUpdate",
             (self.task_id, latest, commitment),
             f"{latest}:commit:{commitment.hex()}",
         )
+
+    def _offer_commitment(self, snapshot: Snapshot, latest: int, commitment: bytes) -> None:
+        if self._offers is None or not self._may_sign(latest):
+            raise AssertionError("decide() signs for a relayer, and one commitment a round")
+        # Invariant: what is signed is on disk before anybody sees it, so that a crash cannot lead
+        # to a second signature under something else.
+        self._remember(replace(self.memory, signed=Signed(latest, commitment)))
+        self._offers.commitment(snapshot, latest, commitment, self.params.commit_seconds)
 
     def _train(self, snapshot: Snapshot, latest: int) -> Pending:
         if self._trainer is None:
@@ -335,7 +445,7 @@ class Participant:
 
     # ------------------------------------------------------------------------------------- reveal
 
-    def _reveal(self, latest: int) -> None:
+    def _reveal(self, snapshot: Snapshot, latest: int, *, by_relayer: bool) -> None:
         pending = self.memory.pending
         if pending is None or pending.round != latest:
             raise AssertionError("decide() reveals only a pending update of the latest round")
@@ -344,11 +454,48 @@ class Participant:
         )
         # Invariant: the bytes can be fetched before the chain says so.
         self._stores.public.put(data, chunk_length=self.params.chunk_length)
-        self._sending.send(
-            "revealUpdate",
-            (self.task_id, latest, pending.tree_top, pending.squared_norm, self._salt(latest)),
-            f"{latest}:reveal",
-        )
+        salt = self._salt(latest)
+        if not by_relayer:
+            args = (self.task_id, latest, pending.tree_top, pending.squared_norm, salt)
+            self._sending.send("revealUpdate", args, f"{latest}:reveal")
+        elif self._offers is not None:
+            self._offers.opening(
+                snapshot,
+                latest,
+                self.params.reveal_seconds,
+                tree_top=pending.tree_top,
+                squared_norm=pending.squared_norm,
+                salt=salt,
+            )
+
+    # ------------------------------------------------------------------------------------- scores
+
+    def _commit_scores(self, snapshot: Snapshot, number: int, state: RoundState) -> None:
+        scores = self.memory.scores
+        if scores is None or not self._scoring.are_for(scores, number, state):
+            scores = self._judged(snapshot, number, state)
+        if scores is None:
+            self._unjudged_round = number
+            return
+        # Invariant: scores are on disk before they are committed to; judging again, with other
+        # updates at hand, could give others that do not open the commitment.
+        self._remember(replace(self.memory, scores=scores))
+        self._scoring.commit(scores)
+
+    def _judged(self, snapshot: Snapshot, number: int, state: RoundState) -> Scores | None:
+        if self._trainer is None:
+            raise AssertionError("decide() lets no watcher give scores")
+        try:
+            base = self._model(snapshot.base_model_root(self.task_id, number))
+        except BlobError as missing:
+            log.warning("updates cannot be judged", round=number, reason=str(missing))
+            return None
+        return self._scoring.judged(self._trainer, snapshot, number, state, base)
+
+    def _reveal_scores(self) -> None:
+        if self.memory.scores is None:
+            raise AssertionError("decide() reveals only scores that were committed to")
+        self._scoring.reveal(self.memory.scores)
 
     # ------------------------------------------------------------------------------------- verify
 

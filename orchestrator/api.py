@@ -1,4 +1,4 @@
-"""The read-only JSON API, with blobs, health and metrics on the same port."""
+"""The read-only JSON API, with blobs, health, metrics and the relay on the same port."""
 
 import re
 from typing import Annotated
@@ -8,6 +8,8 @@ from prometheus_client import CollectorRegistry
 
 from orchestrator import views
 from orchestrator.board import Board, TaskBoard
+from orchestrator.relay import Relay
+from orchestrator.relay_api import relay_router
 from protocol.blob_server import blob_router
 from protocol.blobs import DirectoryStore
 from protocol.http import Health, health_router
@@ -17,7 +19,12 @@ _LARGEST_PAGE = 1000
 
 
 def build_app(
-    board: Board, *, own: DirectoryStore, health: Health, registry: CollectorRegistry
+    board: Board,
+    *,
+    own: DirectoryStore,
+    health: Health,
+    registry: CollectorRegistry,
+    relay: Relay | None = None,
 ) -> FastAPI:
     """The orchestrator's whole HTTP surface."""
     # The interactive pages would load their scripts from elsewhere; the schema stays.
@@ -25,6 +32,8 @@ def build_app(
     app.include_router(task_router(board))
     app.include_router(blob_router(own))
     app.include_router(health_router(health, registry))
+    if relay is not None:
+        app.include_router(relay_router(relay))
     return app
 
 

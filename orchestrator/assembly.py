@@ -8,6 +8,8 @@ from orchestrator.api import build_app
 from orchestrator.config import OrchestratorConfig
 from orchestrator.evaluator import Evaluator, load_evaluator
 from orchestrator.journal import Journal
+from orchestrator.relay import Relay
+from orchestrator.relay_store import RelayStore
 from orchestrator.tick import Orchestrator
 from protocol import keys
 from protocol.blobs import DirectoryStore, HttpStore
@@ -38,6 +40,7 @@ class Assembled:
             own=self.own,
             health=health,
             registry=orchestrator.metrics.registry,
+            relay=orchestrator.relay,
         )
 
 
@@ -65,6 +68,8 @@ def assemble(config: OrchestratorConfig) -> Assembled:
         task_ids=task_ids,
         open_rounds=config.open_rounds,
         flags=config.flag,
+        slashes=config.slash,
+        relay=_relay(config, chain),
         evaluator=evaluator,
         journal=Journal(config.journal_file),
     )
@@ -85,6 +90,13 @@ def _chain_and_tasks(config: OrchestratorConfig) -> tuple[Chain, tuple[bytes, ..
     deployment = Deployment.read(config.deployment)
     trained = () if deployment.task_id is None else (deployment.task_id,)
     return deployment.connect(config.rpc_url), named or trained
+
+
+def _relay(config: OrchestratorConfig, chain: Chain) -> Relay | None:
+    if not config.relay:
+        return None
+    store = RelayStore(config.relay_file)
+    return Relay(store, chain_id=chain.chain_id, contract=chain.contract)
 
 
 def _transactor(config: OrchestratorConfig, chain: Chain) -> Transactor | None:

@@ -80,6 +80,8 @@ class Board:
                 flag_result=ends.flag_result or None,
                 post_result=ends.post_result or None,
                 challenge=ends.challenge or None,
+                score_commit=ends.score_commit or None,
+                score_reveal=ends.score_reveal or None,
             ),
             base_model_root=round_reading.base_model_root,
             aggregate_root=state.aggregate_root if published else None,
@@ -87,7 +89,7 @@ class Board:
             updates_hash=state.updates_hash,
             publisher=state.publisher if state.publisher != ZERO_ADDRESS else None,
             settled=state.settled,
-            share_wei=_share_wei(reading, round_reading),
+            distributed=state.distributed,
             bond_wei=state.bond_wei,
             committed=round_reading.committed,
             revealed=tuple(
@@ -97,6 +99,8 @@ class Board:
                     squared_norm=revealed.squared_norm,
                     available=self._has(revealed.update_root),
                     standing=_standing(round_reading, index),
+                    share_wei=_share_wei(round_reading, index),
+                    scores=_scores(round_reading, index),
                 )
                 for index, revealed in enumerate(round_reading.revealed)
             ),
@@ -151,9 +155,14 @@ class Board:
         return None if found is None else found.metrics
 
 
-def _share_wei(reading: TaskReading, round_reading: RoundReading) -> int:
-    is_paid = round_reading.state.settled and round_reading.phase == Phase.FINAL
-    return round_rules.share_wei(reading.params, round_reading.state) if is_paid else 0
+def _share_wei(round_reading: RoundReading, index: int) -> int | None:
+    shares = round_reading.shares_wei
+    return shares[index] if round_reading.state.distributed else None
+
+
+def _scores(round_reading: RoundReading, index: int) -> tuple[int, ...] | None:
+    given = round_reading.scores.get(index)
+    return None if given is None else tuple(given)
 
 
 def _standing(
@@ -173,7 +182,10 @@ def _summary(reading: TaskReading) -> views.TaskSummary:
         round=reading.state.round,
         phase=(latest.phase if latest else Phase.NONE).name.lower(),
         seats=reading.state.seats,
+        active=reading.state.active,
         closed=reading.state.closed,
+        ended=reading.state.ended,
+        currency=reading.params.currency,
         model_root=reading.state.model_root,
     )
 
@@ -183,9 +195,24 @@ def _detail(reading: TaskReading, outcome: Outcome, summary: views.TaskSummary) 
     return views.TaskDetail(
         **dict(summary),
         block=views.Block(number=block.number, hash=block.hash, timestamp=block.timestamp),
+        entering=reading.state.entering,
+        pending=reading.state.pending,
+        draw=_draw(reading),
         funds_wei=reading.state.funds_wei,
         params=views.shown_params(reading.params),
         next=views.Next(acted=outcome.acted, wait_until=outcome.wait_until, why=outcome.why),
+    )
+
+
+def _draw(reading: TaskReading) -> views.Draw | None:
+    state = reading.state
+    if not state.draws:
+        return None
+    known = not round_rules.is_undrawn(state)
+    return views.Draw(
+        opened_block=state.opened_block,
+        draw=state.draw if known else None,
+        drawn=tuple(who for who in reading.seats if reading.why_not_commit(who) is None),
     )
 
 
@@ -200,9 +227,13 @@ def _participants(reading: TaskReading) -> tuple[views.Participant, ...]:
             address=address,
             stake_wei=seat.stake_wei,
             reward_wei=seat.reward_wei,
-            active_from=seat.active_from,
+            active_from=None if seat.suspended else seat.active_from,
             committed_round=seat.committed_round or None,
             revealed_rounds=reveals[address],
+            served=seat.served,
+            missed=seat.missed,
+            slashed=seat.slashed,
+            samples=seat.samples,
         )
         for address, seat in reading.seats.items()
     )

@@ -30,6 +30,12 @@ class OrchestratorConfig(ServiceSettings):
     flag: bool = True
     """Say on chain, with the task's deposit, which revealed updates of the tasks named here or by
     the deployment file cannot be fetched."""
+    slash: bool = True
+    """Take the slice of whoever did not open a commitment, or signed two for one round; half of it
+    is the award."""
+    relay: bool = False
+    """Send participants' signed commitments and openings for them, in the tasks named here or by
+    the deployment file; this key pays the gas."""
     evaluator: str | None = None
     """Name of an installed evaluator (entry point group `volquorum.evaluators`)."""
     evaluator_settings: dict[str, Any] = Field(default_factory=dict)
@@ -51,6 +57,11 @@ class OrchestratorConfig(ServiceSettings):
         return self.state_dir / "metrics.jsonl"
 
     @property
+    def relay_file(self) -> Path:
+        """What participants handed in to be relayed."""
+        return self.state_dir / "relay.sqlite"
+
+    @property
     def dry_run(self) -> bool:
         """Without a key the orchestrator watches and sends nothing."""
         return not self.has_key
@@ -62,6 +73,12 @@ class OrchestratorConfig(ServiceSettings):
                 raise ValueError("give either deployment or contract and chain_id, not both")
         elif self.contract is None or self.chain_id is None:
             raise ValueError("give either deployment or both contract and chain_id")
+        return self
+
+    @model_validator(mode="after")
+    def _relay_can_send(self) -> Self:
+        if self.relay and self.dry_run:
+            raise ValueError("relay needs a key")
         return self
 
     @model_validator(mode="after")

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from orchestrator.relay_batches import Batch
 from protocol import rounds
 from protocol.task import ZERO_ADDRESS, Phase, Published, RoundState, TaskParams, TaskState
 
@@ -31,6 +32,20 @@ class Facts:
     """A part of the own published result that is flagged and may still be posted."""
     reclaimable: str | None = None
     """A participant that never answered the own flag: the deposit is free again."""
+    seed_known: bool = False
+    """The seats of the latest round can be drawn, for all that its seed's source knows."""
+    recordable: int | None = None
+    """The block whose header that source lacks, if it can be shown now."""
+    batch: Batch | None = None
+    """What the relay has to send now."""
+    relay_until: int | None = None
+    """When the relay has something to send."""
+    equivocator: str | None = None
+    """Who signed two commitments to the latest round and can lose a slice for it."""
+    withholder: str | None = None
+    """Who can lose a slice for a commitment that was not opened."""
+    undistributed: int | None = None
+    """The first final round whose reward lies undivided."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +53,29 @@ class OpenRound:
     """Open round `round`, which settles the one before it."""
 
     round: int
+
+
+@dataclass(frozen=True)
+class RecordSeed:
+    """Show the source of the seed of round `round` the header of `block`, which it lacks."""
+
+    round: int
+    block: int
+
+
+@dataclass(frozen=True)
+class DrawSeats:
+    """Draw the seats of round `round`."""
+
+    round: int
+
+
+@dataclass(frozen=True)
+class SendBatch:
+    """Send what participants of round `round` handed in."""
+
+    round: int
+    batch: Batch
 
 
 @dataclass(frozen=True)
@@ -74,6 +112,30 @@ class ReclaimDeposit:
 
 
 @dataclass(frozen=True)
+class SlashEquivocation:
+    """Show that `participant` signed two commitments to round `round`."""
+
+    round: int
+    participant: str
+
+
+@dataclass(frozen=True)
+class SlashWithheld:
+    """Take the slice of `participant`, who did not open its latest commitment."""
+
+    round: int
+    """The latest round."""
+    participant: str
+
+
+@dataclass(frozen=True)
+class Distribute:
+    """Divide the reward of round `round`, which settles it if nobody did."""
+
+    round: int
+
+
+@dataclass(frozen=True)
 class Finalise:
     """Settle round `round`, whose result stands."""
 
@@ -95,16 +157,29 @@ class Wait:
     why: str
 
 
-Sent = OpenRound | FlagUpdate | Publish | PostResult | ReclaimDeposit | Finalise | VoidRound
+Sent = (
+    OpenRound
+    | RecordSeed
+    | DrawSeats
+    | SendBatch
+    | SlashEquivocation
+    | FlagUpdate
+    | Publish
+    | PostResult
+    | Distribute
+    | SlashWithheld
+    | ReclaimDeposit
+    | Finalise
+    | VoidRound
+)
 Action = Sent | Wait
 
 
 def decide(facts: Facts) -> Action:
     """The one action that the task needs from the orchestrator now."""
     wanted = _wanted(facts)
-    # The deposit waits for ever; nothing else does.
-    if isinstance(wanted, Wait) and facts.reclaimable is not None:
-        wanted = ReclaimDeposit(facts.task_state.round, facts.reclaimable)
+    if isinstance(wanted, Wait):
+        wanted = _unhurried(facts) or wanted
     if facts.own_address is None and not isinstance(wanted, Wait):
         deadline = rounds.next_deadline(facts.params, facts.round_state, facts.now)
         return Wait(deadline, f"dry run: would {_in_words(wanted)}")
@@ -117,6 +192,8 @@ def _wanted(facts: Facts) -> Action:
     current = rounds.phase(facts.params, facts.round_state, facts.now)
     if current in rounds.WITHOUT_RUNNING_ROUND:
         return _between_rounds(facts, current)
+    if current in {Phase.SELECTION, Phase.COMMIT, Phase.REVEAL}:
+        return _early(facts, current)
     if current == Phase.AVAILABILITY:
         return _availability(facts)
     if current == Phase.AGGREGATE:
@@ -127,6 +204,36 @@ def _wanted(facts: Facts) -> Action:
     return Wait(deadline, f"round {facts.task_state.round} is in {current.name.lower()}")
 
 
+def _early(facts: Facts, current: Phase) -> Action:
+    number = facts.task_state.round
+    until = rounds.next_deadline(facts.params, facts.round_state, facts.now)
+    if rounds.can_draw(facts.params, facts.task_state, facts.round_state, facts.now):
+        if facts.seed_known:
+            return DrawSeats(number)
+        if facts.recordable is not None:
+            return RecordSeed(number, facts.recordable)
+        return Wait(until, f"round {number} waits for the seed that draws its seats")
+    # What others wait for comes before what earns an award.
+    if facts.batch is not None:
+        return SendBatch(number, facts.batch)
+    if facts.equivocator is not None:
+        return SlashEquivocation(number, facts.equivocator)
+    untils = [each for each in (until, facts.relay_until) if each is not None]
+    return Wait(min(untils, default=None), f"round {number} is in {current.name.lower()}")
+
+
+def _unhurried(facts: Facts) -> Sent | None:
+    """What waits for ever, or almost: a withholder may serve again, which burns the whole slice."""
+    number = facts.task_state.round
+    if facts.withholder is not None:
+        return SlashWithheld(number, facts.withholder)
+    if facts.undistributed is not None:
+        return Distribute(facts.undistributed)
+    if facts.reclaimable is not None:
+        return ReclaimDeposit(number, facts.reclaimable)
+    return None
+
+
 def _between_rounds(facts: Facts, current: Phase) -> Action:
     task_state, number = facts.task_state, facts.task_state.round
     # Opening settles the round before it, so it comes first: one transaction instead of two.
@@ -134,6 +241,8 @@ def _between_rounds(facts: Facts, current: Phase) -> Action:
         facts.params, task_state, facts.round_state, facts.now
     ):
         return OpenRound(number + 1)
+    if facts.undistributed == number:
+        return Distribute(number)
     if current != Phase.NONE and not facts.round_state.settled:
         return Finalise(number) if current == Phase.FINAL else VoidRound(number)
     return Wait(None, _why_no_round_opens(facts))
@@ -141,12 +250,15 @@ def _between_rounds(facts: Facts, current: Phase) -> Action:
 
 def _why_no_round_opens(facts: Facts) -> str:
     params, task_state = facts.params, facts.task_state
+    active = task_state.active + task_state.entering
+    if task_state.ended:
+        return "its sponsor lets no further round open"
     if task_state.round >= params.rounds:
         return f"all {params.rounds} rounds were opened"
     if facts.now >= params.closes_at:
         return f"no round opens since {params.closes_at}"
-    if task_state.seats < params.quorum:
-        return f"{task_state.seats} seats taken, quorum is {params.quorum}"
+    if active < params.quorum:
+        return f"{active} seats would be active, quorum is {params.quorum}"
     return f"round {task_state.round + 1} is for somebody else to open"
 
 
@@ -183,9 +295,15 @@ def _aggregate(facts: Facts) -> Action:
 def _in_words(action: Sent) -> str:
     verbs = {
         OpenRound: "open",
+        RecordSeed: "record the header that draws the seats of",
+        DrawSeats: "draw the seats of",
+        SendBatch: "send what was handed in for",
+        SlashEquivocation: "slash an equivocation in",
         FlagUpdate: "flag an update of",
         Publish: "publish",
         PostResult: "post the result of",
+        Distribute: "distribute the reward of",
+        SlashWithheld: "slash a withheld commitment in",
         ReclaimDeposit: "reclaim a deposit in",
         Finalise: "finalise",
         VoidRound: "void",

@@ -1,10 +1,10 @@
-"""What an orchestrator flags, posts and takes back: one transaction a tick, safe to repeat."""
+"""What an orchestrator flags and posts, and may take back: one transaction a tick."""
 
 from collections.abc import Callable, Sequence
 
 import structlog
 
-from orchestrator.decide import FlagUpdate, PostResult, ReclaimDeposit, patient_until
+from orchestrator.decide import FlagUpdate, PostResult, patient_until
 from orchestrator.reading import RoundReading, TaskReading
 from orchestrator.task_blobs import TaskBlobs
 from protocol import posting, rounds
@@ -68,15 +68,8 @@ class Disputes:
         latest_over = latest.number - (latest.phase <= Phase.AVAILABILITY)
         if self._nothing_to_reclaim_until >= latest_over:
             return None
-        flagged = {
-            str(event.arguments["participant"])
-            for event in snapshot.chain.events.until(snapshot.block, (None, self._task_id))
-            if event.event == "UpdateFlagged" and event.arguments["flagger"] == own_address
-        }
-        for participant in sorted(flagged):
-            flag = snapshot.update_flag(self._task_id, participant)
-            if flag.flagger == own_address and flag.round <= latest_over:
-                return participant
+        for participant in snapshot.free_deposits(self._task_id, own_address):
+            return participant
         self._nothing_to_reclaim_until = latest_over
         return None
 
@@ -121,10 +114,3 @@ def _table_parts(
     if choice is None or choice.table.root != root:
         raise VerificationFailed(f"the included updates do not give the table 0x{root.hex()}")
     return tuple(choice.table.parts())
-
-
-def reclaim_deposit(action: ReclaimDeposit, reading: TaskReading, send: Send) -> None:
-    """Takes a free deposit back. Raises: ChainError."""
-    # A participant is flagged once a round at most, so the latest round makes it one of a kind.
-    purpose = f"{reading.state.round}:reclaim:{action.participant}"
-    send("reclaimDeposit", (action.participant,), purpose=purpose)

@@ -14,9 +14,13 @@ class Metrics:
         task = ["task"]
         self.head_number = self._gauge("head_number", "Number of the block read last")
         self.head_timestamp = self._gauge("head_timestamp_seconds", "Its time since 1970")
+        self.suspended = self._gauge("suspended_seats", "Those that serve no round", task)
+        self.slashes = self._gauge("slashes", "How often those with a seat were slashed", task)
+        self.distributed = self._gauge("distributed_rounds", "Rounds whose reward is divided", task)
         self.round = self._gauge("round", "Number of the latest round", task)
         self.phase = self._gauge("phase", "Its phase, numbered as in the contract", task)
         self.seats = self._gauge("seats", "Seats taken", task)
+        self.active = self._gauge("active_seats", "Those that the latest round can take", task)
         self.committed = self._gauge("committed", "Commitments in the latest round", task)
         self.revealed = self._gauge("revealed", "Revealed updates in the latest round", task)
         self.included = self._gauge("included", "Those of them that are not unavailable", task)
@@ -24,23 +28,20 @@ class Metrics:
         self.missing = self._gauge("missing_blobs", "Blobs that could not be fetched", task)
         self.evaluated_round = self._gauge("evaluated_round", "Round evaluated last", task)
         self.evaluation = self._gauge("evaluation", "What the evaluator said", ["task", "metric"])
-        self.actions = Counter(
-            "volquorum_actions",
-            "Transactions sent, by what they do",
-            ["task", "action"],
-            registry=self.registry,
+        self.actions = self._counter(
+            "actions", "Transactions sent, by what they do", ["task", "action"]
         )
-        self.failures = Counter(
-            "volquorum_tick_failures",
-            "Ticks of a task that ended in an expected error",
-            ["task", "error"],
-            registry=self.registry,
+        self.relayed = self._counter(
+            "relayed_entries", "Commitments and openings sent for others", ["task", "call"]
         )
-        self.wrong_results = Counter(
-            "volquorum_wrong_results",
-            "Published results that are not what the included updates give",
-            task,
-            registry=self.registry,
+        self.dropped = self._counter(
+            "dropped_entries", "Those handed in that the contract refused", ["task", "call"]
+        )
+        self.failures = self._counter(
+            "tick_failures", "Ticks of a task that ended in an expected error", ["task", "error"]
+        )
+        self.wrong_results = self._counter(
+            "wrong_results", "Published results that are not what the included updates give", task
         )
 
     def show(self, reading: TaskReading) -> None:
@@ -50,6 +51,12 @@ class Metrics:
         self.head_timestamp.set(reading.block.timestamp)
         self.round.labels(name).set(reading.state.round)
         self.seats.labels(name).set(reading.state.seats)
+        self.active.labels(name).set(reading.state.active)
+        seats = reading.seats.values()
+        self.suspended.labels(name).set(sum(seat.suspended for seat in seats))
+        self.slashes.labels(name).set(sum(seat.slashed for seat in seats))
+        distributed = sum(found.state.distributed for found in reading.rounds)
+        self.distributed.labels(name).set(distributed)
         if reading.latest is not None:
             self.phase.labels(name).set(reading.latest.phase)
             self.committed.labels(name).set(len(reading.latest.committed))
@@ -66,6 +73,9 @@ class Metrics:
 
     def _gauge(self, name: str, meaning: str, labels: list[str] | None = None) -> Gauge:
         return Gauge(f"volquorum_{name}", meaning, labels or [], registry=self.registry)
+
+    def _counter(self, name: str, meaning: str, labels: list[str]) -> Counter:
+        return Counter(f"volquorum_{name}", meaning, labels, registry=self.registry)
 
 
 def label(task_id: bytes) -> str:

@@ -1,16 +1,18 @@
 """One task's facts at one block, with as few questions to the chain as possible.
 
-A settled round before the latest one never changes, so it is asked for once, unless a
-reorganisation replaced the block that it was read at.
+Events say what changed: a settled round before the latest one until its reward is distributed, a
+seat until one names its participant. All is asked for again if a reorganisation replaced the block
+that it was read at.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from protocol import rounds
-from protocol.chain.events import Block
+from protocol.chain.events import Block, Happened
 from protocol.chain.gateway import Snapshot
-from protocol.errors import ChainUnavailable
+from protocol.draw import is_drawn
+from protocol.errors import ChainAnswerInvalid, ChainUnavailable
 from protocol.recompute import RevealedUpdate
 from protocol.task import (
     Deadlines,
@@ -22,9 +24,6 @@ from protocol.task import (
     TaskParams,
     TaskState,
 )
-
-# Claims change nothing but a seat's reward, so seats are read again after this much chain time.
-_SEATS_REFRESH_SECONDS = 30
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,10 @@ class RoundReading:
     """The revealed ones that are not unavailable."""
     result_flags: Mapping[Published, Flag]
     """The flags on the published result, answered ones too."""
+    scores: Mapping[int, bytes]
+    """Those that were revealed, in their order, by the number of the update of who gave them."""
+    shares_wei: tuple[int, ...]
+    """What the reward gave to each revealed update; nothing until it is distributed."""
 
 
 @dataclass(frozen=True)
@@ -60,36 +63,74 @@ class TaskReading:
         """The round that runs or ran last."""
         return self.rounds[-1] if self.rounds else None
 
+    def why_not_commit(self, participant: str) -> str | None:
+        """What keeps a participant from committing in the latest round, whatever its phase."""
+        number, seat = self.state.round, self.seats.get(participant)
+        if seat is None:
+            return f"{participant} has no seat"
+        if seat.suspended:
+            return f"the seat of {participant} is suspended"
+        if seat.active_from > number:
+            return f"the seat of {participant} is active from round {seat.active_from} on"
+        if rounds.is_undrawn(self.state):
+            return f"the seats of round {number} are not drawn yet"
+        if self.state.draws and not is_drawn(self.state.draw, participant):
+            return f"{participant} was not drawn for round {number}"
+        return None
+
 
 class TaskReader:
     """Reads one task again and again."""
 
     def __init__(self, task_id: bytes) -> None:
         self._task_id = task_id
+        self._forget()
+
+    def _forget(self) -> None:
         self._over: dict[int, RoundReading] = {}
-        self._seats: Mapping[str, Seat] = {}
-        self._seats_key: object = None
+        self._seats: dict[str, Seat] = {}
+        self._events = 0
         self._read_at: Block | None = None
 
     def read(self, snapshot: Snapshot) -> TaskReading:
         """The task after the snapshot's block. Raises: ChainError."""
-        self._forget_if_reorganised(snapshot)
+        if self._read_at is not None and not _is_on_chain(snapshot, self._read_at):
+            self._forget()
+        try:
+            reading = self._reading(snapshot)
+        except ChainAnswerInvalid:
+            # What was taken for known may rest on the same lie.
+            self._forget()
+            raise
+        self._read_at = snapshot.block
+        return reading
+
+    def _reading(self, snapshot: Snapshot) -> TaskReading:
         params = snapshot.task_params(self._task_id)
         state = snapshot.task_state(self._task_id)
+        events = snapshot.chain.events.until(snapshot.block, (None, self._task_id))
+        changed = self._changed_by(events[self._events :])
         numbers = range(1, state.round + 1)
         readings = tuple(self._round(snapshot, params, number) for number in numbers)
+        seats = self._read_seats(snapshot, changed)
         for reading in readings[:-1]:
             if reading.state.settled:
                 self._over[reading.number] = reading
-        seats = self._read_seats(snapshot, (state, readings[-1:]))
-        self._read_at = snapshot.block
+        self._events = len(events)
         return TaskReading(self._task_id, snapshot.block, params, state, readings, seats)
 
-    def _forget_if_reorganised(self, snapshot: Snapshot) -> None:
-        before = self._read_at
-        if before is not None and not _is_on_chain(snapshot, before):
-            self._over.clear()
-            self._seats_key = None
+    def _changed_by(self, happened: Sequence[Happened]) -> frozenset[str]:
+        """Whose seats events may have changed; rounds that they changed are no longer known."""
+        named: set[str] = set()
+        for event in happened:
+            found = event.arguments
+            if event.event == "RewardsDistributed":
+                paid = self._over.pop(found["round"], None)
+                named |= {each.participant for each in paid.revealed} if paid else set(self._seats)
+            named |= {found["participant"]} if "participant" in found else set()
+            named |= set(found.get("participants", ()))
+            named |= {participant for participant, *_ in found.get("updates", ())}
+        return frozenset(named)
 
     def _round(self, snapshot: Snapshot, params: TaskParams, number: int) -> RoundReading:
         known = self._over.get(number)
@@ -110,16 +151,16 @@ class TaskReader:
                 for what in Published
                 if state.is_flagged(what)
             },
+            scores=snapshot.scores(self._task_id, number),
+            shares_wei=snapshot.shares_wei(self._task_id, number),
         )
 
-    def _read_seats(self, snapshot: Snapshot, facts: object) -> Mapping[str, Seat]:
-        seated = snapshot.seated(self._task_id)
-        key = (facts, seated, snapshot.block.timestamp // _SEATS_REFRESH_SECONDS)
-        if key != self._seats_key:
-            self._seats = {
-                participant: snapshot.seat(self._task_id, participant) for participant in seated
-            }
-            self._seats_key = key
+    def _read_seats(self, snapshot: Snapshot, changed: frozenset[str]) -> Mapping[str, Seat]:
+        before = {who: seat for who, seat in self._seats.items() if who not in changed}
+        self._seats = {
+            who: before.get(who) or snapshot.seat(self._task_id, who)
+            for who in snapshot.seated(self._task_id)
+        }
         return self._seats
 
 

@@ -7,7 +7,6 @@ be repeated, or cut off anywhere, without harm.
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
-from typing import Protocol
 
 import structlog
 
@@ -15,6 +14,8 @@ from orchestrator import results
 from orchestrator.board import Board
 from orchestrator.decide import (
     Action,
+    Distribute,
+    DrawSeats,
     Facts,
     Finalise,
     FlagUpdate,
@@ -22,22 +23,33 @@ from orchestrator.decide import (
     PostResult,
     Publish,
     ReclaimDeposit,
+    RecordSeed,
+    SendBatch,
     Sent,
+    SlashEquivocation,
+    SlashWithheld,
     VoidRound,
     Wait,
     decide,
 )
-from orchestrator.disputes import Disputes, flag_update, post_result, reclaim_deposit
+from orchestrator.disputes import Disputes, flag_update, post_result
+from orchestrator.duties import call, seed_facts
 from orchestrator.evaluator import Evaluator
 from orchestrator.journal import Journal
 from orchestrator.judge import Judge
 from orchestrator.metrics import Metrics, label
 from orchestrator.reading import RoundReading, TaskReader, TaskReading
+from orchestrator.relay import Relay
+from orchestrator.relay_batches import Batch, arguments_of
+from orchestrator.relay_store import Entry
 from orchestrator.task_blobs import TaskBlobs
 from protocol import rounds
 from protocol.blobs import BlobStore, DirectoryStore
+from protocol.chain import seed
 from protocol.chain.gateway import Chain, Snapshot
 from protocol.chain.posted import PostedStore
+from protocol.chain.token import value_to_send
+from protocol.chain.transactor import Transactor
 from protocol.errors import (
     BlobError,
     ChainUnavailable,
@@ -57,17 +69,6 @@ _ATTEMPTS_TO_KEEP_A_RESULT = 5
 _log = structlog.get_logger(__name__)
 
 
-class Sender(Protocol):
-    """The part of `protocol.chain.transactor.Transactor` that a tick needs."""
-
-    @property
-    def address(self) -> str: ...
-
-    def send(
-        self, function: str, args: tuple[object, ...], *, value_wei: int = 0, purpose: str
-    ) -> object: ...
-
-
 class Orchestrator:
     """Serves tasks on one contract, all unless told; without a transactor it only watches."""
 
@@ -77,10 +78,12 @@ class Orchestrator:
         *,
         own: DirectoryStore,
         remotes: Sequence[BlobStore] = (),
-        transactor: Sender | None = None,
+        transactor: Transactor | None = None,
         task_ids: Sequence[bytes] = (),
         open_rounds: bool = True,
         flags: bool = True,
+        slashes: bool = True,
+        relay: Relay | None = None,
         evaluator: Evaluator | None = None,
         journal: Journal,
         board: Board | None = None,
@@ -93,6 +96,8 @@ class Orchestrator:
         self._task_ids = tuple(task_ids)
         self._open_rounds = open_rounds
         self._flags = flags
+        self._slashes = slashes
+        self.relay = relay
         self.board = board or Board(own, journal)
         self.metrics = metrics or Metrics()
         self._readers: dict[bytes, TaskReader] = {}
@@ -146,11 +151,14 @@ class Orchestrator:
         blobs: TaskBlobs,
         missing: tuple[str, ...],
     ) -> Facts:
-        disputes = self._disputes.setdefault(reading.task_id, Disputes(reading.task_id))
+        task_id = reading.task_id
+        disputes = self._disputes.setdefault(task_id, Disputes(task_id))
         own_address = self._transactor.address if self._transactor else None
         # Invariant: a deposit is at stake only where the operator chose the task. A stranger could
         # ask for a large one in a task of his own, and earn it by posting what he hid.
-        flags = self._flags and reading.task_id in self._task_ids
+        flags = self._flags and task_id in self._task_ids
+        relay = self._relay_for(reading)
+        seed_known, recordable = seed_facts(snapshot, reading)
         return Facts(
             params=reading.params,
             task_state=reading.state,
@@ -163,7 +171,22 @@ class Orchestrator:
             unfetched=disputes.unfetched(reading, blobs) if flags else None,
             owes_result=disputes.owes_result(reading, own_address),
             reclaimable=disputes.reclaimable(snapshot, reading, own_address),
+            seed_known=seed_known,
+            recordable=recordable,
+            batch=relay.batch(reading) if relay else None,
+            relay_until=relay.due_at(reading) if relay else None,
+            equivocator=relay.slashable(reading) if relay and self._slashes else None,
+            withholder=next(snapshot.withheld(task_id), None) if self._slashes else None,
+            undistributed=next(snapshot.undistributed(task_id), None),
         )
+
+    def _relay_for(self, reading: TaskReading) -> Relay | None:
+        """The relay, if it serves this task and knows its facts now."""
+        # Invariant: only participants of a task that the operator chose are paid for.
+        if self.relay is None or reading.task_id not in self._task_ids:
+            return None
+        self.relay.show(reading)
+        return self.relay
 
     def _mirror(self, reading: TaskReading, blobs: TaskBlobs) -> tuple[str, ...]:
         """Fetches what the latest round's result needs; returns in words what could not be had."""
@@ -194,20 +217,21 @@ class Orchestrator:
             match action:
                 case Wait(until, why):
                     return Outcome(None, until, why)
-                case OpenRound(number):
-                    send("openRound", purpose=f"{number}:open")
                 case FlagUpdate():
                     flag_update(action, reading, send)
                 case PostResult():
                     post_result(action, reading, blobs, send)
-                case ReclaimDeposit():
-                    reclaim_deposit(action, reading, send)
-                case Finalise(number):
-                    send("finalise", purpose=f"{number}:finalise")
-                case VoidRound(number):
-                    send("voidRound", purpose=f"{number}:void")
+                case RecordSeed(_, block):
+                    self._record_seed(reading, block)
+                case SendBatch(number, batch):
+                    return self._send_batch(reading, number, batch)
+                case SlashEquivocation(number, participant):
+                    self._slash_equivocation(reading, number, participant)
                 case Publish(number, until):
                     return self._publish(reading, number, until, blobs)
+                case _:
+                    due = call(action, reading)
+                    send(due.function, due.arguments, purpose=due.purpose)
         except Reverted as error:
             # Somebody else was quicker, or the clock moved on; the next tick sees what is true.
             return Outcome(None, None, str(error))
@@ -230,6 +254,38 @@ class Orchestrator:
         )
         return Outcome("publish", None, f"round {number}: model 0x{combined.model_root.hex()}")
 
+    def _send_batch(self, reading: TaskReading, number: int, batch: Batch) -> Outcome:
+        relay, transactor = self.relay, self._transactor
+        if relay is None or transactor is None:
+            raise AssertionError("decided to relay without a relay or a key")
+        task_id, counted = reading.task_id, (label(reading.task_id), batch.function)
+
+        def simulate(entries: Sequence[Entry]) -> None:
+            transactor.simulate(batch.function, (task_id, number, arguments_of(entries)))
+
+        sound = relay.weed(reading, batch, simulate)
+        self.metrics.dropped.labels(*counted).inc(len(batch.entries) - len(sound.entries))
+        if not sound.entries:
+            return Outcome(None, None, f"round {number}: nothing that was handed in can be sent")
+        purpose = f"{number}:{batch.function}:{sound.name}"
+        self._send(reading, batch.function, (number, arguments_of(sound.entries)), purpose=purpose)
+        self.metrics.relayed.labels(*counted).inc(len(sound.entries))
+        return Outcome("relay", None, f"round {number}: {len(sound.entries)} of {batch.function}")
+
+    def _record_seed(self, reading: TaskReading, block: int) -> None:
+        if self._transactor is None:
+            raise AssertionError("decided to send without a key")
+        seed.record(self._transactor, reading.params.seed_source, block)
+        self.metrics.actions.labels(label(reading.task_id), "record").inc()
+
+    def _slash_equivocation(self, reading: TaskReading, number: int, participant: str) -> None:
+        if self.relay is None:
+            raise AssertionError("decided to slash an equivocation without a relay")
+        evidence = self.relay.evidence(reading)[participant]
+        arguments = (number, *(tuple(signed) for signed in evidence))
+        purpose = f"{number}:equivocation:{participant}"
+        self._send(reading, "slashEquivocation", arguments, purpose=purpose)
+
     def _send(
         self,
         reading: TaskReading,
@@ -242,6 +298,8 @@ class Orchestrator:
         if self._transactor is None:
             raise AssertionError("decided to send without a key")
         name = label(reading.task_id)
+        if value_wei:
+            value_wei = value_to_send(self._transactor, reading.params.currency, value_wei)
         self._transactor.send(
             function,
             (reading.task_id, *arguments),
@@ -281,6 +339,11 @@ class Orchestrator:
 def _acted(action: Sent) -> Outcome:
     names = {
         OpenRound: "open",
+        RecordSeed: "record",
+        DrawSeats: "draw",
+        SlashEquivocation: "slash",
+        SlashWithheld: "slash",
+        Distribute: "distribute",
         FlagUpdate: "flag",
         PostResult: "post",
         ReclaimDeposit: "reclaim",

@@ -45,14 +45,38 @@ class TaskSummary(View):
     """Number of the latest round; zero before the first."""
     phase: str
     seats: int
+    """Taken, suspended ones included."""
+    active: int
+    """Those that the latest round can take, or draw from."""
     closed: bool
+    ended: bool
+    """Its sponsor lets no further round open."""
+    currency: str
+    """Of all amounts, each in its smallest unit; the zero address means ETH."""
     model_root: Hash
+
+
+class Draw(View):
+    """How the seats of the latest round are drawn."""
+
+    opened_block: int
+    """The block that opened the round, whose seed draws."""
+    draw: Hash | None
+    """Seed and threshold; null until they are drawn."""
+    drawn: tuple[str, ...]
+    """The active seats that were drawn."""
 
 
 class TaskDetail(TaskSummary):
     """A task with everything that defines it."""
 
     block: Block
+    entering: int
+    """Seats that become active with the next round."""
+    pending: int
+    """Seats that become active with the one after it."""
+    draw: Draw | None
+    """Null where the latest round takes every active seat."""
     funds_wei: BigInt
     params: Mapping[str, int | str]
     next: Next
@@ -74,6 +98,10 @@ class Deadlines(View):
     post_result: int | None
     """Until then a flagged result may be posted."""
     challenge: int | None
+    score_commit: int | None
+    """Until then participants may commit to scores; null in a task without."""
+    score_reveal: int | None
+    """Until then they may reveal them."""
 
 
 class Revealed(View):
@@ -86,6 +114,10 @@ class Revealed(View):
     """Whether its blob can be fetched here."""
     standing: Literal["included", "flagged", "excluded"]
     """Flagged, it may still be posted until the availability phase ends."""
+    share_wei: BigInt | None
+    """Of the round's reward; null until that is distributed."""
+    scores: tuple[int, ...] | None
+    """What its participant gave to every revealed update in turn, from 0 to 255."""
 
 
 class ResultFlag(View):
@@ -117,7 +149,8 @@ class Round(View):
     updates_hash: Hash
     publisher: str | None
     settled: bool
-    share_wei: BigInt
+    distributed: bool
+    """Whether its reward was divided."""
     bond_wei: BigInt
     committed: tuple[str, ...]
     revealed: tuple[Revealed, ...]
@@ -133,10 +166,19 @@ class Participant(View):
     address: str
     stake_wei: BigInt
     reward_wei: BigInt
-    active_from: int
+    active_from: int | None
+    """First round that the seat may commit in; null while it is suspended."""
     committed_round: int | None
     revealed_rounds: int
     """In how many rounds the participant has revealed."""
+    served: int
+    """Rounds that paid it a reward."""
+    missed: int
+    """Commitments that it did not open."""
+    slashed: int
+    """Times that it was slashed."""
+    samples: int
+    """As it declared them."""
 
 
 class ModelVersion(View):
@@ -177,6 +219,36 @@ class Models(View):
 
     task: Hash
     models: tuple[ModelVersion, ...]
+
+
+class RelayTask(View):
+    """What the relay has to send in one task's latest round."""
+
+    task: Hash
+    round: int
+    phase: str
+    due_at: int | None
+    """When what waits is sent; null if nothing does."""
+    commits: tuple[str, ...]
+    """Whose signed commitments wait."""
+    openings: tuple[str, ...]
+    """Whose openings wait."""
+    dropped: Mapping[str, str]
+    """Whose entries the contract would refuse, and why."""
+    equivocators: tuple[str, ...]
+    """Who signed two commitments."""
+
+
+class RelayPending(View):
+    """Every task that is relayed here."""
+
+    tasks: tuple[RelayTask, ...]
+
+
+class Accepted(View):
+    """That something handed in is on disk, or on the chain already."""
+
+    accepted: Literal[True]
 
 
 def shown_params(params: TaskParams) -> dict[str, int | str]:

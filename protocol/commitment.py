@@ -79,7 +79,7 @@ def stored_commitment(commitment: bytes) -> bytes:
 def updates_hash_start(task_id: bytes, round_number: int) -> bytes:
     """A round's `updatesHash` before the first reveal."""
     types = ["bytes32", "bytes32", "uint32"]
-    return keccak(encode(types, [UPDATES_DOMAIN, task_id, round_number]))
+    return counted(keccak(encode(types, [UPDATES_DOMAIN, task_id, round_number])), 0)
 
 
 def updates_hash_step(
@@ -87,7 +87,13 @@ def updates_hash_step(
 ) -> bytes:
     """A round's `updatesHash` after one more reveal."""
     types = ["bytes32", "address", "bytes32", "uint64"]
-    return keccak(encode(types, [previous, participant, update_root, squared_norm]))
+    step = keccak(encode(types, [previous, participant, update_root, squared_norm]))
+    return counted(step, previous[-1] + 1)
+
+
+def counted(running: bytes, count: int) -> bytes:
+    """A running hash with the number of its steps for its last byte."""
+    return running[:-1] + bytes([count])
 
 
 def updates_hash(

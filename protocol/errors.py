@@ -87,8 +87,8 @@ class WrongChain(ChainError):
 class Reverted(ChainError):
     """The contract refused a call.
 
-    `error` is the custom error's name (or "Panic", "Error", "unknown"), `arguments` its decoded
-    arguments by name.
+    `error` is the custom error's name (or "Panic", "Error", "TransferFromFailed" of a token that
+    was not allowed or does not cover a payment, "unknown"), `arguments` its arguments by name.
     """
 
     def __init__(self, call: str, error: str, arguments: Mapping[str, object]) -> None:

@@ -15,6 +15,7 @@ from eth_hash.auto import keccak
 from protocol.errors import ConfigError
 
 SALT_DOMAIN = "volquorum.salt.1"
+SCORES_SALT_DOMAIN = "volquorum.scores-salt.1"
 SEAL_SALT_DOMAIN = "volquorum.seal-salt.1"
 
 
@@ -45,6 +46,14 @@ def derive_salt(
     return _salt(account, SALT_DOMAIN, *place)
 
 
+def derive_scores_salt(
+    account: LocalAccount, chain_id: int, contract: str, task_id: bytes, round_number: int
+) -> bytes:
+    """The salt of this account's commitment to scores in a round, made like that to an update."""
+    place = _place(chain_id, contract, task_id, round_number)
+    return _salt(account, SCORES_SALT_DOMAIN, *place)
+
+
 def derive_seal_salt(
     account: LocalAccount,
     chain_id: int,
@@ -73,7 +82,7 @@ def _place(chain_id: int, contract: str, task_id: bytes, round_number: int) -> t
 
 def _salt(account: LocalAccount, *lines: str) -> bytes:
     # Invariant: nothing else ever signs a text in these domains; whoever saw such a signature could
-    # test guesses at an update before its reveal, or at a challenge before its proof.
+    # test guesses at an update or scores before their reveal, or at a challenge before its proof.
     text = "\n".join(lines)
     return keccak(bytes(account.sign_message(encode_defunct(text=text)).signature))
 

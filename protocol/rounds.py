@@ -6,14 +6,17 @@ Every window is half-open: a deadline belongs to the next phase. Nothing stores 
 from collections.abc import Sequence
 from typing import TypeVar
 
+from protocol.draw import is_drawn
 from protocol.task import (
     MAX_REFUTATIONS,
     ZERO_ADDRESS,
+    ZERO_HASH,
     Deadlines,
     Flag,
     Phase,
     Published,
     RoundState,
+    Seat,
     TaskParams,
     TaskState,
 )
@@ -33,6 +36,7 @@ def deadlines(params: TaskParams, round_state: RoundState) -> Deadlines:
     reveal = commit + params.reveal_seconds
     availability = reveal + params.availability_seconds
     published = round_state.published_at
+    scores = params.score_seconds
     # A refuted result makes room for another one: the whole window again, and no head start.
     restarted = round_state.restarted_at
     return Deadlines(
@@ -43,6 +47,8 @@ def deadlines(params: TaskParams, round_state: RoundState) -> Deadlines:
         aggregator=restarted or availability + params.aggregator_seconds,
         aggregate=(restarted or availability) + params.aggregate_seconds,
         challenge=published + params.challenge_seconds if published else 0,
+        score_commit=availability + scores // 2 if scores else 0,
+        score_reveal=availability + scores if scores else 0,
         flag_update=reveal + params.availability_seconds // 2,
         flag_result=published + params.challenge_seconds // 3 if published else 0,
         post_result=published + 2 * params.challenge_seconds // 3 if published else 0,
@@ -77,19 +83,20 @@ def phase(params: TaskParams, round_state: RoundState, now: int) -> Phase:
 def next_deadline(params: TaskParams, round_state: RoundState, now: int) -> int | None:
     """When time alone next changes what may be done in a round; None if it never does.
 
-    That is the end of the phase, or before it the end of the time to flag or to post, or of the
-    aggregator's head start.
+    That is the end of the phase, or before it the end of the time to flag or to post, of a part of
+    the time for scores, or of the aggregator's head start.
     """
     ends = deadlines(params, round_state)
-    within_phase = {
+    scoring = (ends.score_commit, ends.score_reveal)
+    within_phase: tuple[int, ...] = {
         Phase.SELECTION: (ends.selection,),
         Phase.COMMIT: (ends.commit,),
         Phase.REVEAL: (ends.reveal,),
         Phase.AVAILABILITY: (ends.flag_update, ends.availability),
-        Phase.AGGREGATE: (ends.aggregator, ends.aggregate),
-        Phase.CHALLENGE: (ends.flag_result, ends.post_result, ends.challenge),
+        Phase.AGGREGATE: (ends.aggregator, ends.aggregate, *scoring),
+        Phase.CHALLENGE: (ends.flag_result, ends.post_result, ends.challenge, *scoring),
     }.get(phase(params, round_state, now), ())
-    return next((end for end in within_phase if end > now), None)
+    return min((end for end in within_phase if end > now), default=None)
 
 
 def can_open(params: TaskParams, task_state: TaskState, round_state: RoundState, now: int) -> bool:
@@ -97,10 +104,63 @@ def can_open(params: TaskParams, task_state: TaskState, round_state: RoundState,
     return (
         not task_state.closed
         and phase(params, round_state, now) in WITHOUT_RUNNING_ROUND
-        and task_state.round < params.rounds
-        and now < params.closes_at
-        and task_state.seats >= params.quorum
+        and not is_exhausted(params, task_state, now)
+        and task_state.active + task_state.entering >= params.quorum
     )
+
+
+def is_exhausted(params: TaskParams, task_state: TaskState, now: int) -> bool:
+    """Whether no further round can open, however many seats are taken."""
+    return task_state.ended or task_state.round == params.rounds or now >= params.closes_at
+
+
+def can_draw(params: TaskParams, task_state: TaskState, round_state: RoundState, now: int) -> bool:
+    """Whether the latest round's seats may be drawn, once their seed is known."""
+    return is_undrawn(task_state) and phase(params, round_state, now) in {
+        Phase.SELECTION,
+        Phase.COMMIT,
+    }
+
+
+def is_undrawn(task_state: TaskState) -> bool:
+    """Whether the latest round draws its seats, and nobody has done so: none may commit."""
+    return task_state.draws and task_state.draw == ZERO_HASH
+
+
+def may_commit(task_state: TaskState, seat: Seat, participant: str) -> bool:
+    """Whether a participant's seat may commit in the latest round."""
+    is_active = 0 < seat.active_from <= task_state.round
+    return is_active and (not task_state.draws or is_drawn(task_state.draw, participant))
+
+
+def is_withheld(params: TaskParams, committed: RoundState, seat: Seat, now: int) -> bool:
+    """Whether a seat did not open its latest commitment, made in the round `committed`."""
+    return any(seat.commitment) and can_slash_withheld(params, committed, now)
+
+
+def can_slash_withheld(params: TaskParams, committed: RoundState, now: int) -> bool:
+    """Whether a commitment made in this round that is not opened is withheld.
+
+    What a full round had no place for is not.
+    """
+    return now >= deadlines(params, committed).reveal and committed.revealed < params.cohort
+
+
+def can_commit_scores(params: TaskParams, round_state: RoundState, now: int) -> bool:
+    """Whether a participant who revealed in this round may commit to scores."""
+    ends = deadlines(params, round_state)
+    return ends.availability <= now < ends.score_commit and _is_scoring(params, round_state, now)
+
+
+def can_reveal_scores(params: TaskParams, round_state: RoundState, now: int) -> bool:
+    """Whether a participant who committed to scores in this round may reveal them."""
+    ends = deadlines(params, round_state)
+    return ends.score_commit <= now < ends.score_reveal and _is_scoring(params, round_state, now)
+
+
+def can_distribute(params: TaskParams, round_state: RoundState, now: int) -> bool:
+    """Whether a round's reward may be distributed."""
+    return phase(params, round_state, now) is Phase.FINAL and not round_state.distributed
 
 
 def can_flag_update(params: TaskParams, round_state: RoundState, now: int) -> bool:
@@ -165,11 +225,6 @@ def excluded(round_state: RoundState, revealed: Sequence[Revealed]) -> tuple[Rev
     return tuple(each for index, each in enumerate(revealed) if round_state.is_unavailable(index))
 
 
-def share_wei(params: TaskParams, round_state: RoundState) -> int:
-    """Each included update's part of the reward of a final round."""
-    return params.reward_wei // max(round_state.included, 1)
-
-
 def publication(round_state: RoundState) -> str:
     """A name for what is published now, unlike that of any other publication; empty if nothing is.
 
@@ -180,3 +235,7 @@ def publication(round_state: RoundState) -> str:
     hashes = (round_state.aggregate_root, round_state.model_root, round_state.evidence_hash)
     named = b"".join(hashes).hex()
     return f"{round_state.published_at}:{round_state.publisher}:{named}"
+
+
+def _is_scoring(params: TaskParams, round_state: RoundState, now: int) -> bool:
+    return phase(params, round_state, now) in {Phase.AGGREGATE, Phase.CHALLENGE}

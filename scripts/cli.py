@@ -7,10 +7,13 @@ import click
 COMMANDS = {
     "collect-quotes": ("scripts.collect_quotes", "Record public option quotes from an exchange."),
     "demo": ("scripts.demonstration", "Run a whole network on an embedded chain."),
-    "deploy": ("scripts.deploy", "Deploy the contract and create a task."),
+    "deploy": ("scripts.deploy", "Deploy the contracts and create a task."),
+    "drive": ("scripts.drive", "Move a task on by what anybody may do."),
+    "end-task": ("scripts.end_task", "End a task as its sponsor, close it and withdraw."),
     "leave": ("scripts.leave", "Give a seat up and withdraw what an account is owed."),
     "node": ("node.__main__", "Run a participant."),
     "orchestrator": ("orchestrator.__main__", "Run an aggregator."),
+    "restore": ("scripts.restore", "Pay a suspended seat's stake up again."),
     "round-state": ("scripts.round_state", "Show where a task stands."),
     "verify-round": ("scripts.verify_round", "Check finished rounds from outside."),
 }

@@ -4,19 +4,14 @@ Exit codes are those of every command (`protocol/exit_codes.py`): 0 all snapshot
 by a signal, 2 a wrong argument, 6 the exchange gave no usable answer.
 """
 
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
 import click
 
 from node.collector import PUBLIC_API, Collected, Collector
 from node.quotes import CURRENCIES
 from protocol.logs import configure
-from scripts.command import json_option, print_json, reports_failures
+from scripts.command import json_option, print_json, reports_failures, stopped_by_signals
 
 
 @click.command()
@@ -67,7 +62,7 @@ def main(
     configure()
     taken: list[Collected] = []
     with (
-        _stopped_by_signals() as stop,
+        stopped_by_signals() as stop,
         Collector(
             folder,
             currencies,
@@ -91,26 +86,6 @@ def main(
                 ]
             }
         )
-
-
-@contextmanager
-def _stopped_by_signals() -> Iterator[threading.Event]:
-    stop = threading.Event()
-
-    def on_signal(number: int, _frame: FrameType | None) -> None:
-        # A second signal ends the process at once.
-        signal.signal(number, signal.SIG_DFL)
-        stop.set()
-
-    previous = {number: signal.signal(number, on_signal) for number in _SIGNALS}
-    try:
-        yield stop
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 if __name__ == "__main__":

@@ -2,25 +2,38 @@
 
 import functools
 import json
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
+from types import FrameType
 from typing import ParamSpec
 
 import click
+from eth_account.signers.local import LocalAccount
 from eth_utils.address import (
     is_checksum_address,
     is_checksum_formatted_address,
     is_hex_address,
 )
 
-from protocol import logs
+from protocol import keys, logs
+from protocol.blobs import BlobStore, DirectoryStore, HttpStore
 from protocol.chain.deployment import Deployment
 from protocol.chain.gateway import Chain
+from protocol.chain.outbox import IN_MEMORY, Outbox
+from protocol.chain.transactor import Transactor
 from protocol.errors import ConfigError, VolquorumError
 from protocol.exit_codes import exit_code
 
 P = ParamSpec("P")
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+AN_ADDRESS = "an address, 0x and 40 digits whose mixed case is its checksum"
 
 rpc_option = click.option("--rpc", required=True, metavar="URL", help="Where the chain answers.")
 _TASK_OPTIONS = (
@@ -44,18 +57,21 @@ _TASK_OPTIONS = (
         "--task", metavar="ID", help="The task; may be left out where there is exactly one."
     ),
 )
-keystore_option = click.option(
-    "--keystore",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Encrypted key file of the account that pays.",
+_KEY_OPTIONS = (
+    click.option(
+        "--keystore",
+        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        help="Encrypted key file of the account that pays.",
+    ),
+    click.option("--password-env", metavar="NAME", help="Environment variable with its password."),
+    click.option(
+        "--key-env",
+        metavar="NAME",
+        help="Environment variable with the private key; instead of --keystore.",
+    ),
 )
-password_option = click.option(
-    "--password-env", metavar="NAME", help="Environment variable with its password."
-)
-key_option = click.option(
-    "--key-env",
-    metavar="NAME",
-    help="Environment variable with the private key; instead of --keystore.",
+to_option = click.option(
+    "--to", metavar="ADDRESS", help="Who is paid; by default the account itself."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
@@ -92,10 +108,37 @@ def on_task(command: Callable[..., None]) -> Callable[..., None]:
         chain = connect(rpc, deployment, contract, from_block)
         command(chain=chain, task_id=choose_task(chain, task), **others)
 
-    with_options: Callable[..., None] = wrapped
-    for option in reversed(_TASK_OPTIONS):
-        with_options = option(with_options)
-    return with_options
+    return _with_options(wrapped, _TASK_OPTIONS)
+
+
+def with_key(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that name a key, and pass it the `account` instead."""
+
+    @functools.wraps(command)
+    def wrapped(
+        *, keystore: Path | None, password_env: str | None, key_env: str | None, **others: object
+    ) -> None:
+        command(account=keys.load_account(keystore, password_env, key_env), **others)
+
+    return _with_options(wrapped, _KEY_OPTIONS)
+
+
+def with_sender(command: Callable[..., None]) -> Callable[..., None]:
+    """Below `on_task`: give a command the options that name a key, and pass it a `transactor`."""
+
+    @functools.wraps(command)
+    def wrapped(*, chain: Chain, account: LocalAccount, **others: object) -> None:
+        command(transactor=Transactor(chain, account, Outbox(IN_MEMORY)), **others)
+
+    return with_key(wrapped)
+
+
+def _with_options(
+    command: Callable[..., None], options: Sequence[Callable[..., Callable[..., None]]]
+) -> Callable[..., None]:
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 def connect(rpc: str, deployment: Path | None, contract: str | None, from_block: int) -> Chain:
@@ -111,15 +154,17 @@ def connect(rpc: str, deployment: Path | None, contract: str | None, from_block:
 
 
 def checked_address(option: str, found: str | None) -> str:
-    """An address that a person typed; mixed case is a checksum. Raises: ConfigError."""
+    """An address that a person typed. Raises: ConfigError."""
     text = found or ""
-    is_typo = is_checksum_formatted_address(text) and not is_checksum_address(text)
-    if not (text.startswith("0x") and is_hex_address(text)) or is_typo:
-        raise ConfigError(
-            f"{option}: wanted an address, 0x and 40 digits whose mixed case is its checksum; "
-            f"found {text}"
-        )
+    if not is_address_as_typed(text):
+        raise ConfigError(f"{option}: wanted {AN_ADDRESS}; found {text}")
     return text
+
+
+def is_address_as_typed(text: str) -> bool:
+    """Whether a person typed an address; mixed case is a checksum."""
+    is_typo = is_checksum_formatted_address(text) and not is_checksum_address(text)
+    return text.startswith("0x") and is_hex_address(text) and not is_typo
 
 
 def choose_task(chain: Chain, task: str | None) -> bytes:
@@ -137,6 +182,38 @@ def choose_task(chain: Chain, task: str | None) -> bytes:
         listed = ", ".join("0x" + each.hex() for each in known) or "none"
         raise ConfigError(f"give --task; the contract has {len(known)} tasks: {listed}")
     return known[0]
+
+
+def store_of(address: str) -> BlobStore:
+    """A store behind a URL or in a folder. Raises: ConfigError if a folder is not there."""
+    if address.startswith(("http://", "https://")):
+        return HttpStore(address)
+    folder = Path(address)
+    if not folder.is_dir():
+        raise ConfigError(f"--blobs is an http(s) URL or a folder; found {address}")
+    return DirectoryStore(folder)
+
+
+def when(timestamp: int) -> str:
+    """A chain time for people."""
+    return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+@contextmanager
+def stopped_by_signals() -> Iterator[threading.Event]:
+    """An event that SIGINT and SIGTERM set; a second signal ends the process at once."""
+    stop = threading.Event()
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        stop.set()
+
+    previous = {number: signal.signal(number, on_signal) for number in _SIGNALS}
+    try:
+        yield stop
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 def print_json(value: object) -> None:

@@ -9,7 +9,7 @@ import math
 import tempfile
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +30,10 @@ from node.training import TrainingSettings
 from protocol import logs
 from protocol.errors import ConfigError
 from protocol.numbers import to_float
+from protocol.task import ZERO_ADDRESS
 from scripts.command import reports_failures
 from scripts.comparison import Comparison, Floats, Market, compare, network, smiles
+from scripts.money import in_words
 from scripts.network import EmbeddedNetwork, RoundRecord
 from scripts.report import write_report
 from scripts.task_config import RULES, RuleName, TaskConfig
@@ -150,6 +152,7 @@ def main(
     out = Console()
     out.print(_rounds_table(result["rounds"]))
     out.print(_comparison_table(result["rmse_vol_points"]))
+    out.print(_services_table(result["services"]))
     out.print(f"{result['rounds_final']} of {options.rounds} rounds are final; each model was")
     out.print(f"recomputed bit for bit by {result['verified_by']} participants.")
     burned = f", {result['burned_wei']} of them burned" if result["burned_wei"] else ""
@@ -203,6 +206,10 @@ def demonstrate(options: Options, console: Console) -> dict[str, Any]:
         "verified_by": summary.verified_by,
         "left_wei": summary.left_wei,
         "burned_wei": summary.burned_wei,
+        "services": [
+            {"desk": desk, **asdict(service), "reward_wei": str(service.reward_wei)}
+            for desk, service in enumerate(summary.services)
+        ],
         "rmse_vol_points": comparison.rmse_vol_points(),
         "metrics": comparison.as_dict(),
         **pictures,
@@ -313,6 +320,16 @@ def _rounds_table(records: list[dict[str, Any]]) -> Table:
             f"{record['gas']:,}",
             record["model_root"][:18],
         )
+    return table
+
+
+def _services_table(services: list[dict[str, Any]]) -> Table:
+    table = Table(title="What the desks got")
+    for name in ("desk", "rounds paid", "not opened", "reward"):
+        table.add_column(name, justify="right")
+    for each in services:
+        reward = in_words(int(each["reward_wei"]), ZERO_ADDRESS)
+        table.add_row(str(each["desk"]), str(each["served"]), str(each["missed"]), reward)
     return table
 
 

@@ -1,34 +1,47 @@
-"""Deploys the contract to a chain and, if asked, creates a task with its genesis model."""
+"""Deploys the contracts to a chain and, if asked, creates a task with its genesis model."""
 
 from pathlib import Path
 
 import click
+from eth_account.signers.local import LocalAccount
 
 from node import smile
-from protocol import keys
 from protocol.blobs import DirectoryStore
-from protocol.chain.deployment import Deployment, deploy
+from protocol.chain.abi import Interface
+from protocol.chain.deployment import Deployment, SeedSource, deploy
+from protocol.chain.gateway import CONTRACT, MODULES, Chain
 from protocol.chain.outbox import Outbox
+from protocol.chain.token import value_to_send
 from protocol.chain.transactor import Transactor
 from protocol.commitment import task_id
 from protocol.encoding import encode_model
+from protocol.errors import ChainAnswerInvalid, ConfigError, Reverted
 from scripts.command import (
     json_option,
-    key_option,
-    keystore_option,
-    password_option,
     print_json,
     reports_failures,
     rpc_option,
+    with_key,
 )
-from scripts.task_config import TaskConfig
+from scripts.money import in_words
+from scripts.task_config import ETH, TaskConfig
+
+_DECIMALS = Interface(
+    [
+        {
+            "type": "function",
+            "name": "decimals",
+            "inputs": [],
+            "outputs": [{"name": "", "type": "uint8"}],
+        }
+    ]
+).functions["decimals"]
 
 
 @click.command()
+@reports_failures
 @rpc_option
-@keystore_option
-@password_option
-@key_option
+@with_key
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -49,60 +62,113 @@ from scripts.task_config import TaskConfig
     help="Folder for the genesis model's blob, to be served by the orchestrator.",
 )
 @json_option
-@reports_failures
 def main(
     *,
     rpc: str,
-    keystore: Path | None,
-    password_env: str | None,
-    key_env: str | None,
+    account: LocalAccount,
     out: Path,
     task_config: Path | None,
     blobs: Path,
     as_json: bool,
 ) -> None:
-    """Deploy the contract and write a deployment file."""
-    account = keys.load_account(keystore, password_env, key_env)
+    """Deploy the contracts and write a deployment file."""
     config = None
     if task_config is not None:
         config = TaskConfig.load(task_config)
-        config.params(now=0)  # what the contract would refuse is refused before anything is paid
-    out.parent.mkdir(parents=True, exist_ok=True)
-    # A lasting outbox: killed before the file is written, the next run finds the same contract.
-    outbox = Outbox(out.with_suffix(".outbox.sqlite"))
-    deployment = Deployment.read(out) if out.exists() else deploy(rpc, account, outbox=outbox)
-    deployment.write(out)
+        config.check()  # what the contract would refuse is refused before anything is paid
+    deployment = deployed(rpc, account, out, config.source_to_deploy if config else None)
     if config is not None and deployment.task_id is None:
-        transactor = Transactor(deployment.connect(rpc), account, outbox)
-        deployment = deployment.with_task(_created(transactor, config, blobs))
+        transactor = Transactor(deployment.connect(rpc), account, _outbox(out))
+        deployment = deployment.with_task(
+            _created(transactor, config, deployment.seed_source, blobs)
+        )
         deployment.write(out)
     if as_json:
         print_json(deployment.model_dump(mode="json"))
         return
     click.echo(f"contract {deployment.contract} on chain {deployment.chain_id}, see {out}")
+    if deployment.seed_source is not None:
+        click.echo(f"seeds    {deployment.seed_source}")
     if deployment.task_id is not None:
         click.echo(f"task     0x{deployment.task_id.hex()}")
 
 
-def _created(transactor: Transactor, config: TaskConfig, blobs: Path) -> bytes:
+def deployed(rpc: str, account: LocalAccount, out: Path, source: SeedSource | None) -> Deployment:
+    """The deployment in a file, made now as far as it is not there.
+
+    Raises: ConfigError if a source would have to be added to what another account deployed.
+    """
+    found = Deployment.read(out) if out.exists() else None
+    if found is not None and (source is None or found.task_id is not None):
+        return found
+    if found is not None and not _outbox_file(out).exists():
+        raise ConfigError(
+            f"without {_outbox_file(out)} no seed source can be added to {out}: name a source's "
+            "address in seed_source, or deploy to another file"
+        )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    names = [*MODULES, CONTRACT, *(() if source is None else (source.name,))]
+    _say(f"deploying {', '.join(names)}: one transaction each, unless an earlier run has sent it")
+    # A lasting outbox: killed before the file is written, the next run finds the same contracts.
+    made = deploy(rpc, account, seed_source=source, outbox=_outbox(out))
+    if found is not None and made.contract != found.contract:
+        raise ConfigError(f"{out} names {found.contract}, which another account deployed")
+    made.write(out)
+    return made
+
+
+def _outbox_file(out: Path) -> Path:
+    return out.with_suffix(".outbox.sqlite")
+
+
+def _outbox(out: Path) -> Outbox:
+    return Outbox(_outbox_file(out))
+
+
+def _created(
+    transactor: Transactor, config: TaskConfig, seed_source: str | None, blobs: Path
+) -> bytes:
     """The id of the task with these settings, which exists already if an earlier run was killed."""
     chain, sponsor = transactor.chain, transactor.address
+    _check_decimals(chain, config)
+    _say("making the genesis model")
     genesis = smile.genesis(config.model_seed, config.shift)
     DirectoryStore(blobs).put(encode_model(genesis, config.shift), chunk_length=config.chunk_length)
     snapshot = chain.at(chain.head())
-    params = config.params(snapshot.block.timestamp)
+    source = seed_source if config.source_to_deploy else None
+    params = config.params(snapshot.block.timestamp, seed_source=source)
     for known in snapshot.tasks():
         is_own = snapshot.task_state(known).sponsor == sponsor
         if is_own and snapshot.task_params(known).salt == params.salt:
             return known
     created = task_id(chain.chain_id, chain.contract, sponsor, params)
+    _say(f"creating the task for {in_words(params.budget_wei, params.currency)}")
     transactor.send(
         "createTask",
         (params.abi_tuple(),),
-        value_wei=params.rounds * params.reward_wei,
+        value_wei=value_to_send(transactor, params.currency, params.budget_wei),
         purpose=f"{created.hex()}:create",
     )
     return created
+
+
+def _check_decimals(chain: Chain, config: TaskConfig) -> None:
+    """Raises: ConfigError if the token counts otherwise than the settings say."""
+    if config.currency == ETH:
+        return
+    try:
+        (decimals,) = chain.ask(config.currency, _DECIMALS)
+    except (Reverted, ChainAnswerInvalid) as failure:
+        raise ConfigError(
+            f"currency: {config.currency} does not tell its decimals as a token does"
+        ) from failure
+    if decimals != config.decimals:
+        raise ConfigError(f"decimals: the token has {decimals}; found {config.decimals}")
+
+
+def _say(what: str) -> None:
+    """Progress; the result alone is on stdout."""
+    click.echo(what, err=True)
 
 
 if __name__ == "__main__":

@@ -1,30 +1,28 @@
 """Gives a seat up and pays out what its account is owed: stake, rewards, bonds, deposits.
 
 Safe to repeat: what an earlier run has done is read from the chain and not done again. An account
-without a seat, such as an aggregator's or a sponsor's, only withdraws; a task that is over can be
-closed first, which returns to its sponsor what no round spent.
+without a seat, such as an aggregator's, only withdraws.
 """
 
+import sys
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import click
 
-from node.disputes import deposits
-from protocol import keys
-from protocol.chain.gateway import Chain
-from protocol.chain.outbox import IN_MEMORY, Outbox
+from protocol import rounds
+from protocol.chain.gateway import Snapshot
 from protocol.chain.transactor import Transactor
 from scripts.command import (
     checked_address,
     json_option,
-    key_option,
-    keystore_option,
     on_task,
-    password_option,
     print_json,
     reports_failures,
+    to_option,
+    with_sender,
 )
+from scripts.due import to_distribute
+from scripts.money import Payment, in_words, print_payments, status_of, withdraw_all
 
 
 @dataclass(frozen=True)
@@ -33,80 +31,97 @@ class Departure:
 
     account: str
     task: bytes
+    currency: str
+    """The task's."""
     left: bool
     """Whether a seat was given up now."""
-    closed: bool
-    """Whether the task was closed now."""
-    withdrawn_wei: str
+    suspended: bool
+    """Whether it served no round any more, because a slice of its stake was lost."""
+    restore_wei: str | None
+    """What would have restored a suspended seat; nothing does where too much was missed."""
+    lost_wei: str
+    """The slice lost now, for a commitment that was not opened."""
+    withdrawn: tuple[Payment, ...]
     to: str
 
 
-def depart(
-    chain: Chain, transactor: Transactor, task_id: bytes, *, to: str | None, close: bool
-) -> Departure:
-    """Leave the task and withdraw the whole credit to an address, by default the account's own.
+def depart(transactor: Transactor, task_id: bytes, *, to: str | None) -> Departure:
+    """Leave the task and withdraw every credit to an address, by default the account's own.
 
-    Raises: Reverted with SeatServing while a commitment binds the seat to a running round, with
-    TaskNotOver if a task shall be closed that may still open rounds.
+    Raises: Reverted with SeatServing while a commitment binds the seat to a running round.
     """
-    account = transactor.address
+    chain, account = transactor.chain, transactor.address
     receiver = account if to is None else to
-    closes = close and not chain.at(chain.head()).task_state(task_id).closed
-    if closes:
-        transactor.send("closeTask", (task_id,), purpose=f"{task_id.hex()}:close")
-    seated = chain.at(chain.head()).seat(task_id, account).active_from != 0
-    if seated:
+    before = chain.at(chain.head())
+    params, seat = before.task_params(task_id), before.seat(task_id, account)
+    is_seated = seat.active_from != 0
+    lost_wei = _slice_lost_wei(before, task_id, account)
+    for call in to_distribute(before, task_id, account):
+        transactor.send(call.function, call.args, purpose=call.purpose)
+    if is_seated:
         # Leaving claims the seat's rewards too.
         transactor.send("leave", (task_id,), purpose=f"{task_id.hex()}:leave")
-    for participant in deposits(chain.at(chain.head()), task_id, account):
+    elif chain.at(chain.head()).seat(task_id, account).reward_wei:
+        # Distributed after the seat was given up.
+        transactor.send("claim", (task_id, account), purpose=f"{task_id.hex()}:claim")
+    for participant in chain.at(chain.head()).free_deposits(task_id, account):
         purpose = f"{task_id.hex()}:reclaim:{participant}"
         transactor.send("reclaimDeposit", (task_id, participant), purpose=purpose)
-    owed_wei = chain.at(chain.head()).credit(account)
-    if owed_wei:
-        transactor.send("withdraw", (receiver,), purpose=f"{task_id.hex()}:withdraw")
-    return Departure(account, task_id, seated, closes, str(owed_wei), receiver)
+    can_restore = seat.suspended and seat.missed <= params.max_missed
+    return Departure(
+        account=account,
+        task=task_id,
+        currency=params.currency,
+        left=is_seated,
+        suspended=seat.suspended,
+        restore_wei=str(params.stake_wei - seat.stake_wei) if can_restore else None,
+        lost_wei=str(lost_wei),
+        withdrawn=withdraw_all(transactor, receiver),
+        to=receiver,
+    )
+
+
+def _slice_lost_wei(snapshot: Snapshot, task_id: bytes, account: str) -> int:
+    """What the seat loses by leaving, because it did not open its latest commitment."""
+    params, seat = snapshot.task_params(task_id), snapshot.seat(task_id, account)
+    committed = snapshot.round_state(task_id, seat.committed_round)
+    is_withheld = rounds.is_withheld(params, committed, seat, snapshot.block.timestamp)
+    return min(params.slice_wei, seat.stake_wei) if is_withheld else 0
 
 
 @click.command()
 @reports_failures
 @on_task
-@keystore_option
-@password_option
-@key_option
-@click.option("--to", metavar="ADDRESS", help="Who is paid; by default the account itself.")
-@click.option(
-    "--close-task",
-    "close",
-    is_flag=True,
-    help="First close a task that is over: its sponsor is owed what no round spent.",
-)
+@with_sender
+@to_option
 @json_option
-def main(
-    *,
-    chain: Chain,
-    task_id: bytes,
-    keystore: Path | None,
-    password_env: str | None,
-    key_env: str | None,
-    to: str | None,
-    close: bool,
-    as_json: bool,
-) -> None:
+def main(*, transactor: Transactor, task_id: bytes, to: str | None, as_json: bool) -> None:
     """Give a seat up and withdraw its stake and rewards.
 
     Stop the node first: it would join again.
     """
     receiver = None if to is None else checked_address("--to", to)
-    account = keys.load_account(keystore, password_env, key_env)
-    transactor = Transactor(chain, account, Outbox(IN_MEMORY))
-    done = depart(chain, transactor, task_id, to=receiver, close=close)
+    done = depart(transactor, task_id, to=receiver)
     if as_json:
         print_json(asdict(done))
-        return
-    if done.closed:
-        click.echo("task      closed")
-    click.echo(f"seat      {'given up' if done.left else 'none'}")
-    click.echo(f"withdrawn {done.withdrawn_wei} wei to {done.to}")
+    else:
+        click.echo(f"seat      {_seat_in_words(done)}")
+        if done.lost_wei != "0":
+            lost = in_words(int(done.lost_wei), done.currency)
+            click.echo(f"lost      {lost}, for a commitment that was not opened")
+        print_payments(done.withdrawn, done.to)
+    sys.exit(status_of(done.withdrawn))
+
+
+def _seat_in_words(done: Departure) -> str:
+    if not done.left:
+        return "none"
+    if not done.suspended:
+        return "given up"
+    if done.restore_wei is None:
+        return "given up; it was suspended for good"
+    cost = in_words(int(done.restore_wei), done.currency)
+    return f"given up; it was suspended, and {cost} would have restored it"
 
 
 if __name__ == "__main__":

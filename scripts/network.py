@@ -22,6 +22,7 @@ from protocol import rounds as round_rules
 from protocol.blobs import DirectoryStore, FirstOf
 from protocol.chain.deployment import deploy
 from protocol.chain.embedded import EmbeddedChain
+from protocol.chain.gateway import Snapshot
 from protocol.chain.outbox import IN_MEMORY, Outbox
 from protocol.chain.rpc import fields, quantity
 from protocol.chain.transactor import Transactor
@@ -51,11 +52,24 @@ class RoundRecord:
 
 
 @dataclass(frozen=True)
+class Service:
+    """What a participant did for the task, and got for it."""
+
+    served: int
+    """Rounds that paid it a reward."""
+    missed: int
+    """Commitments that it did not open."""
+    reward_wei: int
+
+
+@dataclass(frozen=True)
 class Summary:
     """What was left when everybody had gone."""
 
     verified_by: int
     """Participants that recomputed every final model."""
+    services: tuple[Service, ...]
+    """One for each participant."""
     left_wei: int
     """Money in the contract after everybody withdrew, the burned part included."""
     burned_wei: int
@@ -70,8 +84,13 @@ class EmbeddedNetwork:
     ) -> None:
         self.embedded = EmbeddedChain(seed, accounts=ROLES + len(trainers))
         self.sponsor, aggregator, *accounts = self.embedded.accounts
-        self.chain = deploy(self.embedded.provider, self.sponsor).connect(self.embedded.provider)
-        self.params = config.params(self.embedded.now(), salt=bytes(32))
+        deployment = deploy(
+            self.embedded.provider, self.sponsor, seed_source=config.source_to_deploy
+        )
+        self.chain = deployment.connect(self.embedded.provider)
+        self.params = config.params(
+            self.embedded.now(), salt=bytes(32), seed_source=deployment.seed_source
+        )
         self.task_id = task_id(
             self.chain.chain_id, self.chain.contract, self.sponsor.address, self.params
         )
@@ -86,7 +105,7 @@ class EmbeddedNetwork:
             self.sponsor,
             "createTask",
             (self.params.abi_tuple(),),
-            self.params.rounds * self.params.reward_wei,
+            self.params.budget_wei,
         )
         self.stores = [
             DirectoryStore(folder / f"desk-{number}" / "blobs") for number in range(len(accounts))
@@ -132,7 +151,7 @@ class EmbeddedNetwork:
 
     def model(self) -> NDArray[np.int32]:
         """The latest final model. Shape: [d]"""
-        snapshot = self.chain.at(self.chain.head())
+        snapshot = self._look()
         number = snapshot.task_state(self.task_id).round
         root = snapshot.task_state(self.task_id).model_root
         # A final round that nobody has settled yet has the newer model.
@@ -146,7 +165,8 @@ class EmbeddedNetwork:
     def wind_up(self) -> Summary:
         """Close the task; everybody leaves and withdraws."""
         while self._tick_all():
-            pass
+            pass  # the last reward is distributed by this, too
+        services = tuple(map(self._service, self.participants))
         verified = sum(
             participant.memory.mismatch is None
             and not participant.memory.unverified_rounds
@@ -156,11 +176,11 @@ class EmbeddedNetwork:
         self._send(self.sponsor, "closeTask", (self.task_id,))
         for participant in self.participants:
             self._send(participant.account, "leave", (self.task_id,))
+        currency = self.params.currency
         for account in self.embedded.accounts:
-            if self.chain.at(self.chain.head()).credit(account.address):
-                self._send(account, "withdraw", (account.address,))
-        burned_wei = self.chain.at(self.chain.head()).burned_wei()
-        return Summary(verified, self._balance(), burned_wei)
+            if self._look().credit(currency, account.address):
+                self._send(account, "withdraw", (currency, account.address))
+        return Summary(verified, services, self._balance(), self._look().burned_wei(currency))
 
     def _participant(
         self,
@@ -190,7 +210,7 @@ class EmbeddedNetwork:
         """
         if self._tick_all():
             return
-        snapshot = self.chain.at(self.chain.head())
+        snapshot = self._look()
         now = snapshot.block.timestamp
         state = self.round_state(snapshot.task_state(self.task_id).round)
         deadline = round_rules.next_deadline(self.params, state, now)
@@ -215,7 +235,14 @@ class EmbeddedNetwork:
 
     def round_state(self, number: int) -> RoundState:
         """A round's facts now."""
-        return self.chain.at(self.chain.head()).round_state(self.task_id, number)
+        return self._look().round_state(self.task_id, number)
+
+    def _look(self) -> Snapshot:
+        return self.chain.at(self.chain.head())
+
+    def _service(self, participant: Participant) -> Service:
+        seat = self._look().seat(self.task_id, participant.account.address)
+        return Service(seat.served, seat.missed, seat.reward_wei)
 
     def _send(
         self, account: LocalAccount, function: str, args: tuple[object, ...], wei: int = 0

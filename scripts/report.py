@@ -11,6 +11,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from protocol.task import ZERO_ADDRESS
+from scripts.money import in_words
+
 mpl.use("svg")
 mpl.rcParams.update(
     {
@@ -39,6 +42,7 @@ def write_report(path: Path, result: dict[str, Any]) -> None:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined
     )
+    environment.filters["in_ether"] = lambda amount_wei: in_words(int(amount_wei), ZERO_ADDRESS)
     page = environment.get_template("report.html.j2").render(
         result=result,
         figures={

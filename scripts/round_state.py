@@ -1,20 +1,24 @@
 """Says where a task stands: phase, who is missing or flagged, what happens next and when."""
 
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Any
 
 import click
 
 from protocol import rounds
+from protocol.blobs import FirstOf
 from protocol.chain.gateway import Chain, Snapshot
+from protocol.errors import ConfigError
 from protocol.task import ZERO_ADDRESS, Flag, Phase, Published, RoundState, TaskParams
 from scripts.command import (
     json_option,
     on_task,
     print_json,
     reports_failures,
+    store_of,
+    when,
 )
+from scripts.why import explain, in_lines, taken
 
 
 def describe(snapshot: Snapshot, task_id: bytes, number: int | None = None) -> dict[str, Any]:
@@ -41,11 +45,15 @@ def describe(snapshot: Snapshot, task_id: bytes, number: int | None = None) -> d
         "next": what_is_next(params, phase, snapshot, task_id, state),
         "rule": params.rule_in_words,
         "quorum": params.quorum,
+        "cohort": params.cohort,
         "seats": task.seats,
+        "active": task.active,
+        "entering": task.entering,
+        "draws": task.draws,
         "seated": list(seated),
         "committed": list(committed),
         "revealed": [update._asdict() for update in revealed],
-        "missing": _missing(phase, seated, committed, [update.participant for update in revealed]),
+        "missing": _missing(snapshot, task_id, chosen, phase),
         "included": [update.participant for update in rounds.included(state, revealed)],
         "unavailable": [
             _unavailable(snapshot, task_id, chosen, phase, update.participant)
@@ -62,8 +70,11 @@ def describe(snapshot: Snapshot, task_id: bytes, number: int | None = None) -> d
         "model_root": state.model_root if state.published_at else None,
         "publisher": None if state.publisher == ZERO_ADDRESS else state.publisher,
         "settled": state.settled,
+        "distributed": state.distributed,
         "task_model_root": task.model_root,
+        "ended": task.ended,
         "closed": task.closed,
+        "currency": params.currency,
         "funds_wei": str(task.funds_wei),
     }
 
@@ -75,8 +86,10 @@ def what_is_next(
     task = snapshot.task_state(task_id)
     now = snapshot.block.timestamp
     match phase:
+        case Phase.SELECTION | Phase.COMMIT if rounds.is_undrawn(task):
+            return "anybody draws the seats when their seed is known; until then nobody commits"
         case Phase.SELECTION:
-            return "commits open when the cohort is fixed"
+            return "commits open when the selection is over"
         case Phase.COMMIT:
             return "participants commit; then reveals open"
         case Phase.REVEAL:
@@ -94,10 +107,11 @@ def what_is_next(
             return "anybody opens the next round"
         case _ if task.closed:
             return "nothing: the task is closed"
-        case _ if task.round >= params.rounds or now >= params.closes_at:
+        case _ if rounds.is_exhausted(params, task, now):
             return "anybody closes the task; participants leave and withdraw"
         case _:
-            return f"{params.quorum - task.seats} more participants must join"
+            missing = params.quorum - task.active - task.entering
+            return f"{missing} more participants must join or be restored"
 
 
 def _next_in_availability(params: TaskParams, state: RoundState, now: int) -> str:
@@ -137,19 +151,14 @@ def _flag(flag: Flag) -> dict[str, Any]:
     return {"flagger": None if answered else flag.flagger, "posted": flag.posted}
 
 
-def when(timestamp: int) -> str:
-    """A chain time for people."""
-    return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-def _missing(
-    phase: Phase, seated: tuple[str, ...], committed: tuple[str, ...], revealed: list[str]
-) -> list[str]:
-    """Who could still act in this phase and has not."""
-    if phase is Phase.COMMIT:
-        return [account for account in seated if account not in committed]
-    if phase is Phase.SELECTION:
+def _missing(snapshot: Snapshot, task_id: bytes, number: int, phase: Phase) -> list[str]:
+    """Who could still act in this phase and has not, or never did."""
+    if phase in {Phase.NONE, Phase.SELECTION}:
         return []
+    committed = snapshot.committed(task_id, number)
+    if phase is Phase.COMMIT:
+        return [account for account in taken(snapshot, task_id) if account not in committed]
+    revealed = {update.participant for update in snapshot.revealed(task_id, number)}
     return [account for account in committed if account not in revealed]
 
 
@@ -157,19 +166,49 @@ def _missing(
 @reports_failures
 @on_task
 @click.option("--round", "number", type=click.IntRange(min=1), help="Default: the latest.")
+@click.option(
+    "--why",
+    "explains",
+    is_flag=True,
+    help="Also say of the latest round who is awaited and what that costs, what may be done now "
+    "and later by whom, and whose money waits.",
+)
+@click.option(
+    "--blobs",
+    multiple=True,
+    metavar="URL|DIR",
+    help="With --why: where to try to fetch revealed updates; may be given several times.",
+)
 @json_option
 def main(
     *,
     chain: Chain,
     task_id: bytes,
     number: int | None,
+    explains: bool,
+    blobs: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Show a round's phase, deadlines, roots, and who is missing."""
-    facts = describe(chain.at(chain.head()), task_id, number)
+    if blobs and not explains:
+        raise ConfigError("--blobs is for --why")
+    snapshot = chain.at(chain.head())
+    facts = describe(snapshot, task_id, number)
+    if explains:
+        stores = FirstOf([store_of(address) for address in blobs]) if blobs else None
+        facts["why"] = explain(snapshot, task_id, stores)
     if as_json:
         print_json(facts)
         return
+    _show(facts)
+    if explains:
+        click.echo()
+        for line in in_lines(facts["why"]):
+            click.echo(line)
+
+
+def _show(facts: dict[str, Any]) -> None:
+    """The facts for people."""
     click.echo(f"task      0x{facts['task'].hex()}")
     click.echo(f"round     {facts['round']} of at most {facts['rounds']}, {facts['phase']}")
     click.echo(f"now       {when(facts['time'])} (block {facts['block']})")
@@ -177,7 +216,8 @@ def main(
         left = facts["next_deadline"] - facts["time"]
         click.echo(f"until     {when(facts['next_deadline'])} ({left} s)")
     click.echo(f"next      {facts['next']}")
-    click.echo(f"seats     {facts['seats']}, quorum {facts['quorum']}, rule {facts['rule']}")
+    click.echo(f"seats     {facts['seats']}, {facts['active']} active, cohort {facts['cohort']}")
+    click.echo(f"quorum    {facts['quorum']}, rule {facts['rule']}")
     click.echo(f"committed {len(facts['committed'])}, revealed {len(facts['revealed'])}")
     click.echo(f"included  {len(facts['included'])}, results refuted {facts['refutations']}")
     for account in facts["missing"]:

@@ -3,15 +3,18 @@
 from decimal import Decimal
 from functools import reduce
 from operator import or_
-from typing import Literal
+from typing import Annotated, Literal, Self, get_args
 
 from eth_hash.auto import keccak
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from node import smile
+from protocol.chain.deployment import SeedSource
+from protocol.errors import ConfigError
 from protocol.settings import Settings
 from protocol.sumtree import SumTree
-from protocol.task import ZERO_ADDRESS, PreSteps, Privacy, Rule, TaskParams
+from protocol.task import ZERO_ADDRESS, PreSteps, Privacy, RewardRule, Rule, TaskParams
+from scripts.command import AN_ADDRESS, is_address_as_typed
 
 RuleName = Literal["mean", "clipped_mean", "median", "trimmed_mean", "multi_krum"]
 PreStepName = Literal["arc", "nnm"]
@@ -23,7 +26,32 @@ RULES: dict[RuleName, Rule] = {
     "multi_krum": Rule.MULTI_KRUM,
 }
 PRE_STEPS: dict[PreStepName, PreSteps] = {"arc": PreSteps.ARC, "nnm": PreSteps.NNM}
+RewardRuleName = Literal["equal", "samples", "scores"]
+REWARD_RULES: dict[RewardRuleName, RewardRule] = {
+    "equal": RewardRule.EQUAL,
+    "samples": RewardRule.SAMPLES,
+    "scores": RewardRule.SCORES,
+}
+SourceName = Literal["prevrandao", "beacon"]
+ETH = "ETH"
 WEI_DECIMALS = 18
+# An ERC-20 token counts its decimals in one byte; more than these no amount of 96 bits needs.
+MAX_DECIMALS = 28
+# Part of the stake that a slice is where none is named.
+DEFAULT_SLICES = 10
+# Stands for a source that is deployed only after all else was found right.
+_SOURCE_TO_COME = "0x" + "ff" * 20
+
+
+def _or_address(*names: str) -> AfterValidator:
+    """Takes one of these names or an address."""
+
+    def checked(text: str) -> str:
+        if text not in names and not is_address_as_typed(text):
+            raise ValueError(f"wanted {''.join(f'{name}, or ' for name in names)}{AN_ADDRESS}")
+        return text
+
+    return AfterValidator(checked)
 
 
 class TaskConfig(Settings):
@@ -49,8 +77,23 @@ class TaskConfig(Settings):
     quorum: int = Field(default=3, ge=1, le=64)
     """Least number of included updates for a result."""
     cohort: int = Field(default=64, ge=1, le=64)
-    """Most seats."""
-    aggregator: str = Field(default=ZERO_ADDRESS, pattern=r"^0x[0-9a-fA-F]{40}$")
+    """Most updates that a round includes."""
+    seats: int | None = Field(default=None, ge=1, le=65_535)
+    """Most seats; left out, as many as the cohort. With more active ones each round draws."""
+    drawn: int | None = Field(default=None, ge=1, le=64)
+    """How many seats a draw is expected to choose; left out, as many as the cohort."""
+    seed_source: Annotated[str, _or_address(*get_args(SourceName))] | None = None
+    """Where draws get their seeds: prevrandao, beacon, or the address of a source; left out,
+    prevrandao where the task draws."""
+    seed_delay_blocks: int = Field(default=8, ge=2, lt=2**32)
+    """With prevrandao: how many blocks after the opening of a round its seed is made."""
+    seed_bond_ether: float = Field(default=0.01, ge=0)
+    """With beacon: bond of each secret, in ether whatever the currency."""
+    seed_commit_blocks: int = Field(default=10, ge=1, lt=2**32)
+    """With beacon: for how many blocks of an epoch secrets are committed to."""
+    seed_reveal_blocks: int = Field(default=10, ge=1, lt=2**32)
+    """With beacon: for how many blocks they are revealed after that."""
+    aggregator: Annotated[str, _or_address()] = ZERO_ADDRESS
     """Address that may publish alone during `aggregator_seconds`; zero: anybody from the start."""
     selection_seconds: int = Field(default=0, ge=0)
     """Length of the selection phase."""
@@ -66,18 +109,37 @@ class TaskConfig(Settings):
     """Length of the aggregate phase."""
     challenge_seconds: int = Field(default=120, ge=0)
     """Length of the challenge phase: a third each to flag, to post, and to refute."""
+    score_seconds: int | None = Field(default=None, ge=0)
+    """Time for scores, from the end of availability; left out, as long as the challenge phase where
+    rewards depend on scores, else none."""
     rounds: int = Field(default=20, ge=1)
     """Most rounds, void ones included."""
     lifetime_seconds: int = Field(default=30 * 86_400, ge=1)
     """No round opens later than this after the task's creation."""
-    stake_ether: float = Field(default=0.1, ge=0)
+    currency: Annotated[str, _or_address(ETH)] = ETH
+    """What is paid in: ETH, or the address of an ERC-20 token."""
+    decimals: int | None = Field(default=None, ge=0, le=MAX_DECIMALS)
+    """Decimals of that token; left out for ETH."""
+    stake: float = Field(default=0.1, ge=0)
     """Stake of each seat."""
-    bond_ether: float = Field(default=0.1, ge=0)
+    slice: float | None = Field(default=None, ge=0)
+    """Part of a stake that is lost for a commitment that is not opened; left out, a tenth of it."""
+    bond: float = Field(default=0.1, ge=0)
     """Bond of each publication."""
-    flag_ether: float = Field(default=0.001, ge=0)
+    flag_deposit: float = Field(default=0.001, ge=0)
     """Deposit of a flag; earned by whoever posts what was flagged."""
-    reward_ether: float = Field(default=0.01, ge=0)
-    """Reward of each final round, split equally among its included updates."""
+    reward: float = Field(default=0.01, ge=0)
+    """Reward of each final round, divided among its included updates."""
+    publisher_reward: float = Field(default=0.0, ge=0)
+    """Reward of whoever published a final round."""
+    reward_rule: RewardRuleName = "equal"
+    """How the reward is divided: equally, by declared samples, or by scores."""
+    min_samples: int = Field(default=0, ge=0, lt=2**32)
+    """Least samples that a participant declares when it joins."""
+    sample_cap: int = Field(default=0, ge=0, lt=2**32)
+    """Most samples that count; only where the reward is divided by them."""
+    max_missed: int = Field(default=3, ge=0, le=255)
+    """A seat suspended after more commitments not opened than this stays so."""
 
     @field_validator("pre_steps")
     @classmethod
@@ -87,14 +149,49 @@ class TaskConfig(Settings):
             raise ValueError(f"must be some of {', '.join(PRE_STEPS)}, each once, in this order")
         return names
 
-    def params(self, now: int, salt: bytes | None = None) -> TaskParams:
+    @model_validator(mode="after")
+    def _source_has_something_to_draw(self) -> Self:
+        if self.seed_source is not None and not self._draws:
+            raise ValueError(
+                f"seed_source is for a task with more seats than its cohort of {self.cohort}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _token_has_decimals(self) -> Self:
+        if (self.decimals is None) != (self.currency == ETH):
+            raise ValueError("decimals are for a currency that is a token, which needs them")
+        return self
+
+    @property
+    def source_to_deploy(self) -> SeedSource | None:
+        """The seed source that the task needs, unless it names one that stands."""
+        match self.seed_source:
+            case "prevrandao" | None if self._draws:
+                return SeedSource("PrevrandaoSource", (self.seed_delay_blocks,))
+            case "beacon":
+                bond_wei = _smallest("seed_bond_ether", self.seed_bond_ether, WEI_DECIMALS)
+                epoch = (self.seed_commit_blocks, self.seed_reveal_blocks)
+                return SeedSource("CommitRevealBeacon", (bond_wei, *epoch))
+            case _:
+                return None
+
+    def check(self) -> None:
+        """Raises: ConfigError as `params` would, before anything is deployed."""
+        self.params(now=0, seed_source=_SOURCE_TO_COME if self.source_to_deploy else None)
+
+    def params(
+        self, now: int, salt: bytes | None = None, *, seed_source: str | None = None
+    ) -> TaskParams:
         """The contract's parameters for a task created at the time `now`.
 
         Without a `salt` it is the settings' hash, by which a sponsor finds its task again.
+        `seed_source` is where `source_to_deploy` was put.
 
         Raises: ConfigError where the contract would refuse them, or no challenge would fit into a
         transaction.
         """
+        stake_wei = self._wei("stake")
         spec = smile.spec()
         genesis = smile.genesis(self.model_seed, self.shift)
         unit = 2**self.shift
@@ -115,6 +212,9 @@ class TaskConfig(Settings):
             privacy=Privacy.PLAIN,
             quorum=self.quorum,
             cohort=self.cohort,
+            seats=self.cohort if self.seats is None else self.seats,
+            drawn=self.cohort if self.drawn is None else self.drawn,
+            seed_source=seed_source or self.seed_source or ZERO_ADDRESS,
             clip_norm=int(self.clip_norm * unit),
             max_squared_norm=int((self.max_norm * unit) ** 2),
             aggregator=self.aggregator,
@@ -125,18 +225,47 @@ class TaskConfig(Settings):
             aggregator_seconds=self.aggregator_seconds,
             aggregate_seconds=self.aggregate_seconds,
             challenge_seconds=self.challenge_seconds,
+            score_seconds=self._score_seconds,
             rounds=self.rounds,
             closes_at=now + self.lifetime_seconds,
-            stake_wei=_wei(self.stake_ether),
-            bond_wei=_wei(self.bond_ether),
-            flag_wei=_wei(self.flag_ether),
-            reward_wei=_wei(self.reward_ether),
+            currency=ZERO_ADDRESS if self.currency == ETH else self.currency,
+            stake_wei=stake_wei,
+            slice_wei=stake_wei // DEFAULT_SLICES if self.slice is None else self._wei("slice"),
+            bond_wei=self._wei("bond"),
+            flag_wei=self._wei("flag_deposit"),
+            reward_wei=self._wei("reward"),
+            publisher_wei=self._wei("publisher_reward"),
+            reward_rule=REWARD_RULES[self.reward_rule],
+            min_samples=self.min_samples,
+            sample_cap=self.sample_cap,
+            max_missed=self.max_missed,
             salt=keccak(self.model_dump_json().encode()) if salt is None else salt,
         )
         params.check(now)
         return params
 
+    @property
+    def _draws(self) -> bool:
+        return self.seats is not None and self.seats > self.cohort
 
-def _wei(ether: float) -> int:
+    @property
+    def _score_seconds(self) -> int:
+        if self.score_seconds is not None:
+            return self.score_seconds
+        return self.challenge_seconds if self.reward_rule == "scores" else 0
+
+    def _wei(self, name: str) -> int:
+        decimals = WEI_DECIMALS if self.decimals is None else self.decimals
+        return _smallest(name, getattr(self, name), decimals)
+
+
+def _smallest(name: str, amount: float, decimals: int) -> int:
+    """An amount in its currency's smallest unit. Raises: ConfigError if it is no number of them."""
     # Through the shortest decimal that means this float: 0.1 is then exactly 10^17 wei.
-    return int(Decimal(repr(ether)).scaleb(WEI_DECIMALS))
+    exact = Decimal(repr(amount))
+    smallest = exact.scaleb(decimals)
+    if smallest != int(smallest):
+        raise ConfigError(
+            f"{name} must have at most the {decimals} decimals of its currency; found {exact}"
+        )
+    return int(smallest)

@@ -1,19 +1,19 @@
 """Checks finished rounds from outside: an RPC address and blob addresses are all it needs.
 
-Replays who took part, refetches every included update (from the chain itself where it was posted),
-recomputes roots, norms and the rule, and compares with the chain.
+Replays who took part and how they were drawn, refetches every included update (from the chain
+itself where it was posted), recomputes roots, norms, the rule and how the reward was divided, and
+compares with the chain.
 """
 
 import sys
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import click
 import numpy as np
 from numpy.typing import NDArray
 
 from protocol import rounds
-from protocol.blobs import BlobStore, DirectoryStore, FirstOf, HttpStore
+from protocol.blobs import BlobStore, FirstOf
 from protocol.chain.gateway import Chain, Snapshot
 from protocol.chain.posted import PostedStore
 from protocol.errors import BlobError, ConfigError, RangeError, RuleError, VerificationFailed
@@ -25,7 +25,9 @@ from scripts.command import (
     on_task,
     print_json,
     reports_failures,
+    store_of,
 )
+from scripts.rewards import check_rewards
 from scripts.selection import Selection, replay
 
 STATUS_OF = {
@@ -48,6 +50,8 @@ class Verdict:
     """How many entered the result."""
     model_root: str
     why: str
+    rewards: str
+    """Of a final round: distributed, or waiting; else nothing."""
     selection: Selection
 
 
@@ -83,7 +87,10 @@ class Verifier:
         else:
             verdict, why = self._judged(number, state, phase)
         root = "0x" + state.model_root.hex() if state.published_at else ""
-        return Verdict(number, verdict, state.included, root, why, selection)
+        rewards = ""
+        if phase is Phase.FINAL:
+            rewards = "distributed" if state.distributed else "waiting"
+        return Verdict(number, verdict, state.included, root, why, rewards, selection)
 
     def _judged(self, number: int, state: RoundState, phase: Phase) -> tuple[str, str]:
         if phase is Phase.VOID:
@@ -98,6 +105,8 @@ class Verifier:
             included = self._snapshot.included(self._task_id, number)
             combined = recompute_round(self._params, self._base(number), included, self._blobs)
             check_published(combined, state)
+            if state.distributed:
+                check_rewards(self._snapshot, self._task_id, number)
         except (VerificationFailed, RuleError, RangeError) as failure:
             return "wrong", str(failure)
         except BlobError as missing:
@@ -171,6 +180,8 @@ def main(
     for verdict in () if as_json else verdicts:
         click.echo(f"round {verdict.round:>4}  {verdict.verdict:<11}  {verdict.model_root or '-'}")
         click.echo(f"            {_in_words(verdict.selection)}")
+        if verdict.rewards:
+            click.echo(f"            reward {verdict.rewards}")
         if verdict.why:
             click.echo(f"            {verdict.why}")
     sys.exit(max((STATUS_OF[verdict.verdict] for verdict in verdicts), default=ExitCode.OK))
@@ -178,20 +189,11 @@ def main(
 
 def _in_words(selection: Selection) -> str:
     counts = (
-        f"{len(selection.seated)} seated, {len(selection.committed)} committed, "
+        f"{len(selection.seated)} seated, {len(selection.drawn)} drawn, "
+        f"{len(selection.committed)} committed, "
         f"{len(selection.revealed)} revealed"
     )
     return f"{counts}, excluded: {', '.join(selection.excluded) or 'none'}"
-
-
-def store_of(address: str) -> BlobStore:
-    """A store behind a URL or in a folder. Raises: ConfigError if a folder is not there."""
-    if address.startswith(("http://", "https://")):
-        return HttpStore(address)
-    folder = Path(address)
-    if not folder.is_dir():
-        raise ConfigError(f"--blobs is an http(s) URL or a folder; found {address}")
-    return DirectoryStore(folder)
 
 
 if __name__ == "__main__":

@@ -127,7 +127,7 @@ contract AvailabilityTest is ChallengeFixture {
         volquorum.postUpdate(taskId, round, participant, part, "");
 
         assertEq(volquorum.roundState(taskId, round).unavailable, 0);
-        assertEq(volquorum.creditOf(participant), 0.01 ether);
+        assertEq(creditOf(participant), 0.01 ether);
         IVolquorum.Flag memory answered = volquorum.updateFlag(taskId, participant);
         assertEq(abi.encode(answered), abi.encode(IVolquorum.Flag(round, uint8(index), 1, address(0), answered.root)));
     }
@@ -191,7 +191,7 @@ contract AvailabilityTest is ChallengeFixture {
         postBytes(0, parts[0], siblings[0]);
         assertEq(volquorum.updateFlag(taskId, desk(0)).posted, 1);
         assertEq(volquorum.roundState(taskId, round).unavailable, 1, "not yet");
-        assertEq(volquorum.creditOf(desk(0)), 0);
+        assertEq(creditOf(desk(0)), 0);
 
         vm.expectRevert(abi.encodeWithSelector(IVolquorum.WrongLength.selector, 32_768, 1024));
         postBytes(0, parts[0], siblings[0]);
@@ -201,7 +201,7 @@ contract AvailabilityTest is ChallengeFixture {
         emit IVolquorum.BytesPosted(revealed[0].updateRoot, taskId, 1, parts[1]);
         postBytes(0, parts[1], siblings[1]);
         assertEq(volquorum.roundState(taskId, round).unavailable, 0);
-        assertEq(volquorum.creditOf(desk(0)), 0.01 ether);
+        assertEq(creditOf(desk(0)), 0.01 ether);
     }
 
     function testHalfAnAnswerIsNone() public {
@@ -211,7 +211,7 @@ contract AvailabilityTest is ChallengeFixture {
         walkToAggregate(taskId, round);
         assertEq(volquorum.roundState(taskId, round).unavailable, 1);
         volquorum.reclaimDeposit(taskId, desk(0));
-        assertEq(volquorum.creditOf(flagger), 0.01 ether);
+        assertEq(creditOf(flagger), 0.01 ether);
     }
 
     // ------------------------------------------------------------------------------------------------ what follows
@@ -231,16 +231,20 @@ contract AvailabilityTest is ChallengeFixture {
         walkToEnd(taskId, round);
         uint256 count = 7 - LibBit.popCount(which);
         uint256 shareWei = params.rewardWei / count;
-        vm.expectEmit(address(volquorum));
-        emit IVolquorum.RoundFinalised(taskId, round, MODEL_ROOT, uint96(shareWei));
-        volquorum.finalise(taskId);
-
-        assertEq(volquorum.taskState(taskId).fundsWei, uint256(params.rewardWei) * 4 - shareWei * count);
+        uint96[] memory sharesWei = new uint96[](7);
         for (uint256 index = 0; index < 7; ++index) {
-            uint256 earnedWei = which >> index & 1 == 1 ? 0 : shareWei;
-            vm.prank(desk(index));
-            volquorum.leave(taskId);
-            assertEq(volquorum.creditOf(desk(index)), 1 ether + earnedWei, "nobody loses a stake");
+            sharesWei[index] = which >> index & 1 == 1 ? 0 : uint96(shareWei);
+        }
+        vm.expectEmit(address(volquorum));
+        emit IVolquorum.RewardsDistributed(taskId, round, sharesWei, params.rewardWei - shareWei * count);
+        distribute(taskId, round, 7);
+
+        assertEq(volquorum.taskState(taskId).fundsWei, uint256(params.rewardWei) * 3);
+        assertEq(creditOf(sponsor), params.rewardWei - shareWei * count);
+        for (uint256 index = 0; index < 7; ++index) {
+            assertEq(volquorum.seat(taskId, desk(index)).served, which >> index & 1 == 1 ? 0 : 1);
+            leave(taskId, desk(index));
+            assertEq(creditOf(desk(index)), 1 ether + sharesWei[index], "nobody loses a stake");
         }
     }
 
@@ -248,24 +252,24 @@ contract AvailabilityTest is ChallengeFixture {
         play(5);
         flag(taskId, round, revealed, 0, flagger);
         finishRound();
+        volquorum.distribute(taskId, round, revealed, "");
         for (uint256 count = 0; count < 2; ++count) {
-            openToFinal(taskId, 5);
+            playRound(taskId, 5);
         }
-        volquorum.finalise(taskId);
         volquorum.claim(taskId, revealed[0].participant);
         volquorum.claim(taskId, revealed[1].participant);
         uint256 shareWei = uint256(0.7 ether) / 5;
-        assertEq(volquorum.creditOf(revealed[0].participant), 2 * shareWei);
-        assertEq(volquorum.creditOf(revealed[1].participant), 2 * shareWei + uint256(0.7 ether) / 4);
+        assertEq(creditOf(revealed[0].participant), 2 * shareWei);
+        assertEq(creditOf(revealed[1].participant), 2 * shareWei + uint256(0.7 ether) / 4);
     }
 
     function testReclaimedDepositLeavesTheUpdateExcluded() public {
         play(5);
         flag(taskId, round, revealed, 0, flagger);
         finishRound();
-        volquorum.finalise(taskId);
         address participant = revealed[0].participant;
         volquorum.reclaimDeposit(taskId, participant);
+        volquorum.distribute(taskId, round, revealed, "");
         vm.expectRevert(abi.encodeWithSelector(IVolquorum.NothingToWithdraw.selector, participant));
         volquorum.claim(taskId, participant);
     }
@@ -283,7 +287,7 @@ contract AvailabilityTest is ChallengeFixture {
         for (uint256 index = 0; index < 5; ++index) {
             if (which >> index & 1 == 1) volquorum.reclaimDeposit(taskId, revealed[index].participant);
         }
-        assertEq(volquorum.creditOf(flagger), LibBit.popCount(which) * 0.01 ether);
+        assertEq(creditOf(flagger), LibBit.popCount(which) * 0.01 ether);
         open(taskId);
     }
 
@@ -314,11 +318,11 @@ contract AvailabilityTest is ChallengeFixture {
         vm.warp(bound(wait, ends.availability, ends.aggregate + 100));
         vm.prank(stranger);
         volquorum.reclaimDeposit(taskId, participant);
-        assertEq(volquorum.creditOf(flagger), 0.01 ether);
+        assertEq(creditOf(flagger), 0.01 ether);
         assertEq(volquorum.updateFlag(taskId, participant).round, round);
         assertEq(volquorum.updateFlag(taskId, participant).flagger, address(0));
         refusedToReclaim(participant);
-        assertEq(volquorum.creditOf(flagger), 0.01 ether);
+        assertEq(creditOf(flagger), 0.01 ether);
     }
 
     function testAnsweredDepositIsNotReclaimed() public {
@@ -340,7 +344,7 @@ contract AvailabilityTest is ChallengeFixture {
         finishRound();
         openToAvailability(taskId, 5);
         volquorum.reclaimDeposit(taskId, revealed[0].participant);
-        assertEq(volquorum.creditOf(flagger), 0.01 ether);
+        assertEq(creditOf(flagger), 0.01 ether);
     }
 
     function testLaterFlagGivesAnEarlierDepositBack() public {
@@ -352,12 +356,12 @@ contract AvailabilityTest is ChallengeFixture {
         IVolquorum.Update[] memory updates = updatesOf(taskId, round, 5);
         assertEq(updates[4].participant, participant);
         flag(taskId, round, updates, 4, stranger);
-        assertEq(volquorum.creditOf(flagger), 0.01 ether);
+        assertEq(creditOf(flagger), 0.01 ether);
         IVolquorum.Flag memory latest = volquorum.updateFlag(taskId, participant);
         assertEq(abi.encode(latest), abi.encode(IVolquorum.Flag(round, 4, 0, stranger, updates[4].updateRoot)));
         walkToAggregate(taskId, round);
         volquorum.reclaimDeposit(taskId, participant);
-        assertEq(volquorum.creditOf(stranger), 0.01 ether);
+        assertEq(creditOf(stranger), 0.01 ether);
     }
 
     function testLaterFlagIsAnsweredFromTheFirstPartOn() public {

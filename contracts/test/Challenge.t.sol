@@ -255,10 +255,10 @@ contract ChallengeTest is ChallengeFixture {
         assertEq(facts.modelRoot, 0);
         assertEq(facts.publisher, address(0));
         assertEq(facts.bondWei, 0);
-        assertEq(facts.revealed, 5);
-        assertEq(volquorum.creditOf(challenger), 1 ether);
-        assertEq(volquorum.creditOf(aggregator), 0);
-        assertEq(volquorum.burnedWei(), 1 ether + 1);
+        assertEq(uint8(uint256(facts.updatesHash)), 5);
+        assertEq(creditOf(challenger), 1 ether);
+        assertEq(creditOf(aggregator), 0);
+        assertEq(volquorum.burnedOf(ETH), 1 ether + 1);
     }
 
     // ------------------------------------------------------------------------------------------------------ seals
@@ -297,9 +297,9 @@ contract ChallengeTest is ChallengeFixture {
         (address owner, address copier) = (challenger, makeAddr("copier"));
         challenger = copier;
         prove(inModel);
-        assertEq(volquorum.creditOf(copier), 0);
-        assertEq(volquorum.creditOf(owner), 0);
-        assertEq(volquorum.burnedWei(), 2 ether + 1);
+        assertEq(creditOf(copier), 0);
+        assertEq(creditOf(owner), 0);
+        assertEq(volquorum.burnedOf(ETH), 2 ether + 1);
     }
 
     function testSealOfAnythingElseEarnsNothing(bool inModel, uint256 what) public {
@@ -335,9 +335,9 @@ contract ChallengeTest is ChallengeFixture {
         noFraudIn(0);
         walkToEnd(taskId, round);
         volquorum.finalise(taskId);
-        assertEq(volquorum.creditOf(stranger), 2 ether + 1);
+        assertEq(creditOf(stranger), 2 ether + 1);
         assertEq(volquorum.taskState(taskId).modelRoot, PlainTree.rootOf(model, modelShape()));
-        assertEq(volquorum.burnedWei(), 1 ether + 1);
+        assertEq(volquorum.burnedOf(ETH), 1 ether + 1);
     }
 
     function testAfterAProofTheWholeAggregateWindowRunsAgainAndThenTimeEndsTheRound(uint256 late) public {
@@ -352,9 +352,8 @@ contract ChallengeTest is ChallengeFixture {
         assertPhase(phaseOf(taskId, round), IVolquorum.Phase.Aggregate);
         vm.warp(proven + 90);
         volquorum.voidRound(taskId);
-        vm.prank(desk(0));
-        volquorum.leave(taskId);
-        assertEq(volquorum.creditOf(desk(0)), 1 ether);
+        leave(taskId, desk(0));
+        assertEq(creditOf(desk(0)), 1 ether);
     }
 
     function testEachLieOfSeveralCostsItsBond() public {
@@ -364,10 +363,10 @@ contract ChallengeTest is ChallengeFixture {
             publishResult(stranger);
             vm.warp(block.timestamp + 60);
             challengeAggregate(0);
-            assertEq(volquorum.creditOf(challenger), lie * 1 ether);
-            assertEq(volquorum.burnedWei(), lie * (1 ether + 1));
+            assertEq(creditOf(challenger), lie * 1 ether);
+            assertEq(volquorum.burnedOf(ETH), lie * (1 ether + 1));
         }
-        assertEq(volquorum.creditOf(stranger), 0);
+        assertEq(creditOf(stranger), 0);
     }
 
     function testLastOfEightLiesEndsTheRound() public {
@@ -382,9 +381,8 @@ contract ChallengeTest is ChallengeFixture {
         assertPhase(phaseOf(taskId, round), IVolquorum.Phase.Void);
         volquorum.voidRound(taskId);
         assertEq(volquorum.taskState(taskId).fundsWei, 2.8 ether);
-        vm.prank(desk(0));
-        volquorum.leave(taskId);
-        assertEq(volquorum.creditOf(desk(0)), 1 ether);
+        leave(taskId, desk(0));
+        assertEq(creditOf(desk(0)), 1 ether);
         open(taskId);
     }
 
@@ -394,7 +392,7 @@ contract ChallengeTest is ChallengeFixture {
         challenger = stranger;
         publishResult(stranger);
         challengeAggregate(0);
-        assertEq(volquorum.creditOf(stranger), 1 ether);
+        assertEq(creditOf(stranger), 1 ether);
     }
 
     // ------------------------------------------------------------------------------------------------------- steps
@@ -460,9 +458,9 @@ contract ChallengeTest is ChallengeFixture {
     }
 
     function assertEarned(uint256 awardWei, uint256 lostWei) private view {
-        assertEq(volquorum.creditOf(challenger), awardWei);
-        assertEq(volquorum.creditOf(aggregator), 0);
-        assertEq(volquorum.burnedWei(), lostWei);
+        assertEq(creditOf(challenger), awardWei);
+        assertEq(creditOf(aggregator), 0);
+        assertEq(volquorum.burnedOf(ETH), lostWei);
     }
 
     function noFraudIn(uint32 chunk) private {

@@ -40,7 +40,7 @@ abstract contract ChallengeFixture is Fixture {
         params.tolerance = rule == IVolquorum.Rule.Mean ? 0 : 1;
         params.clipNorm = rule == IVolquorum.Rule.ClippedMean ? 60_000 : 0;
         params.maxSquaredNorm = type(uint64).max;
-        params.cohort = 7;
+        setCohort(params, 7);
         params.bondWei = 2 ether + 1;
     }
 

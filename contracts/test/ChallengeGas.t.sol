@@ -11,7 +11,9 @@ import {PlainTree} from "./PlainTree.sol";
 /// @dev The chunk and its siblings are drawn and the roots follow from them: nobody has to build such a tree.
 contract ChallengeGasTest is Fixture {
     string private constant GROUP = "challenge";
-    bytes32 private constant BURNED_SLOT = bytes32(uint256(2));
+    // The mappings of what is owed to whom and of what is burned, by currency.
+    uint256 private constant CREDITS_SLOT = 1;
+    uint256 private constant BURNED_SLOT = 2;
 
     // What is posted: a model of ten thousand parameters in the same chunks, which is one part.
     uint32 private constant SMALL_DIMENSION = 10_000;
@@ -26,8 +28,8 @@ contract ChallengeGasTest is Fixture {
     /// @dev Whatever is burned first in a contract's life pays for the field that it is counted in.
     function setUp() public override {
         super.setUp();
-        vm.store(address(volquorum), BURNED_SLOT, bytes32(uint256(1)));
-        assertEq(volquorum.burnedWei(), 1);
+        vm.store(address(volquorum), keccak256(abi.encode(ETH, BURNED_SLOT)), bytes32(uint256(1)));
+        assertEq(volquorum.burnedOf(ETH), 1);
     }
 
     function testGasOfAChallengeOfEightUpdates() public {
@@ -61,8 +63,16 @@ contract ChallengeGasTest is Fixture {
         vm.snapshotGasLastCall(GROUP, "challenge_model");
     }
 
+    /// @dev Of somebody who is owed something already; a first credit is a new field.
     function testGasOfAChallengeOfANorm() public {
+        bytes32 ofCurrency = keccak256(abi.encode(ETH, CREDITS_SLOT));
+        vm.store(address(volquorum), keccak256(abi.encode(address(this), ofCurrency)), bytes32(uint256(1)));
+        assertEq(volquorum.creditOf(ETH, address(this)), 1);
         measureNorm("challenge_norm", 8);
+    }
+
+    function testGasOfAChallengeOfANormForAFirstCredit() public {
+        measureNorm("challenge_norm_first_credit", 8);
     }
 
     function testGasOfAChallengeOfANormAmongSixtyFour() public {
@@ -313,7 +323,7 @@ contract ChallengeGasTest is Fixture {
     function largeParams(uint8 count) private view returns (IVolquorum.TaskParams memory params) {
         params = ordinaryParams();
         params.dimension = uint32(256 << depth);
-        params.cohort = count;
+        setCohort(params, count);
         params.quorum = count;
         params.tolerance = count / 4;
         params.maxSquaredNorm = type(uint64).max;

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Test} from "forge-std/Test.sol";
-
-import {Volquorum} from "../src/Volquorum.sol";
 import {IVolquorum} from "../src/interfaces/IVolquorum.sol";
 import {CommitmentLib} from "../src/libraries/CommitmentLib.sol";
+import {Fixture} from "./Fixture.sol";
 
-/// @notice Commitments, task ids, running hashes, seals and parameter ranges against the vectors that Python passes too.
-contract CommitmentTest is Test {
+/// @notice Commitments, signatures, task ids, running hashes, seals and parameter ranges against the vectors that Python
+/// passes too.
+contract CommitmentTest is Fixture {
     function testVectorsOfCommitments() public {
         string memory json = vm.readFile("tests/vectors/commitment.json");
         bytes32[] memory expected = vm.parseJsonBytes32Array(json, ".commitment");
@@ -82,17 +81,95 @@ contract CommitmentTest is Test {
         }
     }
 
+    function testVectorsOfSignaturesAndScores() public {
+        string memory json = vm.readFile("tests/vectors/members.json");
+        bytes32[] memory digests = vm.parseJsonBytes32Array(json, ".digest");
+        assertGt(digests.length, 0, "no vectors");
+        for (uint256 row = 0; row < digests.length; ++row) {
+            vm.chainId(vm.parseJsonUintArray(json, ".chainId")[row]);
+            CommitmentHarness harness = CommitmentHarness(
+                placed(vm.parseJsonAddressArray(json, ".contract")[row], type(CommitmentHarness).runtimeCode)
+            );
+            checkSignature(json, row, harness, digests[row]);
+            checkScores(json, row, harness);
+        }
+    }
+
+    function checkSignature(string memory json, uint256 row, CommitmentHarness harness, bytes32 digest) private view {
+        uint256 key = uint256(vm.parseJsonBytes32Array(json, ".key")[row]);
+        IVolquorum.SignedCommit memory commit = IVolquorum.SignedCommit(
+            vm.parseJsonBytes32Array(json, ".commitment")[row],
+            vm.parseJsonBytes32Array(json, ".r")[row],
+            vm.parseJsonBytes32Array(json, ".vs")[row]
+        );
+        (bytes32 r, bytes32 vs) = vm.signCompact(key, digest);
+        assertEq(abi.encode(commit.r, commit.vs), abi.encode(r, vs), "signature");
+        address participant = vm.parseJsonAddressArray(json, ".participant")[row];
+        assertEq(vm.addr(key), participant);
+        bytes32 task = vm.parseJsonBytes32Array(json, ".taskId")[row];
+        uint32 round = uint32(vm.parseJsonUintArray(json, ".round")[row]);
+        assertEq(harness.signer(task, round, commit), participant, "signer");
+    }
+
+    function checkScores(string memory json, uint256 row, CommitmentHarness harness) private view {
+        bytes memory scores = vm.parseJsonBytesArray(json, ".scores")[row];
+        address participant = vm.parseJsonAddressArray(json, ".participant")[row];
+        bytes32 full = harness.scoresCommitment(
+            vm.parseJsonBytes32Array(json, ".taskId")[row],
+            uint32(vm.parseJsonUintArray(json, ".round")[row]),
+            participant,
+            scores,
+            vm.parseJsonBytes32Array(json, ".salt")[row]
+        );
+        assertEq(full, vm.parseJsonBytes32Array(json, ".scoresCommitment")[row], "commitment to scores");
+        bytes32 previous = vm.parseJsonBytes32Array(json, ".previous")[row];
+        assertEq(
+            harness.scoresStep(previous, participant, scores),
+            vm.parseJsonBytes32Array(json, ".scoresHash")[row],
+            "step of scores"
+        );
+    }
+
+    function testUpdatesHashCountsItsStepsInItsLastByte(bytes32 task, uint32 round, uint256 count, bytes32 seed)
+        public
+    {
+        count = bound(count, 0, 64);
+        IVolquorum.Update[] memory updates = new IVolquorum.Update[](count);
+        bytes32 running = CommitmentLib.updatesStart(task, round);
+        assertEq(running, withCount(keccak256(abi.encode(keccak256("volquorum.updates.1"), task, round)), 0), "start");
+        for (uint256 index = 0; index < count; ++index) {
+            seed = keccak256(abi.encode(seed));
+            updates[index] = IVolquorum.Update(address(bytes20(seed)), seed, uint64(uint256(seed)));
+            bytes32 hash = keccak256(abi.encode(running, updates[index]));
+            running = CommitmentLib.updatesStep(
+                running, updates[index].participant, updates[index].updateRoot, updates[index].squaredNorm
+            );
+            assertEq(running, withCount(hash, index + 1), "step");
+        }
+        assertEq(new CommitmentHarness().updatesHash(task, round, updates), running, "all at once");
+    }
+
+    function testScoresHashCountsItsStepsInItsLastByte(address participant, bytes calldata scores) public {
+        CommitmentHarness harness = new CommitmentHarness();
+        bytes32 running;
+        for (uint256 count = 1; count <= 64; ++count) {
+            bytes32 hash = keccak256(abi.encode(running, participant, keccak256(scores)));
+            running = harness.scoresStep(running, participant, scores);
+            assertEq(running, withCount(hash, count));
+        }
+    }
+
     function testVectorsOfTaskIds() public {
         string memory json = vm.readFile("tests/vectors/task_id.json");
         bytes32[] memory expected = vm.parseJsonBytes32Array(json, ".taskId");
         assertGt(expected.length, 0, "no vectors");
         for (uint256 row = 0; row < expected.length; ++row) {
             vm.chainId(vm.parseJsonUintArray(json, ".chainId")[row]);
-            Volquorum volquorum =
-                Volquorum(placed(vm.parseJsonAddressArray(json, ".contract")[row], type(Volquorum).runtimeCode));
+            IVolquorum there =
+                IVolquorum(placed(vm.parseJsonAddressArray(json, ".contract")[row], address(volquorum).code));
             bytes memory params = vm.parseJsonBytesArray(json, ".params")[row];
             assertEq(
-                volquorum.taskIdOf(
+                there.taskIdOf(
                     vm.parseJsonAddressArray(json, ".sponsor")[row], abi.decode(params, (IVolquorum.TaskParams))
                 ),
                 expected[row],
@@ -105,7 +182,6 @@ contract CommitmentTest is Test {
         string memory json = vm.readFile("tests/vectors/invalid/task.json");
         string[] memory fields = vm.parseJsonStringArray(json, ".field");
         assertGt(fields.length, 0, "no vectors");
-        Volquorum volquorum = new Volquorum();
         for (uint256 row = 0; row < fields.length; ++row) {
             vm.warp(vm.parseJsonUintArray(json, ".now")[row]);
             bytes memory params = vm.parseJsonBytesArray(json, ".params")[row];
@@ -157,6 +233,10 @@ contract CommitmentTest is Test {
         );
     }
 
+    function withCount(bytes32 hash, uint256 count) private pure returns (bytes32) {
+        return bytes32(uint256(hash) >> 8 << 8 | count);
+    }
+
     function placed(address where, bytes memory code) private returns (address) {
         vm.etch(where, code);
         return where;
@@ -174,6 +254,34 @@ contract CommitmentHarness {
         bytes32 salt
     ) external view returns (bytes32) {
         return CommitmentLib.commitment(task, round, baseModelRoot, participant, updateRoot, squaredNorm, salt);
+    }
+
+    function signer(bytes32 task, uint32 round, IVolquorum.SignedCommit calldata commit)
+        external
+        view
+        returns (address)
+    {
+        return CommitmentLib.signer(CommitmentLib.domainSeparator(), task, round, commit, 0);
+    }
+
+    function scoresCommitment(bytes32 task, uint32 round, address participant, bytes calldata scores, bytes32 salt)
+        external
+        view
+        returns (bytes32)
+    {
+        return CommitmentLib.scoresCommitment(task, round, participant, scores, salt);
+    }
+
+    function scoresStep(bytes32 previous, address participant, bytes calldata scores) external pure returns (bytes32) {
+        return CommitmentLib.scoresStep(previous, participant, scores);
+    }
+
+    function updatesHash(bytes32 task, uint32 round, IVolquorum.Update[] calldata updates)
+        external
+        pure
+        returns (bytes32)
+    {
+        return CommitmentLib.updatesHash(task, round, updates);
     }
 
     function seal(

@@ -1,73 +1,322 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Disputes} from "../src/Disputes.sol";
+import {Availability} from "../src/Availability.sol";
+import {Challenges} from "../src/Challenges.sol";
+import {Members} from "../src/Members.sol";
 import {Volquorum} from "../src/Volquorum.sol";
 import {IVolquorum} from "../src/interfaces/IVolquorum.sol";
 import {Fixture} from "./Fixture.sol";
 
-/// @notice The two contracts, where they are, and that each fits where it must.
+/// @notice The four contracts: what each has, that each fits where it must, and that the parts alone hold nothing.
 contract DeploymentTest is Fixture {
-    function testDisputesAreTheFirstContractThatVolquorumCreated() public view {
-        assertEq(disputes(), vm.computeCreateAddress(address(volquorum), 1));
-        assertEq(disputes().code, type(Disputes).runtimeCode);
-        assertEq(address(volquorum).code, type(Volquorum).runtimeCode);
-    }
+    // Long enough for the arguments of any call; all zero, so that every offset, length and number is.
+    uint256 private constant ARGUMENT_BYTES = 2048;
 
-    function testBothCodesAndTheirCreationFitTheirLimits() public {
-        assertLe(type(Volquorum).runtimeCode.length, 24_576, "EIP-170");
-        assertLe(type(Disputes).runtimeCode.length, 24_576, "EIP-170");
+    // ------------------------------------------------------------------------------------------------- the code
+
+    function testCodesFitTheirLimits() public view {
+        address[4] memory contracts = [address(volquorum), members, availability, challenges];
+        for (uint256 index = 0; index < 4; ++index) {
+            assertLe(contracts[index].code.length, 24_576, "EIP-170");
+        }
         assertLe(type(Volquorum).creationCode.length, 49_152, "EIP-3860");
-        uint256 before = gasleft();
-        new Volquorum();
-        uint256 calldataGas = 16 * type(Volquorum).creationCode.length;
-        assertLe(before - gasleft() + calldataGas + 53_000, 16_777_216, "EIP-7825");
+        assertLe(type(Members).creationCode.length, 49_152, "EIP-3860");
+        assertLe(type(Availability).creationCode.length, 49_152, "EIP-3860");
+        assertLe(type(Challenges).creationCode.length, 49_152, "EIP-3860");
     }
 
-    function testCalledDirectlyDisputesKnowNoTaskAndTakeNoMoney(bytes32 salt) public {
-        IVolquorum.TaskParams memory params = ordinaryParams();
-        params.salt = salt;
-        bytes32 taskId = create(params);
+    function testEachContractIsCreatedByOneTransaction() public {
+        uint256 before = gasleft();
+        new Members();
+        checkCreation(before - gasleft(), type(Members).creationCode.length);
+        before = gasleft();
+        new Availability();
+        checkCreation(before - gasleft(), type(Availability).creationCode.length);
+        before = gasleft();
+        new Challenges();
+        checkCreation(before - gasleft(), type(Challenges).creationCode.length);
+        before = gasleft();
+        new Volquorum(members, availability, challenges);
+        checkCreation(before - gasleft(), type(Volquorum).creationCode.length);
+    }
+
+    /// @dev Whoever connects compares the code and takes the parts' addresses from where they are.
+    function testVolquorumsCodeDiffersByThePartsAddressesAlone() public {
+        address[3] memory parts = [members, availability, challenges];
+        address[3] memory others = [makeAddr("members"), makeAddr("availability"), makeAddr("challenges")];
+        bytes memory code = address(volquorum).code;
+        bytes memory other = address(new Volquorum(others[0], others[1], others[2])).code;
+        bytes memory plain = address(new Volquorum(address(0), address(0), address(0))).code;
+        assertEq(code.length, plain.length);
+        assertEq(other.length, plain.length);
+        uint256[3] memory places;
+        for (uint256 index = 0; index < plain.length; ++index) {
+            if (code[index] == plain[index] && other[index] == plain[index]) continue;
+            // An address, whose first byte differs, lies behind twelve zeros.
+            bytes32 word = wordAt(code, index - 12);
+            uint256 part = word == asWord(members) ? 0 : word == asWord(availability) ? 1 : 2;
+            assertEq(word, asWord(parts[part]), "another difference");
+            assertEq(wordAt(other, index - 12), asWord(others[part]));
+            assertEq(wordAt(plain, index - 12), 0);
+            ++places[part];
+            index += 19;
+        }
+        for (uint256 part = 0; part < 3; ++part) {
+            assertGt(places[part], 0, "a part has no place");
+        }
+    }
+
+    // ------------------------------------------------------------------------------------------ what goes where
+
+    /// @dev Calls of parts that say who they are, and the parts themselves, with every call of the interface.
+    function testEveryCallReachesTheOnlyPartThatHasIt() public {
+        address[3] memory parts = [members, availability, challenges];
+        address marked = address(
+            new Volquorum(
+                address(new Marked("members")), address(new Marked("availability")), address(new Marked("challenges"))
+            )
+        );
+        bytes4[] memory selectors = allSelectors();
+        for (uint256 index = 0; index < selectors.length; ++index) {
+            bytes memory data = abi.encodePacked(selectors[index], new bytes(ARGUMENT_BYTES));
+            (bool done, bytes memory reason) = marked.call(data);
+            uint256 place = done ? 3 : placeOf(reason);
+            for (uint256 part = 0; part < 3; ++part) {
+                assertEq(has(parts[part], data), part == place, vm.toString(selectors[index]));
+            }
+            assertTrue(has(address(volquorum), data), vm.toString(selectors[index]));
+        }
+    }
+
+    function testSelectorsAreThoseOfTheInterface() public pure {
+        bytes4[] memory selectors = allSelectors();
+        bytes4 all;
+        for (uint256 index = 0; index < selectors.length; ++index) {
+            for (uint256 other = 0; other < index; ++other) {
+                assertNotEq(selectors[other], selectors[index], "twice");
+            }
+            all ^= selectors[index];
+        }
+        assertEq(all, type(IVolquorum).interfaceId, "a call is missing");
+    }
+
+    function testWhatNoPartHasIsRefused(bytes4 selector, bytes calldata arguments, uint96 valueWei) public {
+        bytes4[] memory selectors = allSelectors();
+        for (uint256 index = 0; index < selectors.length; ++index) {
+            vm.assume(selector != selectors[index]);
+        }
+        vm.deal(address(this), valueWei);
+        (bool done, bytes memory reason) =
+            address(volquorum).call{value: valueWei}(abi.encodePacked(selector, arguments));
+        assertFalse(done);
+        assertEq(reason.length, 0);
+    }
+
+    function testMoneyAloneIsRefused(uint96 valueWei) public {
+        vm.deal(address(this), valueWei);
+        (bool done,) = address(volquorum).call{value: valueWei}("");
+        assertFalse(done);
+    }
+
+    // ---------------------------------------------------------------------------------- parts that are called directly
+
+    /// @dev With what they ask for, with nothing and with too much. A seal is all that a part can store: of no use to
+    /// anybody, since no challenge comes to it.
+    function testCalledDirectlyPartsKeepNothing() public {
+        bytes32 taskId = playedTask();
+        bytes[] memory calls = callsOf(taskId);
+        address[3] memory parts = [members, availability, challenges];
+        uint256[5] memory amountsWei = [uint256(0), 0.01 ether, 1 ether, 2.8 ether, 5 ether];
+        vm.deal(address(this), 5 ether);
+        for (uint256 index = 0; index < 5 * calls.length; ++index) {
+            for (uint256 part = 0; part < 3; ++part) {
+                vm.record();
+                (bool done,) = parts[part].call{value: amountsWei[index % 5]}(calls[index / 5]);
+                (, bytes32[] memory writes) = vm.accesses(parts[part]);
+                assertFalse(done);
+                assertEq(writes.length, 0, "kept");
+                assertEq(parts[part].balance, 0, "took");
+            }
+        }
+    }
+
+    function testCalledDirectlyPartsKnowNoTask() public {
+        bytes[] memory calls = callsOf(playedTask());
+        address[3] memory parts = [members, availability, challenges];
+        for (uint256 index = 0; index < calls.length; ++index) {
+            uint256 found;
+            for (uint256 part = 0; part < 3; ++part) {
+                (bool done, bytes memory reason) = parts[part].call(calls[index]);
+                assertFalse(done);
+                if (reason.length == 0) continue;
+                ++found;
+                assertEq(bytes4(reason), IVolquorum.UnknownTask.selector, vm.toString(bytes4(calls[index])));
+            }
+            assertEq(found, 1, vm.toString(bytes4(calls[index])));
+        }
+    }
+
+    function testCallsThatTakeNoMoneyRefuseIt() public {
+        bytes[] memory calls = callsOf(playedTask());
+        for (uint256 index = 0; index < calls.length; ++index) {
+            bytes4 selector = bytes4(calls[index]);
+            if (
+                selector == IVolquorum.createTask.selector || selector == IVolquorum.join.selector
+                    || selector == IVolquorum.restore.selector || selector == IVolquorum.flagUpdate.selector
+                    || selector == IVolquorum.flagResult.selector || selector == IVolquorum.flagTable.selector
+            ) continue;
+            vm.prank(stranger);
+            (bool done, bytes memory reason) = address(volquorum).call{value: 1}(calls[index]);
+            assertFalse(done);
+            assertEq(reason.length, 0, vm.toString(selector));
+        }
+    }
+
+    // ------------------------------------------------------------------------------------------------------- steps
+
+    function checkCreation(uint256 gas, uint256 creationBytes) private pure {
+        assertLe(gas + 16 * creationBytes + 53_000, 16_777_216, "EIP-7825");
+    }
+
+    /// @dev A function that is not there is refused without a word. None of the others gives neither word nor result.
+    function has(address target, bytes memory data) private returns (bool) {
+        (bool done, bytes memory reason) = target.call(data);
+        return done || reason.length != 0;
+    }
+
+    function placeOf(bytes memory reason) private pure returns (uint256) {
+        string[3] memory names = ["members", "availability", "challenges"];
+        for (uint256 place = 0; place < 3; ++place) {
+            if (keccak256(reason) == keccak256(bytes(names[place]))) return place;
+        }
+        return 3;
+    }
+
+    function wordAt(bytes memory code, uint256 index) private pure returns (bytes32 word) {
+        assembly ("memory-safe") {
+            word := mload(add(add(code, 32), index))
+        }
+    }
+
+    function asWord(address account) private pure returns (bytes32) {
+        return bytes32(uint256(uint160(account)));
+    }
+
+    /// @dev A task in Availability, of which the parts must not know.
+    function playedTask() private returns (bytes32 taskId) {
+        taskId = createOrdinary();
         joinAll(taskId, 3);
         openToAvailability(taskId, 3);
+    }
+
+    /// @dev Every call that one of the parts has, but for the seal.
+    function callsOf(bytes32 taskId) private view returns (bytes[] memory calls) {
+        bytes32 salt = "salt";
         IVolquorum.Update[] memory updates = updatesOf(taskId, 1, 3);
-        bytes[9] memory calls = [
-            abi.encodeCall(IVolquorum.flagUpdate, (taskId, 1, updates, 0)),
-            abi.encodeCall(IVolquorum.flagResult, (taskId, 1, IVolquorum.Published.Model)),
-            abi.encodeCall(IVolquorum.flagTable, (taskId, 1, salt, salt)),
-            abi.encodeCall(IVolquorum.postUpdate, (taskId, 1, desk(0), "", "")),
-            abi.encodeCall(IVolquorum.reclaimDeposit, (taskId, desk(0))),
-            abi.encodeCall(IVolquorum.refuteUnavailable, (taskId, 1, IVolquorum.Published.Model)),
-            abi.encodeCall(IVolquorum.challengeModel, (taskId, 1, 0, "", salt)),
-            abi.encodeCall(IVolquorum.challengeProduct, (taskId, 1, updates, 0, "", salt, salt)),
-            abi.encodeCall(IVolquorum.challengeChoice, (taskId, 1, "", salt, salt))
-        ];
-        for (uint256 index = 0; index < calls.length; ++index) {
-            (bool done, bytes memory reason) = disputes().call{value: index < 3 ? 0.01 ether : 0}(calls[index]);
-            assertFalse(done);
-            assertEq(reason, abi.encodeWithSelector(IVolquorum.UnknownTask.selector, taskId));
-        }
+        IVolquorum.SignedCommit[] memory commits = signedAll(taskId, 1, 2);
+        IVolquorum.Published what = IVolquorum.Published.Model;
+        calls = new bytes[](24);
+        calls[0] = abi.encodeCall(IVolquorum.createTask, (ordinaryParams()));
+        calls[1] = abi.encodeCall(IVolquorum.endTask, (taskId));
+        calls[2] = abi.encodeCall(IVolquorum.closeTask, (taskId));
+        calls[3] = abi.encodeCall(IVolquorum.join, (taskId, 1));
+        calls[4] = abi.encodeCall(IVolquorum.leave, (taskId));
+        calls[5] = abi.encodeCall(IVolquorum.restore, (taskId));
+        calls[6] = abi.encodeCall(IVolquorum.slashWithheld, (taskId, desk(0)));
+        calls[7] = abi.encodeCall(IVolquorum.slashEquivocation, (taskId, 1, commits[0], commits[1]));
+        calls[8] = abi.encodeCall(IVolquorum.commitScores, (taskId, 1, salt));
+        calls[9] = abi.encodeCall(IVolquorum.revealScores, (taskId, 1, "", salt));
+        calls[10] = abi.encodeCall(IVolquorum.distribute, (taskId, 1, updates, ""));
+        calls[11] = abi.encodeCall(IVolquorum.claim, (taskId, desk(0)));
+        calls[12] = abi.encodeCall(IVolquorum.postUpdate, (taskId, 1, desk(0), "", ""));
+        calls[13] = abi.encodeCall(IVolquorum.flagUpdate, (taskId, 1, updates, 0));
+        calls[14] = abi.encodeCall(IVolquorum.reclaimDeposit, (taskId, desk(0)));
+        calls[15] = abi.encodeCall(IVolquorum.flagResult, (taskId, 1, what));
+        calls[16] = abi.encodeCall(IVolquorum.postResult, (taskId, 1, what, "", ""));
+        calls[17] = abi.encodeCall(IVolquorum.flagTable, (taskId, 1, salt, salt));
+        calls[18] = abi.encodeCall(IVolquorum.refuteUnavailable, (taskId, 1, what));
+        calls[19] = abi.encodeCall(IVolquorum.challengeNorm, (taskId, 1, updates, 0, 0, "", salt));
+        calls[20] =
+            abi.encodeCall(IVolquorum.challengeAggregate, (taskId, 1, new address[](0), updates, 0, "", "", salt));
+        calls[21] = abi.encodeCall(IVolquorum.challengeModel, (taskId, 1, 0, "", salt));
+        calls[22] = abi.encodeCall(IVolquorum.challengeProduct, (taskId, 1, updates, 0, "", salt, salt));
+        calls[23] = abi.encodeCall(IVolquorum.challengeChoice, (taskId, 1, "", salt, salt));
     }
 
-    function testOnlyFlagsTakeMoney(uint96 amountWei) public {
-        amountWei = uint96(bound(amountWei, 1, 1e24));
-        bytes32 taskId = createSeated();
-        bytes[4] memory calls = [
-            abi.encodeCall(IVolquorum.reclaimDeposit, (taskId, desk(0))),
-            abi.encodeCall(IVolquorum.postUpdate, (taskId, 1, desk(0), "", "")),
-            abi.encodeCall(IVolquorum.sealChallenge, (taskId)),
-            abi.encodeCall(IVolquorum.challengeModel, (taskId, 1, 0, "", 0))
+    function allSelectors() private pure returns (bytes4[] memory selectors) {
+        bytes4[49] memory all = [
+            IVolquorum.createTask.selector,
+            IVolquorum.endTask.selector,
+            IVolquorum.closeTask.selector,
+            IVolquorum.join.selector,
+            IVolquorum.restore.selector,
+            IVolquorum.leave.selector,
+            IVolquorum.slashWithheld.selector,
+            IVolquorum.slashEquivocation.selector,
+            IVolquorum.commitScores.selector,
+            IVolquorum.revealScores.selector,
+            IVolquorum.distribute.selector,
+            IVolquorum.claim.selector,
+            IVolquorum.flagUpdate.selector,
+            IVolquorum.postUpdate.selector,
+            IVolquorum.reclaimDeposit.selector,
+            IVolquorum.flagResult.selector,
+            IVolquorum.flagTable.selector,
+            IVolquorum.postResult.selector,
+            IVolquorum.refuteUnavailable.selector,
+            IVolquorum.sealChallenge.selector,
+            IVolquorum.challengeNorm.selector,
+            IVolquorum.challengeAggregate.selector,
+            IVolquorum.challengeModel.selector,
+            IVolquorum.challengeProduct.selector,
+            IVolquorum.challengeChoice.selector,
+            IVolquorum.openRound.selector,
+            IVolquorum.drawSeats.selector,
+            IVolquorum.commitUpdate.selector,
+            IVolquorum.commitUpdates.selector,
+            IVolquorum.revealUpdate.selector,
+            IVolquorum.revealUpdates.selector,
+            IVolquorum.publish.selector,
+            IVolquorum.finalise.selector,
+            IVolquorum.voidRound.selector,
+            IVolquorum.withdraw.selector,
+            IVolquorum.creditOf.selector,
+            IVolquorum.burnedOf.selector,
+            IVolquorum.sealedAt.selector,
+            IVolquorum.taskIdOf.selector,
+            IVolquorum.taskParams.selector,
+            IVolquorum.taskState.selector,
+            IVolquorum.roundState.selector,
+            IVolquorum.seat.selector,
+            IVolquorum.updateFlag.selector,
+            IVolquorum.resultFlag.selector,
+            IVolquorum.phase.selector,
+            IVolquorum.deadlines.selector,
+            IVolquorum.mayCommit.selector,
+            IVolquorum.commitmentOf.selector
         ];
-        vm.deal(stranger, amountWei);
-        for (uint256 index = 0; index < calls.length; ++index) {
-            vm.prank(stranger);
-            (bool done, bytes memory reason) = address(volquorum).call{value: amountWei}(calls[index]);
-            assertFalse(done);
-            assertEq(reason.length, 0);
+        selectors = new bytes4[](all.length);
+        for (uint256 index = 0; index < all.length; ++index) {
+            selectors[index] = all[index];
         }
     }
+}
 
-    function disputes() private view returns (address) {
-        return address(uint160(uint256(keccak256(abi.encodePacked(hex"d694", address(volquorum), hex"01")))));
+/// @notice Refuses every call with its own name.
+contract Marked {
+    bytes32 private immutable NAME;
+    uint256 private immutable LENGTH;
+
+    constructor(string memory name) {
+        (NAME, LENGTH) = (bytes32(bytes(name)), bytes(name).length);
+    }
+
+    fallback() external payable {
+        (bytes32 name, uint256 length) = (NAME, LENGTH);
+        assembly {
+            mstore(0, name)
+            revert(0, length)
+        }
     }
 }

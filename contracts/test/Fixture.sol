@@ -2,25 +2,37 @@
 pragma solidity 0.8.37;
 
 import {Test} from "forge-std/Test.sol";
+import {IERC20} from "forge-std/interfaces/IERC20.sol";
 
+import {Availability} from "../src/Availability.sol";
+import {Challenges} from "../src/Challenges.sol";
+import {Members} from "../src/Members.sol";
 import {Volquorum} from "../src/Volquorum.sol";
 import {IVolquorum} from "../src/interfaces/IVolquorum.sol";
 import {SumTree} from "../src/libraries/SumTree.sol";
 
-/// @notice A deployed contract, an ordinary task, and the steps of a round as sentences.
+/// @notice The deployed contracts, an ordinary task, and the steps of a round as sentences.
 abstract contract Fixture is Test {
     uint256 internal constant START = 1_750_000_000;
     bytes32 internal constant AGGREGATE_ROOT = keccak256("aggregate");
     bytes32 internal constant MODEL_ROOT = keccak256("model");
+    bytes32 internal constant SCORES_SALT = "salt";
 
-    Volquorum internal volquorum;
+    address internal constant ETH = address(0);
+
+    IVolquorum internal volquorum;
+    address internal members;
+    address internal availability;
+    address internal challenges;
     address internal sponsor = makeAddr("sponsor");
     address internal aggregator = makeAddr("aggregator");
     address internal stranger = makeAddr("stranger");
 
     function setUp() public virtual {
         vm.warp(START);
-        volquorum = new Volquorum();
+        (members, availability) = (address(new Members()), address(new Availability()));
+        challenges = address(new Challenges());
+        volquorum = IVolquorum(address(new Volquorum(members, availability, challenges)));
         vm.deal(sponsor, 1e6 ether);
         vm.deal(aggregator, 1e6 ether);
         vm.deal(stranger, 1e6 ether);
@@ -37,7 +49,7 @@ abstract contract Fixture is Test {
         params.rule = IVolquorum.Rule.TrimmedMean;
         params.tolerance = 1;
         params.quorum = 3;
-        params.cohort = 5;
+        setCohort(params, 5);
         params.maxSquaredNorm = 1e12;
         params.aggregator = aggregator;
         params.selectionSeconds = 10;
@@ -50,17 +62,39 @@ abstract contract Fixture is Test {
         params.rounds = 4;
         params.closesAt = uint64(START + 30 days);
         params.stakeWei = 1 ether;
+        params.sliceWei = 0.1 ether;
         params.bondWei = 2 ether;
         params.flagWei = 0.01 ether;
         params.rewardWei = 0.7 ether;
+        params.maxMissed = 3;
         params.salt = keccak256("salt");
     }
 
+    /// @dev As many seats as a round takes, so that none is drawn.
+    function setCohort(IVolquorum.TaskParams memory params, uint8 cohort) internal pure {
+        (params.cohort, params.seats, params.drawn) = (cohort, cohort, cohort);
+    }
+
     function create(IVolquorum.TaskParams memory params) internal returns (bytes32 taskId) {
-        uint256 fundsWei = uint256(params.rounds) * params.rewardWei;
-        vm.deal(sponsor, fundsWei);
+        uint256 fundsWei = fundsOf(params);
+        uint256 valueWei = provide(params.currency, sponsor, fundsWei);
         vm.prank(sponsor);
-        taskId = volquorum.createTask{value: fundsWei}(params);
+        taskId = volquorum.createTask{value: valueWei}(params);
+    }
+
+    function fundsOf(IVolquorum.TaskParams memory params) internal pure returns (uint256) {
+        return uint256(params.rounds) * (uint256(params.rewardWei) + params.publisherWei);
+    }
+
+    /// @dev Gives an account what it must pay, and lets the contract take it if it is a token's; what to send along.
+    function provide(address currency, address account, uint256 amountWei) internal returns (uint256 valueWei) {
+        if (currency == ETH) {
+            vm.deal(account, account.balance + amountWei);
+            return amountWei;
+        }
+        deal(currency, account, IERC20(currency).balanceOf(account) + amountWei);
+        vm.prank(account);
+        IERC20(currency).approve(address(volquorum), type(uint256).max);
     }
 
     function createOrdinary() internal returns (bytes32) {
@@ -76,14 +110,39 @@ abstract contract Fixture is Test {
     // ---------------------------------------------------------------------------------------------- steps of a round
 
     function desk(uint256 index) internal pure returns (address) {
-        return address(uint160(0xde5c0000 + index));
+        return vm.addr(keyOf(index));
+    }
+
+    function keyOf(uint256 index) internal pure returns (uint256) {
+        return 0xde5c0000 + index;
+    }
+
+    function samplesOf(address account) internal pure returns (uint32) {
+        return 1000 + uint32(uint160(account) % 1000);
     }
 
     function join(bytes32 taskId, address account) internal {
-        uint256 stakeWei = volquorum.taskParams(taskId).stakeWei;
-        vm.deal(account, account.balance + stakeWei);
+        join(taskId, account, samplesOf(account));
+    }
+
+    function join(bytes32 taskId, address account, uint32 samples) internal {
+        IVolquorum.TaskParams memory params = volquorum.taskParams(taskId);
+        uint256 valueWei = provide(params.currency, account, params.stakeWei);
         vm.prank(account);
-        volquorum.join{value: stakeWei}(taskId);
+        volquorum.join{value: valueWei}(taskId, samples);
+    }
+
+    function restore(bytes32 taskId, address account) internal {
+        IVolquorum.TaskParams memory params = volquorum.taskParams(taskId);
+        uint256 missingWei = params.stakeWei - volquorum.seat(taskId, account).stakeWei;
+        uint256 valueWei = provide(params.currency, account, missingWei);
+        vm.prank(account);
+        volquorum.restore{value: valueWei}(taskId);
+    }
+
+    function leave(bytes32 taskId, address account) internal {
+        vm.prank(account);
+        volquorum.leave(taskId);
     }
 
     function joinAll(bytes32 taskId, uint256 count) internal {
@@ -142,9 +201,13 @@ abstract contract Fixture is Test {
         return volquorum.commitmentOf(taskId, round, account, root, norm, salt(account, round));
     }
 
-    function commit(bytes32 taskId, uint32 round, address account) internal {
+    function commitmentBy(bytes32 taskId, uint32 round, address account) internal view returns (bytes32) {
         bytes32 root = updateRoot(taskId, account, round);
-        bytes32 commitment = commitmentTo(taskId, round, account, root, squaredNorm(account, round));
+        return commitmentTo(taskId, round, account, root, squaredNorm(account, round));
+    }
+
+    function commit(bytes32 taskId, uint32 round, address account) internal {
+        bytes32 commitment = commitmentBy(taskId, round, account);
         vm.prank(account);
         volquorum.commitUpdate(taskId, round, commitment);
     }
@@ -168,6 +231,61 @@ abstract contract Fixture is Test {
         }
     }
 
+    // --------------------------------------------------------------------------------------------------- in batches
+
+    /// @dev What a participant signs, EIP-712.
+    function commitDigest(bytes32 taskId, uint32 round, bytes32 commitment) internal view returns (bytes32) {
+        bytes32 domain = keccak256(
+            abi.encode(
+                keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"),
+                keccak256("volquorum"),
+                keccak256("1"),
+                block.chainid,
+                address(volquorum)
+            )
+        );
+        bytes32 content = keccak256(
+            abi.encode(keccak256("Commit(bytes32 taskId,uint32 round,bytes32 commitment)"), taskId, round, commitment)
+        );
+        return keccak256(abi.encodePacked(hex"1901", domain, content));
+    }
+
+    /// @dev A commitment, signed by the desk of this number.
+    function signed(bytes32 taskId, uint32 round, uint256 index, bytes32 commitment)
+        internal
+        view
+        returns (IVolquorum.SignedCommit memory)
+    {
+        (bytes32 r, bytes32 vs) = vm.signCompact(keyOf(index), commitDigest(taskId, round, commitment));
+        return IVolquorum.SignedCommit(commitment, r, vs);
+    }
+
+    /// @dev What `commitAll` commits the first `count` desks to, signed by them.
+    function signedAll(bytes32 taskId, uint32 round, uint256 count)
+        internal
+        view
+        returns (IVolquorum.SignedCommit[] memory commits)
+    {
+        commits = new IVolquorum.SignedCommit[](count);
+        for (uint256 index = 0; index < count; ++index) {
+            commits[index] = signed(taskId, round, index, commitmentBy(taskId, round, desk(index)));
+        }
+    }
+
+    function openingBy(address account, uint32 round) internal pure returns (IVolquorum.Opening memory) {
+        return IVolquorum.Opening(account, treeTop(account, round), squaredNorm(account, round), salt(account, round));
+    }
+
+    /// @dev What opens the commitments of the first `count` desks.
+    function openingsOf(uint32 round, uint256 count) internal pure returns (IVolquorum.Opening[] memory openings) {
+        openings = new IVolquorum.Opening[](count);
+        for (uint256 index = 0; index < count; ++index) {
+            openings[index] = openingBy(desk(index), round);
+        }
+    }
+
+    // ------------------------------------------------------------------------------------------------------ results
+
     function publish(bytes32 taskId, uint32 round, address account) internal {
         publish(taskId, round, account, AGGREGATE_ROOT, MODEL_ROOT);
     }
@@ -178,10 +296,29 @@ abstract contract Fixture is Test {
     }
 
     function publish(bytes32 taskId, uint32 round, address account, IVolquorum.Result memory result) internal {
-        uint256 bondWei = volquorum.taskParams(taskId).bondWei;
-        vm.deal(account, account.balance + bondWei);
+        IVolquorum.TaskParams memory params = volquorum.taskParams(taskId);
+        uint256 valueWei = provide(params.currency, account, params.bondWei);
         vm.prank(account);
-        volquorum.publish{value: bondWei}(taskId, round, result);
+        volquorum.publish{value: valueWei}(taskId, round, result);
+    }
+
+    function commitScores(bytes32 taskId, uint32 round, address account, bytes memory scores) internal {
+        bytes32 tag = keccak256("volquorum.scores.1");
+        bytes32 hash = keccak256(scores);
+        bytes32 commitment =
+            keccak256(abi.encode(tag, block.chainid, address(volquorum), taskId, round, account, hash, SCORES_SALT));
+        vm.prank(account);
+        volquorum.commitScores(taskId, round, commitment);
+    }
+
+    function revealScores(bytes32 taskId, uint32 round, address account, bytes memory scores) internal {
+        vm.prank(account);
+        volquorum.revealScores(taskId, round, scores, SCORES_SALT);
+    }
+
+    /// @dev Of a final round whose updates the first `count` desks revealed, without scores.
+    function distribute(bytes32 taskId, uint32 round, uint256 count) internal {
+        volquorum.distribute(taskId, round, updatesOf(taskId, round, count), "");
     }
 
     /// @dev The result of a task without a table.
@@ -201,25 +338,28 @@ abstract contract Fixture is Test {
     {
         updates = new IVolquorum.Update[](count);
         for (uint256 index = 0; index < count; ++index) {
-            address account = desk(index);
-            updates[index] = IVolquorum.Update(account, updateRoot(taskId, account, round), squaredNorm(account, round));
+            updates[index] = updateOf(taskId, round, desk(index));
         }
+    }
+
+    function updateOf(bytes32 taskId, uint32 round, address account) internal view returns (IVolquorum.Update memory) {
+        return IVolquorum.Update(account, updateRoot(taskId, account, round), squaredNorm(account, round));
     }
 
     function flag(bytes32 taskId, uint32 round, IVolquorum.Update[] memory updates, uint256 index, address account)
         internal
     {
-        uint256 flagWei = volquorum.taskParams(taskId).flagWei;
-        vm.deal(account, account.balance + flagWei);
+        IVolquorum.TaskParams memory params = volquorum.taskParams(taskId);
+        uint256 valueWei = provide(params.currency, account, params.flagWei);
         vm.prank(account);
-        volquorum.flagUpdate{value: flagWei}(taskId, round, updates, index);
+        volquorum.flagUpdate{value: valueWei}(taskId, round, updates, index);
     }
 
     function flagResult(bytes32 taskId, uint32 round, IVolquorum.Published what, address account) internal {
-        uint256 flagWei = volquorum.taskParams(taskId).flagWei;
-        vm.deal(account, account.balance + flagWei);
+        IVolquorum.TaskParams memory params = volquorum.taskParams(taskId);
+        uint256 valueWei = provide(params.currency, account, params.flagWei);
         vm.prank(account);
-        volquorum.flagResult{value: flagWei}(taskId, round, what);
+        volquorum.flagResult{value: valueWei}(taskId, round, what);
     }
 
     // ------------------------------------------------------------------------------------------- rounds up to a phase
@@ -252,6 +392,12 @@ abstract contract Fixture is Test {
         walkToEnd(taskId, round);
     }
 
+    /// @dev A final round with its reward distributed.
+    function playRound(bytes32 taskId, uint256 revealed) internal returns (uint32 round) {
+        round = openToFinal(taskId, revealed);
+        distribute(taskId, round, revealed);
+    }
+
     function openToVoid(bytes32 taskId) internal returns (uint32 round) {
         round = open(taskId);
         walkToEnd(taskId, round);
@@ -267,6 +413,22 @@ abstract contract Fixture is Test {
 
     function phaseOf(bytes32 taskId, uint32 round) internal view returns (IVolquorum.Phase) {
         return volquorum.phase(taskId, round);
+    }
+
+    /// @dev Number of revealed updates, which is the last byte of their hash.
+    function revealedIn(bytes32 taskId, uint32 round) internal view returns (uint256) {
+        return uint8(uint256(volquorum.roundState(taskId, round).updatesHash));
+    }
+
+    /// @dev The running hash after one more reveal.
+    function updatesStep(bytes32 previous, address account, bytes32 root, uint64 norm) internal pure returns (bytes32) {
+        bytes32 hash = keccak256(abi.encode(previous, account, root, norm));
+        return bytes32(uint256(hash) >> 8 << 8 | (uint256(previous) & 0xff) + 1);
+    }
+
+    /// @dev What an account may withdraw in ETH.
+    function creditOf(address account) internal view returns (uint256) {
+        return volquorum.creditOf(ETH, account);
     }
 
     function assertPhase(IVolquorum.Phase found, IVolquorum.Phase wanted) internal pure {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {Volquorum} from "../src/Volquorum.sol";
 import {IVolquorum} from "../src/interfaces/IVolquorum.sol";
 import {Fixture} from "./Fixture.sol";
 
@@ -19,9 +18,8 @@ contract MoneyTest is Fixture {
     function testAnybodyClaimsForAParticipant(uint256 rounds) public {
         rounds = bound(rounds, 1, 4);
         for (uint256 index = 0; index < rounds; ++index) {
-            openToFinal(taskId, 5);
+            playRound(taskId, 5);
         }
-        volquorum.finalise(taskId);
         uint256 earnedWei = rounds * (uint256(0.7 ether) / 5);
 
         vm.expectEmit(address(volquorum));
@@ -29,32 +27,33 @@ contract MoneyTest is Fixture {
         vm.prank(stranger);
         volquorum.claim(taskId, desk(0));
 
-        assertEq(volquorum.creditOf(desk(0)), earnedWei);
-        assertEq(volquorum.creditOf(stranger), 0);
+        assertEq(creditOf(desk(0)), earnedWei);
+        assertEq(creditOf(stranger), 0);
         assertEq(volquorum.seat(taskId, desk(0)).rewardWei, 0);
         assertEq(volquorum.seat(taskId, desk(0)).stakeWei, 1 ether);
     }
 
-    function testNothingIsClaimedBeforeTheRoundIsSettled() public {
-        openToFinal(taskId, 5);
+    function testNothingIsClaimedBeforeTheRewardIsDistributed() public {
+        uint32 round = openToFinal(taskId, 5);
         refusedToClaim(desk(0));
         volquorum.finalise(taskId);
+        refusedToClaim(desk(0));
+        distribute(taskId, round, 5);
         volquorum.claim(taskId, desk(0));
     }
 
     function testClaimInsideARoundKeepsItsRevealOnRecord() public {
-        openToFinal(taskId, 5);
+        playRound(taskId, 5);
         uint32 round = openToReveal(taskId, 5);
         reveal(taskId, round, desk(0));
         volquorum.claim(taskId, desk(0));
-        assertEq(volquorum.seat(taskId, desk(0)).revealedRound, round);
+        assertEq(volquorum.seat(taskId, desk(0)).committedRound, round);
         vm.expectRevert(abi.encodeWithSelector(IVolquorum.AlreadyRevealed.selector, taskId, round, desk(0)));
         reveal(taskId, round, desk(0));
     }
 
     function testRewardIsClaimedOnce() public {
-        openToFinal(taskId, 5);
-        volquorum.finalise(taskId);
+        playRound(taskId, 5);
         volquorum.claim(taskId, desk(0));
         refusedToClaim(desk(0));
     }
@@ -64,17 +63,25 @@ contract MoneyTest is Fixture {
         walkToEnd(taskId, 1);
         volquorum.voidRound(taskId);
         refusedToClaim(desk(0));
+        assertEq(volquorum.taskState(taskId).fundsWei, 2.8 ether);
     }
 
     function testWhoDidNotRevealEarnsNothing() public {
-        openToFinal(taskId, 4);
-        volquorum.finalise(taskId);
+        playRound(taskId, 4);
         refusedToClaim(desk(4));
     }
 
     function testWithoutASeatThereIsNothingToClaim() public {
-        vm.expectRevert(abi.encodeWithSelector(IVolquorum.NotSeated.selector, taskId, stranger, 0));
-        volquorum.claim(taskId, stranger);
+        refusedToClaim(stranger);
+    }
+
+    function testRewardDistributedAfterLeavingIsClaimedWithoutASeat() public {
+        uint32 round = openToFinal(taskId, 5);
+        leave(taskId, desk(0));
+        assertEq(creditOf(desk(0)), 1 ether);
+        distribute(taskId, round, 5);
+        volquorum.claim(taskId, desk(0));
+        assertEq(creditOf(desk(0)), 1 ether + uint256(0.7 ether) / 5);
     }
 
     // ---------------------------------------------------------------------------------------------------- withdraw
@@ -82,66 +89,61 @@ contract MoneyTest is Fixture {
     function testWholeCreditIsPaidToWhomItsOwnerNames(address to) public {
         assumePayable(to);
         vm.assume(to != address(volquorum) && to != address(0));
-        vm.prank(desk(0));
-        volquorum.leave(taskId);
+        leave(taskId, desk(0));
         uint256 before = to.balance;
 
         vm.expectEmit(address(volquorum));
-        emit IVolquorum.Withdrawn(desk(0), to, 1 ether);
+        emit IVolquorum.Withdrawn(desk(0), to, ETH, 1 ether);
         vm.prank(desk(0));
-        volquorum.withdraw(to);
+        volquorum.withdraw(ETH, to);
         assertEq(to.balance, before + 1 ether);
-        assertEq(volquorum.creditOf(desk(0)), 0);
+        assertEq(creditOf(desk(0)), 0);
     }
 
     function testWithoutACreditNothingIsPaid() public {
         vm.expectRevert(abi.encodeWithSelector(IVolquorum.NothingToWithdraw.selector, stranger));
         vm.prank(stranger);
-        volquorum.withdraw(stranger);
+        volquorum.withdraw(ETH, stranger);
     }
 
     function testRefusedPaymentStaysACredit() public {
-        vm.prank(desk(0));
-        volquorum.leave(taskId);
+        leave(taskId, desk(0));
         address[3] memory refusing = [address(new Refusing()), address(volquorum), address(0)];
         for (uint256 index = 0; index < 3; ++index) {
             vm.expectRevert(abi.encodeWithSelector(IVolquorum.TransferFailed.selector, refusing[index], 1 ether));
             vm.prank(desk(0));
-            volquorum.withdraw(refusing[index]);
-            assertEq(volquorum.creditOf(desk(0)), 1 ether);
+            volquorum.withdraw(ETH, refusing[index]);
+            assertEq(creditOf(desk(0)), 1 ether);
         }
         vm.prank(desk(0));
-        volquorum.withdraw(desk(0));
+        volquorum.withdraw(ETH, desk(0));
         assertEq(desk(0).balance, 1 ether);
     }
 
     function testReceiverThatReturnsAFloodOfBytesIsPaid() public {
-        vm.prank(desk(0));
-        volquorum.leave(taskId);
+        leave(taskId, desk(0));
         address flooding = address(new Flooding());
         vm.prank(desk(0));
-        volquorum.withdraw{gas: 300_000}(flooding);
+        volquorum.withdraw{gas: 300_000}(ETH, flooding);
         assertEq(flooding.balance, 1 ether);
     }
 
     function testReenteringReceiverIsPaidOnce() public {
-        vm.prank(desk(4));
-        volquorum.leave(taskId);
+        leave(taskId, desk(4));
         Reentering thief = new Reentering(volquorum, taskId);
         vm.deal(address(thief), 1 ether);
         thief.join();
         thief.leave();
-        assertEq(volquorum.creditOf(address(thief)), 1 ether);
+        assertEq(creditOf(address(thief)), 1 ether);
 
         thief.withdraw();
         assertEq(thief.attempts(), 3, "it tried");
         assertEq(address(thief).balance, 1 ether);
-        assertEq(volquorum.creditOf(address(thief)), 0);
+        assertEq(creditOf(address(thief)), 0);
     }
 
     function testParticipantThatRefusesMoneyStopsNobody() public {
-        vm.prank(desk(4));
-        volquorum.leave(taskId);
+        leave(taskId, desk(4));
         Refusing refusing = new Refusing();
         join(taskId, address(refusing));
         uint32 round = openToCommit(taskId);
@@ -153,9 +155,11 @@ contract MoneyTest is Fixture {
         walkToAggregate(taskId, round);
         publish(taskId, round, aggregator);
         walkToEnd(taskId, round);
-        volquorum.finalise(taskId);
+        IVolquorum.Update[] memory updates = updatesOf(taskId, round, 5);
+        updates[4] = updateOf(taskId, round, address(refusing));
+        volquorum.distribute(taskId, round, updates, "");
         volquorum.claim(taskId, address(refusing));
-        assertEq(volquorum.creditOf(address(refusing)), uint256(0.7 ether) / 5);
+        assertEq(creditOf(address(refusing)), uint256(0.7 ether) / 5);
     }
 
     // -------------------------------------------------------------------------------------------------- isolation
@@ -174,8 +178,7 @@ contract MoneyTest is Fixture {
         walkToAggregate(taskId, round);
         if (revealed >= 3) publish(taskId, round, aggregator);
         walkToEnd(taskId, round);
-        vm.prank(desk(0));
-        volquorum.leave(taskId);
+        leave(taskId, desk(0));
         vm.warp(START + 30 days);
         volquorum.closeTask(taskId);
 
@@ -213,23 +216,23 @@ contract Flooding {
 
 /// @notice Tries to be paid a second time while it is being paid.
 contract Reentering {
-    Volquorum private immutable VOLQUORUM;
+    IVolquorum private immutable VOLQUORUM;
     bytes32 private immutable TASK_ID;
     uint256 public attempts;
 
-    constructor(Volquorum volquorum, bytes32 taskId) {
+    constructor(IVolquorum volquorum, bytes32 taskId) {
         VOLQUORUM = volquorum;
         TASK_ID = taskId;
     }
 
     receive() external payable {
-        attempt(abi.encodeCall(IVolquorum.withdraw, (address(this))));
+        attempt(abi.encodeCall(IVolquorum.withdraw, (address(0), address(this))));
         attempt(abi.encodeCall(IVolquorum.leave, (TASK_ID)));
         attempt(abi.encodeCall(IVolquorum.claim, (TASK_ID, address(this))));
     }
 
     function join() external {
-        VOLQUORUM.join{value: 1 ether}(TASK_ID);
+        VOLQUORUM.join{value: 1 ether}(TASK_ID, 1);
     }
 
     function leave() external {
@@ -237,7 +240,7 @@ contract Reentering {
     }
 
     function withdraw() external {
-        VOLQUORUM.withdraw(address(this));
+        VOLQUORUM.withdraw(address(0), address(this));
     }
 
     function attempt(bytes memory call) private {

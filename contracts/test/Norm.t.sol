@@ -106,12 +106,14 @@ contract NormTest is ChallengeFixture {
         emit IVolquorum.NormRefuted(taskId, round, desk(4), challenger, 2, awardWei, lostWei);
         challenge(4, 2, proof);
 
-        IVolquorum.Seat memory none;
-        assertEq(abi.encode(volquorum.seat(taskId, desk(4))), abi.encode(none));
+        IVolquorum.Seat memory expected;
+        (expected.slashed, expected.samples) = (1, samplesOf(desk(4)));
+        assertEq(abi.encode(volquorum.seat(taskId, desk(4))), abi.encode(expected));
         assertEq(volquorum.taskState(taskId).seats, 4);
-        assertEq(volquorum.creditOf(challenger), awardWei);
-        assertEq(volquorum.burnedWei(), lostWei);
-        assertEq(volquorum.creditOf(desk(4)), 0);
+        assertEq(volquorum.taskState(taskId).active, 4);
+        assertEq(creditOf(challenger), awardWei);
+        assertEq(volquorum.burnedOf(ETH), lostWei);
+        assertEq(creditOf(desk(4)), 0);
     }
 
     function testSealOfTheSameBlockOrOfAnotherEarnsNothing(bool another) public {
@@ -120,29 +122,32 @@ contract NormTest is ChallengeFixture {
         if (another) sealFor(stranger, 2, 2, revealed[4].updateRoot);
         else volquorum.sealChallenge(sealOf(challenger, 2, 2, revealed[4].updateRoot));
         challenge(4, 2, proofOf(4, 2, lie));
-        assertEq(volquorum.creditOf(challenger), 0);
-        assertEq(volquorum.burnedWei(), 1 ether + 1);
+        assertEq(creditOf(challenger), 0);
+        assertEq(volquorum.burnedOf(ETH), 1 ether + 1);
     }
 
     function testWhoProvesHimselfFalseLosesMoreThanHalf() public {
         Lie memory lie = play(1, 7, 1, 2);
         challenger = desk(4);
         challenge(4, 2, proofOf(4, 2, lie));
-        assertEq(volquorum.creditOf(desk(4)), 0.5 ether);
+        assertEq(creditOf(desk(4)), 0.5 ether);
     }
 
     function testRewardsOfEarlierRoundsStayEarned() public {
         Lie memory lie = playAfter(2, 7, 1, 2);
         challenge(4, 2, proofOf(4, 2, lie));
-        assertEq(volquorum.creditOf(desk(4)), 2 * (uint256(0.7 ether) / 5));
-        assertEq(volquorum.burnedWei(), 0.5 ether + 1);
+        assertEq(volquorum.seat(taskId, desk(4)).rewardWei, 2 * (uint256(0.7 ether) / 5));
+        assertEq(volquorum.seat(taskId, desk(4)).served, 2);
+        volquorum.claim(taskId, desk(4));
+        assertEq(creditOf(desk(4)), 2 * (uint256(0.7 ether) / 5));
+        assertEq(volquorum.burnedOf(ETH), 0.5 ether + 1);
     }
 
     function testFlagOnAFalseUpdateIsGivenBack() public {
         Lie memory lie = play(1, 7, 1, 2);
         flag(taskId, round, revealed, 4, stranger);
         challenge(4, 2, proofOf(4, 2, lie));
-        assertEq(volquorum.creditOf(stranger), 0.01 ether);
+        assertEq(creditOf(stranger), 0.01 ether);
         bytes memory part = partOf(packed(values[4], 2), 2);
         vm.expectRevert(abi.encodeWithSelector(IVolquorum.NotFlagged.selector, taskId, round));
         volquorum.postUpdate(taskId, round, desk(4), part, "");
@@ -167,9 +172,10 @@ contract NormTest is ChallengeFixture {
         vm.expectRevert(abi.encodeWithSelector(IVolquorum.NoFraud.selector, taskId, round, 0));
         volquorum.challengeAggregate(taskId, round, included, others, 0, openings, "", 0);
         walkToEnd(taskId, round);
-        volquorum.finalise(taskId);
+        volquorum.distribute(taskId, round, revealed, "");
+        assertEq(volquorum.seat(taskId, desk(4)).rewardWei, uint256(0.7 ether) / 5, "of the round before");
         volquorum.claim(taskId, desk(0));
-        assertEq(volquorum.creditOf(desk(0)), uint256(0.7 ether) / 5 + uint256(0.7 ether) / 4);
+        assertEq(creditOf(desk(0)), uint256(0.7 ether) / 5 + uint256(0.7 ether) / 4);
     }
 
     function testWhoWasSlashedMayComeBackAndIsNotSlashedTwice() public {
@@ -184,10 +190,9 @@ contract NormTest is ChallengeFixture {
         walkToAggregate(taskId, round);
         publish(taskId, round, aggregator);
         walkToEnd(taskId, round);
-        openToFinal(taskId, 5);
-        vm.prank(desk(4));
-        volquorum.leave(taskId);
-        assertEq(volquorum.creditOf(desk(4)), 1 ether + 1 + uint256(0.7 ether) / 5);
+        playRound(taskId, 5);
+        leave(taskId, desk(4));
+        assertEq(creditOf(desk(4)), 1 ether + 1 + uint256(0.7 ether) / 5);
     }
 
     function testEmptiedSeatIsFreeForAnother() public {
@@ -219,14 +224,15 @@ contract NormTest is ChallengeFixture {
     function playAfter(uint256 rounds, uint64 excess, uint256 height, uint32 chunk) private returns (Lie memory) {
         makeTask(1);
         for (uint256 count = 0; count < rounds; ++count) {
-            openToFinal(taskId, 5);
+            playRound(taskId, 5);
         }
         return playRound(1, excess, height, chunk);
     }
 
     function makeTask(uint256 seed) private {
         IVolquorum.TaskParams memory params = challengeParams(IVolquorum.Rule.Median);
-        (params.cohort, params.stakeWei) = (5, 1 ether + 1);
+        setCohort(params, 5);
+        params.stakeWei = 1 ether + 1;
         base = drawnBase(seed);
         params.genesisModelRoot = PlainTree.rootOf(packed(base, 4), modelShape());
         taskId = create(params);

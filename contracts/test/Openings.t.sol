@@ -484,7 +484,6 @@ contract OpeningsTest is Test {
             revealed.push(IVolquorum.Update(address(uint160(1000 + index)), 0, 0));
         }
         IVolquorum.RoundState storage facts = task.roundOf[ROUND];
-        facts.revealed = uint8(count);
         facts.unavailable = unavailable;
         for (uint256 index = 0; index < count; ++index) {
             recommit(index);
@@ -505,9 +504,9 @@ contract OpeningsTest is Test {
     function note(uint256 index, bytes32 root, uint64 squaredNorm) private {
         revealed[index].updateRoot = root;
         revealed[index].squaredNorm = squaredNorm;
-        bytes32 hash = keccak256(abi.encode(CommitmentLib.UPDATES_TAG, TASK_ID, ROUND));
+        bytes32 hash = CommitmentLib.updatesStart(TASK_ID, ROUND);
         for (uint256 each = 0; each < revealed.length; ++each) {
-            hash = keccak256(abi.encode(hash, revealed[each]));
+            hash = bytes32(uint256(keccak256(abi.encode(hash, revealed[each]))) >> 8 << 8 | (each + 1));
         }
         task.roundOf[ROUND].updatesHash = hash;
     }

@@ -11,6 +11,7 @@ import {Task} from "../src/libraries/TaskLib.sol";
 contract PhaseTest is Test {
     using PhaseLib for Task;
     using PhaseLib for IVolquorum.Phase;
+    using PhaseLib for IVolquorum.RoundState;
 
     Task private task;
     IVolquorum.RoundState private round;
@@ -24,12 +25,12 @@ contract PhaseTest is Test {
         task.aggregatorSeconds = 25;
         task.aggregateSeconds = 50;
         task.challengeSeconds = 60;
-        round.openedAt = 1000;
-        round.revealed = 3;
+        (task.openedAt, round.openedAt) = (1000, 1000);
+        setRevealed(3);
     }
 
     function testRoundThatWasNotOpenedHasNoPhase(uint64 time) public {
-        round.openedAt = 0;
+        (task.openedAt, round.openedAt) = (0, 0);
         assertPhase(time, IVolquorum.Phase.None);
         IVolquorum.Deadlines memory none;
         assertEq(abi.encode(task.deadlines(round)), abi.encode(none));
@@ -51,7 +52,7 @@ contract PhaseTest is Test {
     }
 
     function testMissedQuorumVoidsTheRoundWhenRevealsEnd() public {
-        round.revealed = 2;
+        setRevealed(2);
         assertPhase(1059, IVolquorum.Phase.Reveal);
         assertPhase(1060, IVolquorum.Phase.Void);
         assertPhase(type(uint64).max, IVolquorum.Phase.Void);
@@ -61,7 +62,7 @@ contract PhaseTest is Test {
         round.unavailable = 2;
         assertPhase(1099, IVolquorum.Phase.Availability);
         assertPhase(1100, IVolquorum.Phase.Void);
-        round.revealed = 4;
+        setRevealed(4);
         assertPhase(1100, IVolquorum.Phase.Aggregate);
     }
 
@@ -110,12 +111,22 @@ contract PhaseTest is Test {
     function testDeadlinesAreTheFirstSecondOfTheNextPhase() public {
         assertEq(
             abi.encode(task.deadlines(round)),
-            abi.encode(IVolquorum.Deadlines(1010, 1030, 1060, 1100, 1125, 1150, 0, 1080, 0, 0))
+            abi.encode(IVolquorum.Deadlines(1010, 1030, 1060, 1100, 1125, 1150, 0, 0, 0, 1080, 0, 0))
         );
         round.publishedAt = 1111;
         assertEq(task.deadlines(round).challenge, 1171);
         assertEq(task.deadlines(round).flagResult, 1131);
         assertEq(task.deadlines(round).postResult, 1151);
+    }
+
+    function testScoresAreCommittedInTheFirstHalfOfTheirTime(uint32 scoreSeconds) public {
+        task.scoreSeconds = scoreSeconds = uint32(bound(scoreSeconds, 2, 365 days));
+        assertEq(task.deadlines(round).scoreCommit, 1100 + scoreSeconds / 2);
+        assertEq(task.deadlines(round).scoreReveal, 1100 + uint256(scoreSeconds));
+        assertLt(task.deadlines(round).scoreCommit, task.deadlines(round).scoreReveal, "time to reveal");
+        // A refutation does not give more time.
+        round.restartedAt = 1200;
+        assertEq(task.deadlines(round).scoreCommit, 1100 + scoreSeconds / 2);
     }
 
     function testRefutedResultOpensTheAggregateWindowAnewForEverybody() public {
@@ -125,7 +136,7 @@ contract PhaseTest is Test {
         assertPhase(1250, IVolquorum.Phase.Void);
         assertEq(
             abi.encode(task.deadlines(round)),
-            abi.encode(IVolquorum.Deadlines(1010, 1030, 1060, 1100, 1200, 1250, 0, 1080, 0, 0))
+            abi.encode(IVolquorum.Deadlines(1010, 1030, 1060, 1100, 1200, 1250, 0, 0, 0, 1080, 0, 0))
         );
         round.publishedAt = 1249;
         assertPhase(1249, IVolquorum.Phase.Challenge);
@@ -144,8 +155,8 @@ contract PhaseTest is Test {
             seconds_[index] = uint32(bound(seconds_[index], 0, 365 days));
         }
         setWindows(seconds_);
-        round.openedAt = openedAt = uint40(bound(openedAt, 1, type(uint40).max / 2));
-        round.revealed = revealed = uint8(bound(revealed, 0, 64));
+        task.openedAt = round.openedAt = openedAt = uint40(bound(openedAt, 1, type(uint40).max / 2));
+        setRevealed(revealed = uint8(bound(revealed, 0, 64)));
         round.unavailable = seed % 5 == 0 ? 0 : uint64(unavailable & ((1 << revealed) - 1));
         round.refutations = uint8(seed % 9);
 
@@ -181,6 +192,12 @@ contract PhaseTest is Test {
         assertPhase(time, expected(starts, time));
     }
 
+    /// @dev The last byte of the updates' hash counts them; the others must not matter.
+    function setRevealed(uint8 count) private {
+        round.updatesHash = bytes32(uint256(keccak256(abi.encode(count))) >> 8 << 8 | count);
+        assertEq(round.revealed(), count, "revealed");
+    }
+
     function setWindows(uint32[7] memory seconds_) private {
         task.selectionSeconds = seconds_[0];
         task.commitSeconds = seconds_[1];
@@ -205,14 +222,14 @@ contract PhaseTest is Test {
             if (time >= starts[index]) begun = index;
         }
         if (begun < 3) return IVolquorum.Phase(begun + 1);
-        if (round.revealed < 3) return IVolquorum.Phase.Void;
+        if (round.revealed() < 3) return IVolquorum.Phase.Void;
         if (begun == 3) return IVolquorum.Phase.Availability;
         return expectedOfResult(begun == 4, time);
     }
 
     function expectedOfResult(bool mayPublish, uint256 time) private view returns (IVolquorum.Phase) {
         uint256 included;
-        for (uint256 index = 0; index < round.revealed; ++index) {
+        for (uint256 index = 0; index < round.revealed(); ++index) {
             if (round.unavailable >> index & 1 == 0) ++included;
         }
         if (included < 3) return IVolquorum.Phase.Void;
@@ -223,7 +240,10 @@ contract PhaseTest is Test {
         return over ? IVolquorum.Phase.Final : IVolquorum.Phase.Challenge;
     }
 
+    /// @dev The shorter walk of commits and reveals agrees up to Reveal, and calls everything behind it Availability.
     function assertPhase(uint256 time, IVolquorum.Phase wanted) private view {
         assertEq(uint8(task.phase(round, time)), uint8(wanted), vm.toString(time));
+        IVolquorum.Phase early = wanted > IVolquorum.Phase.Reveal ? IVolquorum.Phase.Availability : wanted;
+        assertEq(uint8(task.earlyPhase(time)), uint8(early), vm.toString(time));
     }
 }

@@ -112,31 +112,64 @@ library PlainGram {
     // ---------------------------------------------------------------------------------------------------- choices
 
     /// @notice Masks as calls carry them.
-    function neighbours(int256[][] memory rows, uint256 tolerance) internal pure returns (bytes memory masks) {
-        for (uint256 row = 0; row < rows.length; ++row) {
-            int256[] memory distances = distancesFrom(rows, row);
-            masks = abi.encodePacked(masks, maskOfLeast(distances, rows.length - tolerance));
-        }
+    function neighbours(int256[][] memory rows, uint256 tolerance) internal pure returns (bytes memory) {
+        return neighboursBy(distances(rows), tolerance);
     }
 
     function best(int256[][] memory rows, uint256 tolerance) internal pure returns (bytes memory) {
-        int256[] memory scores = new int256[](rows.length);
-        for (uint256 row = 0; row < rows.length; ++row) {
-            int256[] memory distances = distancesFrom(rows, row);
-            distances[row] = type(int256).max;
-            sort(distances);
-            for (uint256 rank = 0; rank < rows.length - tolerance - 2; ++rank) {
-                scores[row] += distances[rank];
-            }
-        }
-        return abi.encodePacked(maskOfLeast(scores, rows.length - tolerance));
+        return bestBy(distances(rows), tolerance);
     }
 
-    function distancesFrom(int256[][] memory rows, uint256 row) private pure returns (int256[] memory distances) {
-        distances = new int256[](rows.length);
-        for (uint256 other = 0; other < rows.length; ++other) {
-            for (uint256 column = 0; column < rows[row].length; ++column) {
-                distances[other] += (rows[row][column] - rows[other][column]) ** 2;
+    /// @notice The same by squared distances, at place [row][other].
+    function neighboursBy(int256[][] memory apart, uint256 tolerance) internal pure returns (bytes memory masks) {
+        for (uint256 row = 0; row < apart.length; ++row) {
+            masks = abi.encodePacked(masks, maskOfLeast(apart[row], apart.length - tolerance));
+        }
+    }
+
+    function bestBy(int256[][] memory apart, uint256 tolerance) internal pure returns (bytes memory) {
+        int256[] memory scores = new int256[](apart.length);
+        for (uint256 row = 0; row < apart.length; ++row) {
+            apart[row][row] = type(int256).max;
+            sort(apart[row]);
+            for (uint256 rank = 0; rank < apart.length - tolerance - 2; ++rank) {
+                scores[row] += apart[row][rank];
+            }
+        }
+        return abi.encodePacked(maskOfLeast(scores, apart.length - tolerance));
+    }
+
+    /// @notice The distances that a table says, whether it is right or not.
+    function distancesBy(int64[][] memory table, uint256 rows) internal pure returns (int256[][] memory apart) {
+        int256[][] memory inner = new int256[][](rows);
+        apart = new int256[][](rows);
+        for (uint256 row = 0; row < rows; ++row) {
+            (inner[row], apart[row]) = (new int256[](rows), new int256[](rows));
+        }
+        for ((uint256 i, uint256 pair) = (0, 0); i < rows; ++i) {
+            for (uint256 j = i; j < rows; ++j) {
+                for (uint256 chunk = 0; chunk < table[pair].length; ++chunk) {
+                    inner[i][j] += table[pair][chunk];
+                }
+                inner[j][i] = inner[i][j];
+                ++pair;
+            }
+        }
+        for (uint256 i = 0; i < rows; ++i) {
+            for (uint256 j = 0; j < rows; ++j) {
+                apart[i][j] = inner[i][i] + inner[j][j] - 2 * inner[i][j];
+            }
+        }
+    }
+
+    function distances(int256[][] memory rows) private pure returns (int256[][] memory apart) {
+        apart = new int256[][](rows.length);
+        for (uint256 row = 0; row < rows.length; ++row) {
+            apart[row] = new int256[](rows.length);
+            for (uint256 other = 0; other < rows.length; ++other) {
+                for (uint256 column = 0; column < rows[row].length; ++column) {
+                    apart[row][other] += (rows[row][column] - rows[other][column]) ** 2;
+                }
             }
         }
     }

@@ -79,7 +79,7 @@ contract ResultsTest is ChallengeFixture {
         emit IVolquorum.BytesPosted(root, taskId, 0, part);
         vm.prank(poster);
         volquorum.postResult(taskId, round, kind(inModel), part, "");
-        assertEq(volquorum.creditOf(aggregator), 0.01 ether);
+        assertEq(creditOf(aggregator), 0.01 ether);
         assertEq(volquorum.resultFlag(taskId, kind(inModel)).flagger, address(0));
         assertEq(volquorum.resultFlag(taskId, kind(inModel)).posted, 1);
         refusedToPost(inModel);
@@ -140,8 +140,8 @@ contract ResultsTest is ChallengeFixture {
         assertEq(facts.refutations, 1);
         assertEq(facts.resultFlags, 0);
         assertEq(facts.publisher, address(0));
-        assertEq(volquorum.creditOf(flagger), 1.01 ether);
-        assertEq(volquorum.burnedWei(), 1 ether + 1);
+        assertEq(creditOf(flagger), 1.01 ether);
+        assertEq(volquorum.burnedOf(ETH), 1 ether + 1);
         assertEq(volquorum.resultFlag(taskId, kind(inModel)).flagger, address(0));
     }
 
@@ -169,7 +169,7 @@ contract ResultsTest is ChallengeFixture {
         volquorum.refuteUnavailable(taskId, round, kind(!inModel));
         vm.warp(ends.challenge);
         volquorum.finalise(taskId);
-        assertEq(volquorum.creditOf(aggregator), 2.01 ether + 1);
+        assertEq(creditOf(aggregator), 2.01 ether + 1);
     }
 
     function testRefutationReturnsTheOtherDeposit(bool inModel, bool posted) public {
@@ -178,10 +178,10 @@ contract ResultsTest is ChallengeFixture {
         if (posted) post(!inModel);
         vm.warp(volquorum.deadlines(taskId, round).postResult);
         volquorum.refuteUnavailable(taskId, round, kind(inModel));
-        assertEq(volquorum.creditOf(flagger), 1.01 ether);
-        assertEq(volquorum.creditOf(stranger), posted ? 0 : 0.01 ether);
-        assertEq(volquorum.creditOf(aggregator), posted ? 0.01 ether : 0);
-        assertEq(address(volquorum).balance, creditsWei() + volquorum.burnedWei() + 5 ether + 2.8 ether);
+        assertEq(creditOf(flagger), 1.01 ether);
+        assertEq(creditOf(stranger), posted ? 0 : 0.01 ether);
+        assertEq(creditOf(aggregator), posted ? 0.01 ether : 0);
+        assertEq(address(volquorum).balance, creditsWei() + volquorum.burnedOf(ETH) + 5 ether + 2.8 ether);
     }
 
     function testProofReturnsTheDeposits() public {
@@ -192,8 +192,8 @@ contract ResultsTest is ChallengeFixture {
         flagResult(taskId, round, IVolquorum.Published.Aggregate, flagger);
         flagResult(taskId, round, IVolquorum.Published.Model, stranger);
         volquorum.challengeModel(taskId, round, 0, modelOpenings(0), 0);
-        assertEq(volquorum.creditOf(flagger), 0.01 ether);
-        assertEq(volquorum.creditOf(stranger), 0.01 ether);
+        assertEq(creditOf(flagger), 0.01 ether);
+        assertEq(creditOf(stranger), 0.01 ether);
         assertEq(volquorum.roundState(taskId, round).resultFlags, 0);
     }
 
@@ -215,7 +215,7 @@ contract ResultsTest is ChallengeFixture {
         publishResult(stranger);
         flagResult(taskId, round, kind(inModel), aggregator);
         post(inModel);
-        assertEq(volquorum.creditOf(stranger), 0.01 ether);
+        assertEq(creditOf(stranger), 0.01 ether);
     }
 
     function testResultOfALaterRoundIsPostedFromTheFirstPartOn(bool inModel) public {
@@ -226,7 +226,7 @@ contract ResultsTest is ChallengeFixture {
         publishResult(aggregator);
         flagResult(taskId, round, kind(inModel), flagger);
         post(inModel);
-        assertEq(volquorum.creditOf(aggregator), 2.02 ether + 1);
+        assertEq(creditOf(aggregator), 2.02 ether + 1);
     }
 
     // ------------------------------------------------------------------------------------------------- settlement
@@ -237,9 +237,9 @@ contract ResultsTest is ChallengeFixture {
         if (posted) post(true);
         walkToEnd(taskId, round);
         volquorum.finalise(taskId);
-        assertEq(volquorum.creditOf(flagger), 0.01 ether);
-        assertEq(volquorum.creditOf(stranger), posted ? 0 : 0.01 ether);
-        assertEq(volquorum.creditOf(aggregator), posted ? 2.01 ether + 1 : 2 ether + 1);
+        assertEq(creditOf(flagger), 0.01 ether);
+        assertEq(creditOf(stranger), posted ? 0 : 0.01 ether);
+        assertEq(creditOf(aggregator), posted ? 2.01 ether + 1 : 2 ether + 1);
         assertEq(volquorum.resultFlag(taskId, IVolquorum.Published.Aggregate).flagger, address(0));
     }
 
@@ -263,7 +263,7 @@ contract ResultsTest is ChallengeFixture {
     }
 
     function creditsWei() private view returns (uint256) {
-        return volquorum.creditOf(flagger) + volquorum.creditOf(stranger) + volquorum.creditOf(aggregator);
+        return creditOf(flagger) + creditOf(stranger) + creditOf(aggregator);
     }
 
     function refusedToFlag(bool inModel) private {

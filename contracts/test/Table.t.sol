@@ -429,8 +429,8 @@ contract TableTest is ChallengeFixture {
 
     function assertRefuted() private view {
         assertPhase(phaseOf(taskId, round), IVolquorum.Phase.Aggregate);
-        assertEq(volquorum.creditOf(challenger), 1 ether);
-        assertEq(volquorum.burnedWei(), 1 ether + 1);
+        assertEq(creditOf(challenger), 1 ether);
+        assertEq(volquorum.burnedOf(ETH), 1 ether + 1);
         assertEq(volquorum.roundState(taskId, round).evidenceHash, 0);
     }
 

@@ -79,14 +79,14 @@ contract TableFlagsTest is Fixture {
         flagTable();
         vm.startPrank(poster);
         for (uint32 number = 0; number < 2; ++number) {
-            assertEq(volquorum.creditOf(aggregator), 0);
+            assertEq(creditOf(aggregator), 0);
             vm.expectEmit(address(volquorum));
             emit IVolquorum.BytesPosted(tableRoot, taskId, number, parts[number]);
             post(number);
             assertEq(volquorum.resultFlag(taskId, IVolquorum.Published.Table).posted, number + 1);
         }
         vm.stopPrank();
-        assertEq(volquorum.creditOf(aggregator), 0.01 ether);
+        assertEq(creditOf(aggregator), 0.01 ether);
         notFlagged();
         vm.warp(volquorum.deadlines(taskId, round).postResult);
         notUnavailable();
@@ -120,7 +120,7 @@ contract TableFlagsTest is Fixture {
         volquorum.refuteUnavailable(taskId, round, IVolquorum.Published.Table);
         assertPhase(phaseOf(taskId, round), IVolquorum.Phase.Aggregate);
         assertEq(volquorum.roundState(taskId, round).evidenceHash, 0);
-        assertEq(volquorum.creditOf(flagger), 1.01 ether);
+        assertEq(creditOf(flagger), 1.01 ether);
     }
 
     function testLaterTableIsFlaggedAnew() public {
@@ -132,15 +132,15 @@ contract TableFlagsTest is Fixture {
         flagTable();
         post(0);
         post(1);
-        assertEq(volquorum.creditOf(stranger), 0.01 ether);
+        assertEq(creditOf(stranger), 0.01 ether);
     }
 
     function testFinalRoundReturnsTheDepositOnATable() public {
         flagTable();
         walkToEnd(taskId, round);
         volquorum.finalise(taskId);
-        assertEq(volquorum.creditOf(flagger), 0.01 ether);
-        assertEq(volquorum.creditOf(aggregator), 2 ether);
+        assertEq(creditOf(flagger), 0.01 ether);
+        assertEq(creditOf(aggregator), 2 ether);
     }
 
     // ------------------------------------------------------------------------------------------------------- steps

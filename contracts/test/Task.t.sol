@@ -12,7 +12,7 @@ contract TaskTest is Fixture {
     function testTaskIsStoredAsGiven(uint256 seed, address creator) public {
         IVolquorum.TaskParams memory params = anyParams(seed);
         vm.assume(creator != address(volquorum));
-        uint256 fundsWei = uint256(params.rounds) * params.rewardWei;
+        uint256 fundsWei = fundsOf(params);
         vm.deal(creator, fundsWei);
         bytes32 expectedId =
             keccak256(abi.encode(keccak256("volquorum.task.1"), block.chainid, address(volquorum), creator, params));
@@ -25,12 +25,10 @@ contract TaskTest is Fixture {
         assertEq(taskId, expectedId, "id");
         assertEq(volquorum.taskIdOf(creator, params), taskId, "taskIdOf");
         assertEq(abi.encode(volquorum.taskParams(taskId)), abi.encode(params), "params");
-        IVolquorum.TaskState memory state = volquorum.taskState(taskId);
-        assertEq(
-            abi.encode(state),
-            abi.encode(IVolquorum.TaskState(creator, 0, 0, false, uint96(fundsWei), params.genesisModelRoot)),
-            "state"
-        );
+        IVolquorum.TaskState memory expected;
+        (expected.sponsor, expected.fundsWei) = (creator, uint96(fundsWei));
+        expected.modelRoot = params.genesisModelRoot;
+        assertEq(abi.encode(volquorum.taskState(taskId)), abi.encode(expected), "state");
         assertEq(address(volquorum).balance, fundsWei, "funds");
     }
 
@@ -90,13 +88,14 @@ contract TaskTest is Fixture {
 
     function testCohortIsOneToSixtyFour(uint8 cohort) public {
         IVolquorum.TaskParams memory params = ordinaryParams();
-        (params.cohort, params.quorum, params.tolerance) = (cohort, 1, 0);
+        setCohort(params, cohort);
+        (params.quorum, params.tolerance) = (1, 0);
         acceptedIf(cohort >= 1 && cohort <= 64, params, "cohort", cohort);
     }
 
     function testQuorumIsOneToCohort(uint8 cohort, uint8 quorum) public {
         IVolquorum.TaskParams memory params = ordinaryParams();
-        params.cohort = uint8(bound(cohort, 1, 64));
+        setCohort(params, uint8(bound(cohort, 1, 64)));
         (params.quorum, params.tolerance) = (quorum, 0);
         acceptedIf(quorum >= 1 && quorum <= params.cohort, params, "quorum", quorum);
     }
@@ -111,7 +110,7 @@ contract TaskTest is Fixture {
         IVolquorum.TaskParams memory params = ordinaryParams();
         params.rule = IVolquorum.Rule(bound(rule, 1, 3));
         params.clipNorm = params.rule == IVolquorum.Rule.ClippedMean ? 1 : 0;
-        params.cohort = 64;
+        setCohort(params, 64);
         params.quorum = uint8(bound(quorum, 1, 64));
         params.tolerance = uint8(bound(tolerance, 0, 70));
         acceptedIf(2 * uint256(params.tolerance) < params.quorum, params, "tolerance", params.tolerance);
@@ -150,7 +149,7 @@ contract TaskTest is Fixture {
 
     function testTableIsOfAtMostSixteenLevels(uint8 cohort, uint32 dimension, uint256 kind) public {
         IVolquorum.TaskParams memory params = tableParams();
-        params.cohort = uint8(bound(cohort, 5, 64));
+        setCohort(params, uint8(bound(cohort, 5, 64)));
         params.dimension = uint32(bound(dimension, 1, kind % 5 == 0 ? type(uint32).max : 1 << 17));
         params.preSteps = uint8(kind % 4);
         if (kind % 4 == 0) params.rule = IVolquorum.Rule.MultiKrum;
@@ -219,6 +218,51 @@ contract TaskTest is Fixture {
         create(params);
     }
 
+    function testSeatsAreAtLeastTheCohort(uint16 seats) public {
+        IVolquorum.TaskParams memory params = ordinaryParams();
+        (params.seats, params.seedSource) = (seats, seats == 5 ? address(0) : address(1));
+        acceptedIf(seats >= 5, params, "seats", seats);
+    }
+
+    function testDrawnAreFromQuorumToCohort(uint8 drawn) public {
+        IVolquorum.TaskParams memory params = ordinaryParams();
+        (params.seats, params.drawn, params.seedSource) = (6, drawn, address(1));
+        acceptedIf(drawn >= 3 && drawn <= 5, params, "drawn", drawn);
+    }
+
+    function testOnlyTasksWithMoreSeatsThanTheirCohortHaveASeedSource(uint16 seats, address source) public {
+        IVolquorum.TaskParams memory params = ordinaryParams();
+        (params.seats, params.seedSource) = (uint16(bound(seats, 5, 7)), uint160(source) % 3 == 0 ? address(0) : source);
+        bool fits = (params.seedSource != address(0)) == (params.seats != 5);
+        acceptedIf(fits, params, "seedSource", uint160(params.seedSource));
+    }
+
+    function testScoresTakeTimeWithinChallengeExactlyIfRewardsNeedThem(uint8 rule, uint32 scoreSeconds) public {
+        IVolquorum.TaskParams memory params = ordinaryParams();
+        params.rewardRule = IVolquorum.RewardRule(bound(rule, 0, 2));
+        params.scoreSeconds = scoreSeconds = uint32(bound(scoreSeconds, 0, 100));
+        if (params.rewardRule == IVolquorum.RewardRule.Samples) params.sampleCap = 1;
+        bool scores = params.rewardRule == IVolquorum.RewardRule.Scores;
+        acceptedIf(
+            scores ? scoreSeconds >= 2 && scoreSeconds <= 70 : scoreSeconds == 0, params, "scoreSeconds", scoreSeconds
+        );
+    }
+
+    function testOnlyRewardsBySamplesHaveACap(uint8 rule, uint32 sampleCap) public {
+        IVolquorum.TaskParams memory params = ordinaryParams();
+        params.rewardRule = IVolquorum.RewardRule(bound(rule, 0, 2));
+        params.sampleCap = sampleCap = sampleCap % 3 == 0 ? 0 : sampleCap;
+        bool samples = params.rewardRule == IVolquorum.RewardRule.Samples;
+        if (params.rewardRule == IVolquorum.RewardRule.Scores) params.scoreSeconds = 10;
+        acceptedIf(samples == (sampleCap != 0), params, "sampleCap", sampleCap);
+    }
+
+    function testSliceIsAPartOfTheStake(uint96 sliceWei) public {
+        IVolquorum.TaskParams memory params = ordinaryParams();
+        params.sliceWei = sliceWei = uint96(bound(sliceWei, 0, 2 ether));
+        acceptedIf(sliceWei <= 1 ether, params, "sliceWei", sliceWei);
+    }
+
     function testHeadStartLiesInsideItsWindow(uint32 aggregatorSeconds) public {
         IVolquorum.TaskParams memory params = ordinaryParams();
         params.aggregatorSeconds = aggregatorSeconds;
@@ -241,30 +285,43 @@ contract TaskTest is Fixture {
         refused(params, "rounds", 0);
     }
 
-    function testRewardsThatOverflowTheFundsAreRefused(uint32 rounds, uint96 rewardWei) public {
+    function testRewardsThatOverflowTheFundsAreRefused(uint32 rounds, uint96 rewardWei, uint96 publisherWei) public {
         IVolquorum.TaskParams memory params = ordinaryParams();
         params.rounds = uint32(bound(rounds, 2, type(uint32).max));
-        params.rewardWei = uint96(bound(rewardWei, type(uint96).max / params.rounds + 1, type(uint96).max));
-        refused(params, "rewardWei", params.rewardWei);
+        uint256 most = type(uint96).max / params.rounds;
+        (params.rewardWei, params.publisherWei) = (rewardWei, publisherWei);
+        uint256 sumWei = uint256(rewardWei) + publisherWei;
+        if (sumWei <= most) params.publisherWei = uint96(most + 1 - rewardWei);
+        refused(params, "rewardWei", uint256(rewardWei) + params.publisherWei);
+    }
+
+    function testRewardsThatJustFillTheFundsAreTaken(uint32 rounds, uint96 publisherWei) public {
+        IVolquorum.TaskParams memory params = ordinaryParams();
+        params.rounds = uint32(bound(rounds, 1, type(uint32).max));
+        uint96 most = type(uint96).max / params.rounds;
+        params.publisherWei = uint96(bound(publisherWei, 0, most));
+        params.rewardWei = most - params.publisherWei;
+        assertEq(volquorum.taskState(create(params)).fundsWei, uint256(most) * params.rounds);
     }
 
     // --------------------------------------------------------------------------------------------------- closeTask
 
     function testClosedTaskRefundsItsUnspentRewards() public {
         bytes32 taskId = createSeated();
-        openToFinal(taskId, 4);
+        openToFinal(taskId, 3);
         vm.warp(START + 30 days);
-        uint256 spentWei = uint256(0.7 ether) / 4 * 4;
 
         vm.expectEmit(address(volquorum));
-        emit IVolquorum.TaskClosed(taskId, 2.8 ether - spentWei);
+        emit IVolquorum.TaskClosed(taskId, 2.1 ether);
         vm.prank(stranger);
         volquorum.closeTask(taskId);
 
-        assertEq(volquorum.creditOf(sponsor), 2.8 ether - spentWei);
+        assertEq(creditOf(sponsor), 2.1 ether);
         assertTrue(volquorum.taskState(taskId).closed);
         assertEq(volquorum.taskState(taskId).fundsWei, 0);
         assertTrue(volquorum.roundState(taskId, 1).settled, "the last round is settled on the way");
+        distribute(taskId, 1, 3);
+        assertEq(creditOf(sponsor), 2.1 ether + 0.7 ether % 3, "what rounding left");
     }
 
     function testTaskClosesWhenItsRoundsAreUsedUp() public {
@@ -274,7 +331,7 @@ contract TaskTest is Fixture {
         joinAll(taskId, 3);
         openToVoid(taskId);
         volquorum.closeTask(taskId);
-        assertEq(volquorum.creditOf(sponsor), 0.7 ether);
+        assertEq(creditOf(sponsor), 0.7 ether);
     }
 
     function testTaskWithoutARoundClosesAtItsTimeOnly(uint64 time) public {
@@ -283,7 +340,7 @@ contract TaskTest is Fixture {
         refusedToClose(taskId, 0, IVolquorum.Phase.None);
         vm.warp(START + 30 days);
         volquorum.closeTask(taskId);
-        assertEq(volquorum.creditOf(sponsor), 2.8 ether);
+        assertEq(creditOf(sponsor), 2.8 ether);
     }
 
     function testTaskDoesNotCloseWhileARoundRuns() public {
@@ -295,6 +352,30 @@ contract TaskTest is Fixture {
         refusedToClose(taskId, round, IVolquorum.Phase.Challenge);
         walkToEnd(taskId, round);
         volquorum.closeTask(taskId);
+    }
+
+    function testEndedTaskClosesWhenItsRoundHasEnded() public {
+        bytes32 taskId = createSeated();
+        uint32 round = openToAggregate(taskId, 5);
+        vm.expectEmit(address(volquorum));
+        emit IVolquorum.TaskEnded(taskId);
+        vm.prank(sponsor);
+        volquorum.endTask(taskId);
+        assertTrue(volquorum.taskState(taskId).ended);
+        refusedToClose(taskId, round, IVolquorum.Phase.Aggregate);
+        publish(taskId, round, aggregator);
+        walkToEnd(taskId, round);
+        volquorum.closeTask(taskId);
+        assertEq(creditOf(sponsor), 2.1 ether, "the round that ran is paid");
+        distribute(taskId, round, 5);
+    }
+
+    function testOnlyTheSponsorEndsATask(address account) public {
+        bytes32 taskId = createSeated();
+        vm.assume(account != sponsor);
+        vm.expectRevert(abi.encodeWithSelector(IVolquorum.NotSponsor.selector, taskId, account));
+        vm.prank(account);
+        volquorum.endTask(taskId);
     }
 
     function testTaskWithRoundsLeftDoesNotCloseEarly() public {
@@ -313,7 +394,12 @@ contract TaskTest is Fixture {
         vm.expectRevert(closed);
         volquorum.openRound(taskId);
         vm.expectRevert(closed);
-        volquorum.join(taskId);
+        volquorum.join(taskId, 1);
+        vm.expectRevert(closed);
+        volquorum.restore(taskId);
+        vm.expectRevert(closed);
+        vm.prank(sponsor);
+        volquorum.endTask(taskId);
     }
 
     // -------------------------------------------------------------------------------------------------------- join
@@ -328,11 +414,13 @@ contract TaskTest is Fixture {
         vm.expectEmit(address(volquorum));
         emit IVolquorum.SeatTaken(taskId, desk(3), 2);
         vm.prank(desk(3));
-        volquorum.join{value: 1 ether}(taskId);
+        volquorum.join{value: 1 ether}(taskId, 123);
 
-        IVolquorum.Seat memory seat = volquorum.seat(taskId, desk(3));
-        assertEq(abi.encode(seat), abi.encode(IVolquorum.Seat(1 ether, 0, 2, 0, 0, 0)));
-        assertEq(volquorum.taskState(taskId).seats, 4);
+        IVolquorum.Seat memory expected;
+        (expected.stakeWei, expected.activeFrom, expected.samples) = (1 ether, 2, 123);
+        assertEq(abi.encode(volquorum.seat(taskId, desk(3))), abi.encode(expected));
+        IVolquorum.TaskState memory task = volquorum.taskState(taskId);
+        assertEq(abi.encode(task.seats, task.active, task.entering, task.pending), abi.encode(4, 3, 1, 0));
     }
 
     function testSeatMustBePaidExactly(uint96 sentWei) public {
@@ -341,7 +429,7 @@ contract TaskTest is Fixture {
         vm.deal(stranger, sentWei);
         vm.expectRevert(abi.encodeWithSelector(IVolquorum.WrongValue.selector, sentWei, 1 ether));
         vm.prank(stranger);
-        volquorum.join{value: sentWei}(taskId);
+        volquorum.join{value: sentWei}(taskId, 1);
     }
 
     function testNobodyTakesTwoSeats() public {
@@ -350,14 +438,14 @@ contract TaskTest is Fixture {
         vm.deal(desk(0), 1 ether);
         vm.expectRevert(abi.encodeWithSelector(IVolquorum.AlreadySeated.selector, taskId, desk(0)));
         vm.prank(desk(0));
-        volquorum.join{value: 1 ether}(taskId);
+        volquorum.join{value: 1 ether}(taskId, 1);
     }
 
-    function testSeatsAreAsManyAsTheCohort() public {
+    function testNobodyJoinsBeyondTheSeats() public {
         bytes32 taskId = createSeated();
-        vm.expectRevert(abi.encodeWithSelector(IVolquorum.CohortFull.selector, taskId, 5));
+        vm.expectRevert(abi.encodeWithSelector(IVolquorum.SeatsTaken.selector, taskId, 5));
         vm.prank(stranger);
-        volquorum.join{value: 1 ether}(taskId);
+        volquorum.join{value: 1 ether}(taskId, 1);
     }
 
     function testNobodyJoinsATaskThatOpensNoMoreRounds() public {
@@ -365,7 +453,7 @@ contract TaskTest is Fixture {
         vm.warp(START + 30 days);
         vm.expectRevert(abi.encodeWithSelector(IVolquorum.NoMoreRounds.selector, taskId, 0, uint64(START + 30 days)));
         vm.prank(stranger);
-        volquorum.join{value: 1 ether}(taskId);
+        volquorum.join{value: 1 ether}(taskId, 1);
     }
 
     // ------------------------------------------------------------------------------------------------------- leave
@@ -377,18 +465,20 @@ contract TaskTest is Fixture {
         vm.prank(desk(2));
         volquorum.leave(taskId);
 
-        assertEq(volquorum.creditOf(desk(2)), 1 ether);
+        assertEq(creditOf(desk(2)), 1 ether);
         assertEq(volquorum.taskState(taskId).seats, 4);
-        assertEq(abi.encode(volquorum.seat(taskId, desk(2))), abi.encode(IVolquorum.Seat(0, 0, 0, 0, 0, 0)));
+        IVolquorum.Seat memory expected;
+        expected.samples = samplesOf(desk(2));
+        assertEq(abi.encode(volquorum.seat(taskId, desk(2))), abi.encode(expected), "what was declared stays");
     }
 
-    function testLeavingSettlesAnEndedRoundAndTakesItsReward() public {
+    function testLeavingTakesTheRewardsThatAreDistributed() public {
         bytes32 taskId = createSeated();
-        uint32 round = openToFinal(taskId, 3);
-        vm.prank(desk(2));
-        volquorum.leave(taskId);
-        assertEq(volquorum.creditOf(desk(2)), 1 ether + uint256(0.7 ether) / 3);
-        assertTrue(volquorum.roundState(taskId, round).settled);
+        playRound(taskId, 3);
+        leave(taskId, desk(2));
+        assertEq(creditOf(desk(2)), 1 ether + uint256(0.7 ether) / 3);
+        assertEq(volquorum.seat(taskId, desk(2)).rewardWei, 0);
+        assertEq(volquorum.seat(taskId, desk(2)).served, 1);
     }
 
     function testWhoCommittedStaysUntilTheRoundHasEnded(uint256 wait) public {
@@ -401,29 +491,26 @@ contract TaskTest is Fixture {
         vm.prank(desk(0));
         volquorum.leave(taskId);
         vm.warp(ends.reveal); // below quorum, so the round is void
-        vm.prank(desk(0));
-        volquorum.leave(taskId);
+        leave(taskId, desk(0));
+        assertEq(creditOf(desk(0)), 0.9 ether, "its commitment was not opened");
     }
 
     function testWhoDidNotCommitLeavesAtAnyTime(uint256 wait) public {
         bytes32 taskId = createSeated();
         uint32 round = openToFinal(taskId, 4);
         vm.warp(bound(wait, START, volquorum.deadlines(taskId, round).challenge));
-        vm.prank(desk(4));
-        volquorum.leave(taskId);
+        leave(taskId, desk(4));
     }
 
     function testWhoLeftMayComeBackForTheNextRound() public {
         bytes32 taskId = createSeated();
-        openToFinal(taskId, 5);
-        vm.prank(desk(0));
-        volquorum.leave(taskId);
+        playRound(taskId, 5);
+        leave(taskId, desk(0));
         join(taskId, desk(0));
         assertEq(volquorum.seat(taskId, desk(0)).activeFrom, 2);
-        openToFinal(taskId, 5);
-        vm.prank(desk(0));
-        volquorum.leave(taskId);
-        assertEq(volquorum.creditOf(desk(0)), 2 ether + 2 * uint256(0.7 ether) / 5);
+        playRound(taskId, 5);
+        leave(taskId, desk(0));
+        assertEq(creditOf(desk(0)), 2 ether + 2 * uint256(0.7 ether) / 5);
     }
 
     function testWithoutASeatThereIsNothingToLeave() public {
@@ -440,7 +527,28 @@ contract TaskTest is Fixture {
         vm.expectRevert(unknown);
         volquorum.closeTask(taskId);
         vm.expectRevert(unknown);
-        volquorum.join(taskId);
+        volquorum.endTask(taskId);
+        vm.expectRevert(unknown);
+        volquorum.join(taskId, 1);
+        vm.expectRevert(unknown);
+        volquorum.restore(taskId);
+        vm.expectRevert(unknown);
+        volquorum.slashWithheld(taskId, stranger);
+        IVolquorum.SignedCommit memory none;
+        vm.expectRevert(unknown);
+        volquorum.slashEquivocation(taskId, 1, none, none);
+        vm.expectRevert(unknown);
+        volquorum.commitScores(taskId, 1, "commitment");
+        vm.expectRevert(unknown);
+        volquorum.revealScores(taskId, 1, "", "salt");
+        vm.expectRevert(unknown);
+        volquorum.distribute(taskId, 1, new IVolquorum.Update[](0), "");
+        vm.expectRevert(unknown);
+        volquorum.drawSeats(taskId, 1);
+        vm.expectRevert(unknown);
+        volquorum.commitUpdates(taskId, 1, new IVolquorum.SignedCommit[](1));
+        vm.expectRevert(unknown);
+        volquorum.revealUpdates(taskId, 1, new IVolquorum.Opening[](1));
         vm.expectRevert(unknown);
         volquorum.leave(taskId);
         vm.expectRevert(unknown);
@@ -494,6 +602,7 @@ contract TaskTest is Fixture {
         assertEq(abi.encode(volquorum.updateFlag(taskId, stranger)), abi.encode(noFlag));
         assertEq(abi.encode(volquorum.resultFlag(taskId, IVolquorum.Published.Model)), abi.encode(noFlag));
         assertEq(volquorum.sealedAt(taskId), 0);
+        assertFalse(volquorum.mayCommit(taskId, stranger));
     }
 
     // ------------------------------------------------------------------------------------------------------- steps
@@ -501,7 +610,8 @@ contract TaskTest is Fixture {
     /// @dev Of few chunks, with room for every rule and every pre-step.
     function tableParams() private view returns (IVolquorum.TaskParams memory params) {
         params = ordinaryParams();
-        (params.cohort, params.quorum, params.tolerance) = (7, 5, 1);
+        setCohort(params, 7);
+        (params.quorum, params.tolerance) = (5, 1);
     }
 
     function refused(IVolquorum.TaskParams memory params, bytes32 field, uint256 value) private {
@@ -528,8 +638,13 @@ contract TaskTest is Fixture {
         params.dimension = uint32(draw(seed, "dimension", 1, type(uint32).max));
         params.chunkLength = uint16(draw(seed, "chunkLength", 1, 32) * 16);
         params.shift = uint8(draw(seed, "shift", 0, 31));
-        params.cohort = uint8(draw(seed, "cohort", 5, 64));
+        setCohort(params, uint8(draw(seed, "cohort", 5, 64)));
         params.quorum = uint8(draw(seed, "quorum", 5, params.cohort));
+        if (seed % 2 == 0) {
+            params.seats = uint16(draw(seed, "seats", params.cohort + 1, type(uint16).max));
+            params.drawn = uint8(draw(seed, "drawn", params.quorum, params.cohort));
+            params.seedSource = address(uint160(draw(seed, "seedSource", 1, type(uint160).max)));
+        }
         params.rule = IVolquorum.Rule(draw(seed, "rule", 0, 4));
         params.preSteps = uint8(draw(seed, "preSteps", 0, ParamsLib.mostPreSteps(params.rule)));
         (uint256 least, uint256 most) = ParamsLib.liars(params.rule, params.preSteps, params.quorum);
@@ -555,6 +670,27 @@ contract TaskTest is Fixture {
         params.bondWei = uint96(draw(seed, "bondWei", 0, type(uint96).max));
         params.flagWei = uint96(draw(seed, "flagWei", 0, type(uint96).max));
         params.rewardWei = uint96(draw(seed, "rewardWei", 0, type(uint96).max / params.rounds));
+        drawMemberParams(seed, params);
+    }
+
+    /// @dev A function of its own because the stack has no room.
+    function drawMemberParams(uint256 seed, IVolquorum.TaskParams memory params) private pure {
+        params.sliceWei = uint96(draw(seed, "sliceWei", 0, params.stakeWei));
+        params.publisherWei = uint96(draw(seed, "publisherWei", 0, type(uint96).max / params.rounds - params.rewardWei));
+        params.minSamples = uint32(draw(seed, "minSamples", 0, type(uint32).max));
+        params.maxMissed = uint8(draw(seed, "maxMissed", 0, type(uint8).max));
+        // There is no such token, so it must not be asked for anything.
+        if (seed % 3 == 0) {
+            params.currency = address(uint160(draw(seed, "currency", 1, type(uint160).max)));
+            (params.rewardWei, params.publisherWei) = (0, 0);
+        }
+        params.rewardRule = IVolquorum.RewardRule(draw(seed, "rewardRule", 0, 2));
+        if (params.rewardRule == IVolquorum.RewardRule.Samples) {
+            params.sampleCap = uint32(draw(seed, "sampleCap", 1, type(uint32).max));
+        }
+        if (params.rewardRule != IVolquorum.RewardRule.Scores) return;
+        params.challengeSeconds = uint32(draw(seed, "challengeSeconds", 2, 365 days));
+        params.scoreSeconds = uint32(draw(seed, "scoreSeconds", 2, params.challengeSeconds));
     }
 
     function draw(uint256 seed, bytes memory field, uint256 least, uint256 most) private pure returns (uint256) {

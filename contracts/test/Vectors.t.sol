@@ -117,7 +117,6 @@ contract VectorsTest is Test {
             PlainTree.Node memory top = PlainTree.topOf(update, shape);
             hash = CommitmentLib.updatesStep(hash, participants[index], PlainTree.rootOf(top, shape), top.sum);
         }
-        facts.revealed = uint8(UPDATES);
         facts.updatesHash = hash;
     }
 

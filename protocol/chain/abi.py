@@ -69,11 +69,19 @@ class Event:
 
 
 class Interface:
-    """The contract's functions by name, events by topic and errors by selector."""
+    """A contract's functions by name, events by topic and errors by selector.
 
-    def __init__(self, abi: Sequence[Mapping[str, Any]]) -> None:
+    The errors are also those of `others`, other contracts that are called with it.
+    """
+
+    def __init__(
+        self, abi: Sequence[Mapping[str, Any]], others: Sequence["Interface"] = ()
+    ) -> None:
+        self.constructor: tuple[str, ...] = ()
         self.functions: dict[str, Function] = {}
         self.errors: dict[bytes, CustomError] = {}
+        for other in others:
+            self.errors |= other.errors
         self.events: dict[bytes, Event] = {}
         self.topics: dict[str, bytes] = {}
         for entry in abi:
@@ -81,6 +89,8 @@ class Interface:
                 inputs, outputs = _types(entry["inputs"]), _types(entry["outputs"])
                 selector = _signature_hash(entry)[:4]
                 self.functions[entry["name"]] = Function(entry["name"], selector, inputs, outputs)
+            elif entry["type"] == "constructor":
+                self.constructor = _types(entry["inputs"])
             elif entry["type"] == "error":
                 names = tuple(part["name"] for part in entry["inputs"])
                 error = CustomError(entry["name"], names, _types(entry["inputs"]))
@@ -124,9 +134,16 @@ def _strictly(types: Sequence[str], data: bytes, what: str) -> tuple[Any, ...]:
     if not canonical:
         raise ChainAnswerInvalid(f"{what}: {len(data)} bytes are not a canonical encoding")
     return tuple(
-        to_checksum_address(value) if kind == "address" else value
+        _checksummed(value) if "address" in kind else value
         for kind, value in zip(types, values, strict=True)
     )
+
+
+def _checksummed(value: object) -> object:
+    """The same with its text as addresses: no argument has other text beside an address."""
+    if isinstance(value, tuple):
+        return tuple(map(_checksummed, value))
+    return to_checksum_address(value) if isinstance(value, str) else value
 
 
 def _types(parts: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:

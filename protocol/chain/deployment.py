@@ -1,9 +1,11 @@
-"""Puts the contract on a chain, and remembers where in a file that people and programs read."""
+"""Puts the contracts on a chain, and remembers where in a file that people and programs read."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, NamedTuple, Self
 
+from eth_abi.abi import encode
 from eth_account.signers.local import LocalAccount
 from eth_utils.address import to_checksum_address
 from pydantic import (
@@ -19,7 +21,15 @@ from pydantic import (
 from web3.providers import BaseProvider
 
 from contracts import artifact
-from protocol.chain.gateway import INTERFACE, RUNTIME_HASH, Chain, check_code
+from protocol.chain.abi import Interface
+from protocol.chain.gateway import (
+    CONTRACT,
+    INTERFACE,
+    MODULES,
+    RUNTIME_HASH,
+    Chain,
+    check_code,
+)
 from protocol.chain.outbox import IN_MEMORY, Call, Outbox
 from protocol.chain.rpc import DEFAULT_TIMEOUT_SECONDS, Rpc, quantity
 from protocol.chain.sender import Sender, SenderSettings
@@ -55,7 +65,9 @@ class Deployment(BaseModel):
     block: NonNegativeInt
     """The block that created it; events are read from there."""
     runtime_hash: Hash
-    """Of the code that was deployed."""
+    """Of the code that was deployed, that of the modules included."""
+    seed_source: Address | None = None
+    """What the seats of rounds can be drawn with, if that was deployed too."""
     task_id: Hash | None = None
     """The task that the network trains, once there is one."""
 
@@ -100,15 +112,26 @@ class Deployment(BaseModel):
         )
 
 
+class SeedSource(NamedTuple):
+    """A contract of the artifact that gives seeds, and what its constructor takes."""
+
+    name: str
+    arguments: Sequence[object] = ()
+
+
 def deploy(
     endpoint: str | BaseProvider,
     account: LocalAccount,
     *,
+    seed_source: SeedSource | None = None,
     outbox: Outbox | None = None,
     purpose: str = DEPLOY_PURPOSE,
     settings: SenderSettings | None = None,
 ) -> Deployment:
-    """Puts the contract on the chain of `endpoint`, once per purpose in a lasting `outbox`."""
+    """Puts the contract with its modules, and a source of seeds, on the chain of `endpoint`.
+
+    In a lasting `outbox` each is created once per purpose, wherever an earlier run was cut off.
+    """
     rpc = Rpc(endpoint)
     chain_id = quantity(rpc.request("eth_chainId"), "eth_chainId")
     sender = Sender(
@@ -119,13 +142,25 @@ def deploy(
         interface=INTERFACE,
         settings=settings,
     )
-    receipt = sender.send("deploy", Call(None, artifact.load().bytecode, 0), purpose)
-    if receipt.created is None:
-        raise ChainAnswerInvalid("the receipt of the deployment names no contract")
-    check_code(rpc, receipt.created)
+
+    def create(name: str, types: Sequence[str], arguments: Sequence[object]) -> tuple[str, int]:
+        code = artifact.load().contracts[name].bytecode + encode(types, arguments)
+        receipt = sender.send("deploy", Call(None, code, 0), f"{purpose}:{name.lower()}")
+        if receipt.created is None:
+            raise ChainAnswerInvalid(f"the receipt of the deployment of {name} names no contract")
+        return receipt.created, receipt.block_number
+
+    modules = [create(name, (), ())[0] for name in MODULES]
+    contract, block = create(CONTRACT, ("address",) * len(MODULES), modules)
+    check_code(rpc, contract)
+    source = None
+    if seed_source is not None:
+        described = Interface(artifact.load().contracts[seed_source.name].abi)
+        source, _ = create(seed_source.name, described.constructor, seed_source.arguments)
     return Deployment(
         chain_id=chain_id,
-        contract=receipt.created,
-        block=receipt.block_number,
+        contract=contract,
+        block=block,
         runtime_hash=RUNTIME_HASH,
+        seed_source=source,
     )

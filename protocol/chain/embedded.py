@@ -105,7 +105,8 @@ class EmbeddedProvider(EthereumTesterProvider):
                     self._stop_clock()
                 if method == "eth_estimateGas":
                     return {"jsonrpc": "2.0", "id": 0, "result": hex(self._gas_for(params[0]))}
-                return super().make_request(method, params)
+                answer = super().make_request(method, params)
+                return _with_header(answer) if method == "eth_getBlockByNumber" else answer
             except TransactionFailed as failed:
                 data = _reverted_with(str(failed))
                 return _refusal(EXECUTION_ERROR, str(failed) if data is None else _REVERTED, data)
@@ -177,6 +178,16 @@ class EmbeddedProvider(EthereumTesterProvider):
     def _stop_clock(self) -> None:
         # py-evm would take the machine's time for the next block wherever that is later.
         self._chain.set_header_timestamp(self._head_timestamp() + 1)
+
+
+def _with_header(answer: RPCResponse) -> RPCResponse:
+    # eth-tester pads the extra data, of which blocks here have none, and gives the bloom as an
+    # integer; the block's hash is that of its true header.
+    block = answer["result"]
+    if block is None:
+        return answer
+    header = {"extra_data": "0x", "logs_bloom": f"0x{block['logs_bloom']:0512x}"}
+    return answer | {"result": dict(block) | header}
 
 
 def _refusal(code: int, message: str, data: str | None) -> RPCResponse:

@@ -4,7 +4,7 @@ A node's answer is held against everything it must agree with: the artifact's co
 name tasks and revealed sets, the clock, and the mirror of the phase rules.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from eth_hash.auto import keccak
@@ -12,14 +12,16 @@ from eth_utils.address import is_address, to_canonical_address, to_checksum_addr
 from web3.providers import BaseProvider
 
 from contracts import artifact
-from protocol import commitment, rounds
-from protocol.chain.abi import Interface, struct
+from contracts.artifact import WORD_BYTES
+from protocol import commitment, rounds, scores
+from protocol.chain.abi import Function, Interface, struct
 from protocol.chain.events import Block, EventReader, Happened
 from protocol.chain.reverts import revert_data, reverted
 from protocol.chain.rpc import (
     DEFAULT_TIMEOUT_SECONDS,
     Rpc,
     RpcRefused,
+    address,
     fields,
     octets,
     quantity,
@@ -48,9 +50,20 @@ from protocol.task import (
     TaskState,
 )
 
-INTERFACE: Final = Interface(artifact.load().abi)
-RUNTIME_HASH: Final = keccak(artifact.load().runtime_bytecode)
-DISPUTES_RUNTIME_HASH: Final = keccak(artifact.load().disputes_runtime_bytecode)
+INTERFACE: Final = Interface(
+    artifact.load().abi, [Interface(each.abi) for each in artifact.load().contracts.values()]
+)
+CONTRACT: Final = "Volquorum"
+MODULES: Final = ("Members", "Availability", "Challenges")
+"""The contracts that `CONTRACT` forwards to, in the order in which its constructor takes them."""
+OWN_ADDRESS: Final = "SELF"
+"""The immutable of a module that is its own address."""
+RUNTIME_HASH: Final = keccak(
+    b"".join(
+        keccak(artifact.load().contracts[name].runtime_bytecode) for name in (CONTRACT, *MODULES)
+    )
+)
+"""Of the code of all four."""
 
 
 class Chain:
@@ -123,16 +136,33 @@ class Chain:
         Raises:
             Reverted: the contract refused.
         """
+        transaction = {} if sender is None else {"from": sender, "value": hex(value_wei)}
         described = self.interface.functions[function]
-        transaction = {"to": self.contract, "data": "0x" + described.encode(arguments).hex()}
-        if sender is not None:
-            transaction |= {"from": sender, "value": hex(value_wei)}
+        return self._run(self.contract, described, arguments, transaction, at)
+
+    def ask(
+        self, contract: str, function: Function, *arguments: object, at: Block | str = "latest"
+    ) -> tuple[Any, ...]:
+        """What a function of another contract returns, such as a token. Raises: Reverted."""
+        return self._run(contract, function, arguments, {}, at)
+
+    def _run(
+        self,
+        contract: str,
+        function: Function,
+        arguments: Sequence[object],
+        transaction: dict[str, str],
+        at: Block | str,
+    ) -> tuple[Any, ...]:
+        calldata = "0x" + function.encode(arguments).hex()
         number = hex(at.number) if isinstance(at, Block) else at
         try:
-            answer = self.rpc.request("eth_call", transaction, number)
+            answer = self.rpc.request(
+                "eth_call", {"to": contract, "data": calldata, **transaction}, number
+            )
         except RpcRefused as refused:
-            raise self.explained(function, refused) from refused
-        return described.decode(octets(answer, function))
+            raise self.explained(function.name, refused) from refused
+        return function.decode(octets(answer, function.name))
 
     def explained(self, call: str, refused: RpcRefused) -> Reverted | RpcRefused:
         """The contract's own error behind a node's refusal, or the refusal itself."""
@@ -183,7 +213,10 @@ class Snapshot:
 
     def task_state(self, task_id: bytes) -> TaskState:
         """A task's changing facts; the zero sponsor means that there is no such task."""
-        return struct(TaskState, *self._call("taskState", task_id))
+        state = struct(TaskState, *self._call("taskState", task_id))
+        if state.active + state.entering + state.pending > state.seats:
+            raise ChainAnswerInvalid(f"taskState: more seats are in rounds than taken: {state}")
+        return state
 
     def round_state(self, task_id: bytes, round_number: int) -> RoundState:
         """A round's facts, checked against the clock and against each other."""
@@ -197,14 +230,25 @@ class Snapshot:
         """A participant's place; `active_from` zero means that there is none."""
         return struct(Seat, *self._call("seat", task_id, participant))
 
-    def credit(self, account: str) -> int:
-        """What an account may withdraw, in wei."""
-        (credit_wei,) = self._call("creditOf", account)
+    def may_commit(self, task_id: bytes, participant: str) -> bool:
+        """Whether a participant's seat may commit in the latest round, by contract and mirror."""
+        (answered,) = self._call("mayCommit", task_id, participant)
+        state, seat = self.task_state(task_id), self.seat(task_id, participant)
+        if answered != rounds.may_commit(state, seat, participant):
+            raise ChainAnswerInvalid(
+                f"mayCommit of {participant} in round {state.round}: the node says {answered}, "
+                f"its facts say {not answered}"
+            )
+        return bool(answered)
+
+    def credit(self, currency: str, account: str) -> int:
+        """What an account may withdraw in a currency."""
+        (credit_wei,) = self._call("creditOf", currency, account)
         return int(credit_wei)
 
-    def burned_wei(self) -> int:
+    def burned_wei(self, currency: str) -> int:
         """What refuted publishers and slashed seats lost to nobody; it lies there for ever."""
-        (burned_wei,) = self._call("burnedWei")
+        (burned_wei,) = self._call("burnedOf", currency)
         return int(burned_wei)
 
     def update_flag(self, task_id: bytes, participant: str) -> Flag:
@@ -274,12 +318,9 @@ class Snapshot:
         if state.opened_at == 0:
             return ()
         found = tuple(
-            RevealedUpdate(
-                event.arguments["participant"],
-                event.arguments["updateRoot"],
-                event.arguments["squaredNorm"],
-            )
-            for event in self._events(task_id, "UpdateRevealed", round_number)
+            update
+            for event in self._events(task_id, round_number=round_number)
+            for update in _revealed_by(event)
         )
         running = commitment.updates_hash(task_id, round_number, found)
         if (len(found), running) != (state.revealed, state.updates_hash):
@@ -308,7 +349,7 @@ class Snapshot:
         """The revealed updates, once each unavailable one has been seen flagged or refuted."""
         revealed = self.revealed(task_id, round_number)
         flagged, refuted = (
-            set(_in_order(self._events(task_id, event, round_number)))
+            {each.arguments["participant"] for each in self._events(task_id, event, round_number)}
             for event in ("UpdateFlagged", "NormRefuted")
         )
         state = self.round_state(task_id, round_number)
@@ -326,11 +367,100 @@ class Snapshot:
 
     def committed(self, task_id: bytes, round_number: int) -> tuple[str, ...]:
         """Who committed in a round, in order of the first commitment."""
-        events = self._events(task_id, "UpdateCommitted", round_number)
-        return _in_order(events)
+        return tuple(
+            dict.fromkeys(
+                participant
+                for event in self._events(task_id, round_number=round_number)
+                for participant in _committed_by(event)
+            )
+        )
+
+    def scores(self, task_id: bytes, round_number: int) -> dict[int, bytes]:
+        """The scores revealed in a round, in their order, by the number of who gave them.
+
+        A participant's number is that of its update. Raises: ChainAnswerInvalid if they are not
+        those whose hash the contract keeps.
+        """
+        revealed = self.revealed(task_id, round_number)
+        numbers = {update.participant: number for number, update in enumerate(revealed)}
+        running, found = ZERO_HASH, dict[int, bytes]()
+        for event in self._events(task_id, "ScoresRevealed", round_number):
+            participant, given = event.arguments["participant"], event.arguments["scores"]
+            running = scores.scores_hash_step(running, participant, given)
+            if participant in numbers and len(given) == len(revealed):
+                found[numbers[participant]] = given
+        state = self.round_state(task_id, round_number)
+        if (len(found), running) != (state.scored, state.scores_hash):
+            raise self._distrusted(
+                task_id,
+                f"round {round_number}: the logs show scores of {len(found)} with hash "
+                f"{running.hex()}, the contract holds those of {state.scored} with hash "
+                f"{state.scores_hash.hex()}",
+            )
+        return found
+
+    def shares_wei(self, task_id: bytes, round_number: int) -> tuple[int, ...]:
+        """What a round's reward gave to each revealed update; nothing until it is distributed."""
+        if not self.round_state(task_id, round_number).distributed:
+            return ()
+        for event in self._events(task_id, "RewardsDistributed", round_number):
+            return tuple(event.arguments["sharesWei"])
+        raise self._distrusted(
+            task_id, f"round {round_number}: the contract distributed its reward, the logs did not"
+        )
+
+    def undistributed(self, task_id: bytes) -> Iterator[int]:
+        """The final rounds whose reward waits to be divided, earliest first."""
+        params, now = self.task_params(task_id), self.block.timestamp
+        if not params.reward_wei:
+            return
+        # The logs say which rounds need not be asked for.
+        over = {
+            event.arguments["round"]
+            for event in self._events(task_id)
+            if event.event in {"RewardsDistributed", "RoundVoided"}
+        }
+        for number in range(1, self.task_state(task_id).round + 1):
+            if number not in over and rounds.can_distribute(
+                params, self.round_state(task_id, number), now
+            ):
+                yield number
+
+    def withheld(self, task_id: bytes) -> Iterator[str]:
+        """Who has a slice to lose for a commitment that was not opened in time."""
+        params, now = self.task_params(task_id), self.block.timestamp
+        if not params.slice_wei:
+            return
+        # The logs say whose seat need not be asked for.
+        unopened: dict[str, int] = {}
+        for event in self._events(task_id):
+            unopened |= dict.fromkeys(_committed_by(event), event.arguments.get("round", 0))
+            for participant in _released_by(event):
+                unopened.pop(participant, None)
+        for participant, number in unopened.items():
+            committed = self.round_state(task_id, number)
+            if rounds.can_slash_withheld(params, committed, now):
+                seat = self.seat(task_id, participant)
+                if seat.committed_in(number) and any(seat.commitment):
+                    yield participant
+
+    def free_deposits(self, task_id: bytes, flagger: str) -> tuple[str, ...]:
+        """The participants on whose updates deposits of this account lie that go back to it."""
+        params, now = self.task_params(task_id), self.block.timestamp
+        flagged = {
+            str(event.arguments["participant"])
+            for event in self._events(task_id, "UpdateFlagged")
+            if event.arguments["flagger"] == flagger
+        }
+        return tuple(
+            participant
+            for participant in sorted(flagged)
+            if (flag := self.update_flag(task_id, participant)).flagger == flagger
+            and rounds.can_reclaim(params, self.round_state(task_id, flag.round), flag, now)
+        )
 
     def seated(self, task_id: bytes) -> tuple[str, ...]:
-        """Who has a seat, in order of joining."""
+        """Who has a seat, suspended or not, in order of joining."""
         seats: dict[str, None] = {}
         for event in self._events(task_id):
             if event.event == "SeatTaken":
@@ -381,33 +511,58 @@ class Snapshot:
 
 
 def check_code(rpc: Rpc, contract: str) -> None:
-    """Raises: WrongChain unless this artifact's code stands at `contract` and at its disputes."""
-    for what, where, wanted in (
-        ("contract", contract, RUNTIME_HASH),
-        ("disputes contract", disputes_of(contract), DISPUTES_RUNTIME_HASH),
-    ):
-        code = octets(rpc.request("eth_getCode", where, "latest"), "eth_getCode")
-        if not code:
-            raise WrongChain(f"there is no {what} at {where} on the chain of {rpc.name}")
-        if keccak(code) != wanted:
-            raise WrongChain(
-                f"the code at {where} hashes to {keccak(code).hex()}, "
-                f"this version's {what} to {wanted.hex()}"
-            )
+    """Raises: WrongChain unless this artifact's code stands at `contract` and at its modules."""
+    code = _code(rpc, CONTRACT, contract)
+    for name in MODULES:
+        words = artifact.load().contracts[CONTRACT].words_of(name.upper(), code)
+        if len(words) != 1:
+            raise WrongChain(f"the code at {contract} forwards to more than one {name} contract")
+        (word,) = words
+        _code(rpc, name, address("0x" + word[-20:].hex(), name))
 
 
-def disputes_of(contract: str) -> str:
-    """Where the code stands that `contract` judges flags and challenges with.
+def _code(rpc: Rpc, name: str, where: str) -> bytes:
+    """The code at an address. Raises: WrongChain unless it is this artifact's of that name."""
+    wanted = artifact.load().contracts[name]
+    code = octets(rpc.request("eth_getCode", where, "latest"), "eth_getCode")
+    if not code:
+        raise WrongChain(f"there is no {name} contract at {where} on the chain of {rpc.name}")
+    if wanted.masked(code) != wanted.runtime_bytecode:
+        raise WrongChain(
+            f"the code at {where} hashes to {keccak(wanted.masked(code)).hex()}, this version's "
+            f"{name} contract to {keccak(wanted.runtime_bytecode).hex()}"
+        )
+    # A module that knows another address for its own would refuse what it is asked to do.
+    if OWN_ADDRESS in wanted.immutables and wanted.words_of(OWN_ADDRESS, code) != {
+        to_canonical_address(where).rjust(WORD_BYTES, b"\0")
+    }:
+        raise WrongChain(f"the code at {where} was made for another address")
+    return code
 
-    It is the first contract that this one created: the hash of its address and the nonce 1, in RLP.
-    """
-    created = keccak(b"\xd6\x94" + to_canonical_address(contract) + b"\x01")
-    return str(to_checksum_address(created[12:]))
+
+def _committed_by(event: Happened) -> tuple[str, ...]:
+    """Whose commitments an event tells of."""
+    if event.event == "UpdateCommitted":
+        return (event.arguments["participant"],)
+    if event.event == "UpdatesCommitted":
+        return tuple(event.arguments["participants"])
+    return ()
 
 
-def _in_order(events: Iterator[Happened]) -> tuple[str, ...]:
-    participants = (event.arguments["participant"] for event in events)
-    return tuple(dict.fromkeys(participants))
+def _revealed_by(event: Happened) -> Iterator[RevealedUpdate]:
+    """The updates whose reveal an event tells of."""
+    found = event.arguments
+    if event.event == "UpdateRevealed":
+        yield RevealedUpdate(found["participant"], found["updateRoot"], found["squaredNorm"])
+    elif event.event == "UpdatesRevealed":
+        yield from map(RevealedUpdate._make, found["updates"])
+
+
+def _released_by(event: Happened) -> tuple[str, ...]:
+    """Who has no unopened commitment after an event."""
+    if event.event in {"SeatSuspended", "SeatLeft", "NormRefuted"}:
+        return (event.arguments["participant"],)
+    return tuple(update.participant for update in _revealed_by(event))
 
 
 def _impossible(state: RoundState, now: int) -> str | None:
@@ -425,7 +580,11 @@ def _impossible(state: RoundState, now: int) -> str | None:
         (published != any(state.model_root), "published without a model"),
         (any(state.evidence_hash) and not published, "evidence of nothing published"),
         (state.revealed > MAX_COHORT, f"{state.revealed} reveals of at most {MAX_COHORT}"),
+        (state.opened_at != 0 and not any(state.updates_hash), "opened without an updates hash"),
+        (state.revealed > state.active, "more updates revealed than active seats"),
         (state.unavailable >> state.revealed, "more updates unavailable than revealed"),
+        (state.scored > state.revealed, f"{state.scored} gave scores of {state.revealed} revealed"),
+        (state.distributed and not state.settled, "a reward without a settled round"),
         (state.refutations > MAX_REFUTATIONS, f"{state.refutations} refutations"),
         ((state.refutations == 0) != (state.restarted_at == 0), "refuted, but never or at no time"),
         (state.result_flags >> len(Published), "flags on what no result has"),

@@ -13,9 +13,11 @@ from protocol.errors import ChainAnswerInvalid, Reverted
 # The code for "execution reverted" of geth, Erigon and anvil; no standard fixes it.
 EXECUTION_ERROR = 3
 
+# The compiler's, and what the library says that moves tokens.
 _BUILT_IN = {
     bytes.fromhex("08c379a0"): CustomError("Error", ("message",), ("string",)),
     bytes.fromhex("4e487b71"): CustomError("Panic", ("code",), ("uint256",)),
+    bytes.fromhex("7939f424"): CustomError("TransferFromFailed", (), ()),
 }
 _HEX = re.compile(r"0x(?:[0-9a-fA-F]{2})*")
 

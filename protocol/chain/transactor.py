@@ -1,14 +1,15 @@
-"""Writes to the contract: one purpose, one transaction, one outcome."""
+"""Writes to the contract, and to others that it depends on: one purpose, one outcome."""
 
 from eth_account.signers.local import LocalAccount
 
+from protocol.chain.abi import Function
 from protocol.chain.gateway import Chain
 from protocol.chain.outbox import Call, Outbox
 from protocol.chain.sender import Receipt, Sender, SenderSettings
 
 
 class Transactor:
-    """Sends one account's calls to one contract; see `Sender` for what it survives."""
+    """Sends one account's calls; see `Sender` for what it survives."""
 
     def __init__(
         self,
@@ -51,6 +52,12 @@ class Transactor:
             ChainUnavailable: no outcome yet; the same call later takes up where this one stopped.
         """
         return self._sender.send(function, self._call(function, args, value_wei), purpose)
+
+    def send_to(
+        self, contract: str, function: Function, args: tuple[object, ...], *, purpose: str
+    ) -> Receipt:
+        """Has a call of another contract mined, such as a token, as `send` does. Raises: as it."""
+        return self._sender.send(function.name, Call(contract, function.encode(args), 0), purpose)
 
     def _call(self, function: str, args: tuple[object, ...], value_wei: int) -> Call:
         calldata = self.chain.interface.functions[function].encode(args)

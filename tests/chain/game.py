@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from protocol import commitment, rounds
+from protocol import commitment, rounds, scores
 from protocol.blobs import Backend
 from protocol.chain.gateway import Snapshot
 from protocol.chain.sender import Receipt
+from protocol.chain.token import value_to_send
 from protocol.challenge import Case, Challenge, encode_opening, encode_place
 from protocol.commitment import NO_EVIDENCE, Evidence
 from protocol.encoding import encode_model, encode_update
@@ -15,6 +16,7 @@ from protocol.gram import Table
 from protocol.numbers import Int16Array, Int32Array
 from protocol.posting import Part, parts
 from protocol.recompute import Combined, Result, combine
+from protocol.signing import CommitDomain, SignedCommit
 from protocol.sumtree import SumTree
 from protocol.task import Deadlines, Published, RoundState, Rule, TaskParams
 from tests.chain.network import Network
@@ -25,6 +27,8 @@ DESKS = (1, 2, 3)
 STRANGER = 4
 AGGREGATE_ROOT = b"\x03" * 32
 MODEL_ROOT = b"\x04" * 32
+# What a desk declares when it joins.
+SAMPLES = 100
 # Every coordinate of the first model.
 GENESIS = 7
 
@@ -47,7 +51,9 @@ def parameters(now: int, **changes: object) -> TaskParams:
         "challenge_seconds": 60,
     }
     settings = {"rule": Rule.MEAN, "tolerance": 0, "quorum": 2, "cohort": 4, "rounds": 3}
-    return replace(params, **(seconds | settings | changes))  # type: ignore[arg-type] # by name
+    changed = seconds | settings | changes
+    everybody = {"seats": changed["cohort"], "drawn": changed["cohort"]}
+    return replace(params, **(everybody | changed))  # type: ignore[arg-type] # by name
 
 
 class MemoryStore(Backend):
@@ -105,12 +111,38 @@ class Game:
             function, args, value_wei=value_wei, purpose=f"test:{self._sent}"
         )
 
+    def pay(self, account: int, function: str, *args: object, amount_wei: int) -> Receipt:
+        """Sends with this amount of the task's currency."""
+        value_wei = value_to_send(self.transactors[account], self.params.currency, amount_wei)
+        return self.send(account, function, *args, value_wei=value_wei)
+
+    def credit(self, account: int) -> int:
+        return self.look().credit(self.params.currency, self.address(account))
+
+    def burned_wei(self) -> int:
+        return self.look().burned_wei(self.params.currency)
+
+    def withdraw(self, account: int) -> Receipt:
+        return self.send(account, "withdraw", self.params.currency, self.address(account))
+
     def look(self) -> Snapshot:
         return self.chain.at(self.chain.head())
 
     @property
     def round(self) -> int:
         return self.look().task_state(self.task_id).round
+
+    def opened_block(self) -> int:
+        """The block that opened the latest round."""
+        (*_, opened) = (
+            event.block_number
+            for event in self.chain.events.until(self.chain.head(), (None, self.task_id))
+            if event.event == "RoundOpened"
+        )
+        return opened
+
+    def may_commit(self, account: int) -> bool:
+        return self.look().may_commit(self.task_id, self.address(account))
 
     def deadlines(self) -> Deadlines:
         look = self.look()
@@ -120,12 +152,25 @@ class Game:
         self.network.travel(to_timestamp)
 
     def create(self) -> Receipt:
-        value_wei = self.params.rounds * self.params.reward_wei
-        return self.send(SPONSOR, "createTask", self.params.abi_tuple(), value_wei=value_wei)
+        amount_wei = self.params.budget_wei
+        return self.pay(SPONSOR, "createTask", self.params.abi_tuple(), amount_wei=amount_wei)
 
-    def join(self, *accounts: int) -> None:
+    def join(self, *accounts: int, samples: int = SAMPLES) -> None:
         for account in accounts:
-            self.send(account, "join", self.task_id, value_wei=self.params.stake_wei)
+            stake_wei = self.params.stake_wei
+            self.pay(account, "join", self.task_id, samples, amount_wei=stake_wei)
+
+    def restore(self, account: int) -> Receipt:
+        left_wei = self.look().seat(self.task_id, self.address(account)).stake_wei
+        missing_wei = self.params.stake_wei - left_wei
+        return self.pay(account, "restore", self.task_id, amount_wei=missing_wei)
+
+    def leave(self, account: int) -> Receipt:
+        return self.send(account, "leave", self.task_id)
+
+    def slash(self, account: int, desk: int) -> Receipt:
+        """Takes the slice of a desk that did not open its commitment."""
+        return self.send(account, "slashWithheld", self.task_id, self.address(desk))
 
     def open(self) -> Receipt:
         return self.send(STRANGER, "openRound", self.task_id)
@@ -168,6 +213,50 @@ class Game:
             promised = self.commitment(account, tree)
             self.send(account, "commitUpdate", self.task_id, self.round, promised)
 
+    def signed(self, account: int, promised: bytes | None = None) -> SignedCommit:
+        """A desk's signature under its commitment, or under another one."""
+        where = (self.chain.chain_id, self.chain.contract, self.task_id, self.round)
+        promised = promised or self.commitment(account)
+        return CommitDomain(*where).sign(self.network.accounts[account], promised)
+
+    def commit_together(self, sender: int, *accounts: int) -> Receipt:
+        """Sends the desks' signed commitments in one transaction."""
+        commits = [self.signed(account) for account in accounts]
+        return self.send(sender, "commitUpdates", self.task_id, self.round, commits)
+
+    def reveal_together(self, sender: int, *accounts: int) -> Receipt:
+        """Opens the desks' commitments in one transaction."""
+        openings = []
+        for account in accounts:
+            tree = self.tree(account)
+            opened = (tree.top, tree.squared_norm, self.salt(account))
+            openings.append((self.address(account), *opened))
+        return self.send(sender, "revealUpdates", self.task_id, self.round, openings)
+
+    def commit_scores(self, account: int, given: bytes) -> Receipt:
+        promised = scores.scores_commitment(
+            chain_id=self.chain.chain_id,
+            contract=self.chain.contract,
+            task_id=self.task_id,
+            round_number=self.round,
+            participant=self.address(account),
+            scores=given,
+            salt=self.salt(account),
+        )
+        return self.send(account, "commitScores", self.task_id, self.round, promised)
+
+    def reveal_scores(self, account: int, given: bytes) -> Receipt:
+        args = (self.task_id, self.round, given, self.salt(account))
+        return self.send(account, "revealScores", *args)
+
+    def distribute(self, account: int, number: int | None = None) -> Receipt:
+        """Divides a round's reward, of the latest one unless another is named."""
+        number = number or self.round
+        look = self.look()
+        updates = [tuple(each) for each in look.revealed(self.task_id, number)]
+        given = scores.given_scores(look.scores(self.task_id, number))
+        return self.send(account, "distribute", self.task_id, number, updates, given)
+
     def reveal(self, *accounts: int, tree: SumTree | None = None) -> None:
         for account in accounts:
             shown = tree or self.tree(account)
@@ -186,7 +275,7 @@ class Game:
         computed_from = (updates_hash or state.updates_hash, state.unavailable)
         result = Result(aggregate_root, model_root, *computed_from, *evidence)
         args = (self.task_id, self.round, result)
-        return self.send(account, "publish", *args, value_wei=self.params.bond_wei)
+        return self.pay(account, "publish", *args, amount_wei=self.params.bond_wei)
 
     def state(self) -> RoundState:
         return self.look().round_state(self.task_id, self.round)
@@ -248,7 +337,7 @@ class Game:
         updates = [tuple(each) for each in self.look().revealed(self.task_id, self.round)]
         index = [update[0] for update in updates].index(self.address(desk))
         args = (self.task_id, self.round, updates, index)
-        return self.send(account, "flagUpdate", *args, value_wei=self.params.flag_wei)
+        return self.pay(account, "flagUpdate", *args, amount_wei=self.params.flag_wei)
 
     def parts(self, values: Int16Array | Int32Array) -> tuple[Part, ...]:
         return parts(values, self.params.chunk_length)
@@ -262,12 +351,12 @@ class Game:
 
     def flag_result(self, account: int, what: Published) -> Receipt:
         args = (self.task_id, self.round, what)
-        return self.send(account, "flagResult", *args, value_wei=self.params.flag_wei)
+        return self.pay(account, "flagResult", *args, amount_wei=self.params.flag_wei)
 
     def flag_table(self, account: int) -> Receipt:
         evidence = self.look().evidence(self.task_id, self.round)
         args = (self.task_id, self.round, *evidence)
-        return self.send(account, "flagTable", *args, value_wei=self.params.flag_wei)
+        return self.pay(account, "flagTable", *args, amount_wei=self.params.flag_wei)
 
     def post_table(self, account: int, table: Table) -> None:
         for part in table.parts():
@@ -296,3 +385,8 @@ class Game:
         self.play_until_revealed()
         self.travel(self.deadlines().availability)
         self.publish(STRANGER, aggregate_root=aggregate_root)
+
+    def play_until_final(self) -> None:
+        """Selection to the first second at which the open round's result is final."""
+        self.play_until_published()
+        self.travel(self.deadlines().challenge)

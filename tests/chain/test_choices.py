@@ -92,11 +92,14 @@ def _refute(game: Game, challenge: Challenge | None, function: str) -> None:
     """A sealed challenge does what it is for, and earns its award."""
     assert challenge is not None
     assert challenge.function == function
-    before = game.look().credit(game.address(CHALLENGER))
+    before = game.credit(CHALLENGER)
     game.seal(CHALLENGER, challenge)
     game.prove(CHALLENGER, challenge)
     look = game.look()
-    assert look.credit(game.address(CHALLENGER)) - before == game.params.bond_wei // 2
+    assert (
+        look.credit(game.params.currency, game.address(CHALLENGER)) - before
+        == game.params.bond_wei // 2
+    )
     assert look.phase(game.task_id, 1) is Phase.AGGREGATE
     assert (game.state().refutations, game.state().evidence_hash) == (1, bytes(32))
 
@@ -118,7 +121,7 @@ def test_false_table_is_flagged_posted_and_refuted_by_one_product(
     assert game.state().is_flagged(Published.TABLE)
     game.post_table(STRANGER, false)
 
-    assert game.look().credit(game.address(STRANGER)) == game.params.flag_wei
+    assert game.credit(STRANGER) == game.params.flag_wei
     assert tables.table(false.root, len(kind.desks)).root == false.root
     _refute(game, case.challenge(store, tables), "challengeProduct")
 
@@ -194,7 +197,7 @@ def test_table_that_is_not_posted_costs_the_bond(
     game.refute_unavailable(STRANGER, Published.TABLE)
 
     award_wei = game.params.bond_wei // 2 + game.params.flag_wei
-    assert game.look().credit(game.address(CHALLENGER)) == award_wei
+    assert game.credit(CHALLENGER) == award_wei
     assert game.look().phase(game.task_id, 1) is Phase.AGGREGATE
 
 

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
-from protocol.chain.deployment import Deployment, deploy
+from contracts import artifact
+from protocol.chain.abi import Interface
+from protocol.chain.deployment import Deployment, SeedSource, deploy
 from protocol.chain.gateway import RUNTIME_HASH
 from protocol.chain.outbox import Outbox
-from protocol.errors import ConfigError, WrongChain
+from protocol.errors import ConfigError, Reverted, WrongChain
 from tests.chain.network import SETTINGS, Network, Wrapped
 
 pytestmark = pytest.mark.chain
@@ -32,26 +34,59 @@ def test_a_deployment_on_another_chain_is_refused(network: Network) -> None:
         elsewhere.connect(network.endpoint)
 
 
-def test_a_crash_while_deploying_deploys_once(network: Network, tmp_path: Path) -> None:
+@pytest.mark.parametrize("sent", range(1, 6))
+def test_a_crash_while_deploying_deploys_once(network: Network, tmp_path: Path, sent: int) -> None:
     class Killed(BaseException):
         pass
+
+    left = [sent]
 
     def die_after(method: str, _params: Any, ask: Callable[[], Any]) -> Any:
         answer = ask()
         if method == "eth_sendRawTransaction":
-            raise Killed
+            left[0] -= 1
+            if not left[0]:
+                raise Killed
         return answer
 
     def again(endpoint: Any) -> Deployment:
-        outbox = Outbox(tmp_path / "outbox")
-        return deploy(endpoint, network.accounts[7], outbox=outbox, settings=SETTINGS)
+        return deploy(
+            endpoint,
+            network.accounts[7],
+            seed_source=SeedSource("PrevrandaoSource", (4,)),
+            outbox=Outbox(tmp_path / "outbox"),
+            settings=SETTINGS,
+        )
 
+    before = network.connect().head().number
     with pytest.raises(Killed):
         again(Wrapped(network.endpoint, die_after))
     found = again(network.endpoint)
     assert again(network.endpoint) == found
     assert found.contract != network.deployment.contract
-    assert found.connect(network.endpoint).head().number == found.block
+    # The contract, its three modules and the source, in as many blocks.
+    assert found.connect(network.endpoint).head().number == before + 5 == found.block + 1
+
+
+def test_a_seed_source_is_deployed_with_its_arguments(embedded: Network, tmp_path: Path) -> None:
+    source = SeedSource("CommitRevealBeacon", (7, 3, 2))
+    found = deploy(embedded.endpoint, embedded.accounts[7], seed_source=source)
+    assert found.seed_source is not None
+    described = Interface(artifact.load().contracts[source.name].abi)
+    chain = found.connect(embedded.endpoint)
+    asked = ("BOND_WEI", "COMMIT_BLOCKS", "EPOCH_BLOCKS")
+    answers = [chain.ask(found.seed_source, described.functions[name]) for name in asked]
+    assert answers == [(7,), (3,), (5,)]
+    found.write(tmp_path / "deployment.json")
+    assert Deployment.read(tmp_path / "deployment.json") == found
+
+
+def test_why_a_seed_source_is_refused_is_told(embedded: Network) -> None:
+    source = SeedSource("CommitRevealBeacon", (7, 0, 2))
+    with pytest.raises(Reverted) as refused:
+        deploy(embedded.endpoint, embedded.accounts[7], seed_source=source)
+    assert refused.value.error == "EmptyPart"
+    assert refused.value.arguments == {"commitBlocks": 0, "revealBlocks": 2}
 
 
 GOOD = {
@@ -72,6 +107,7 @@ GOOD = {
         json.dumps(GOOD | {"runtime_hash": "0x" + "0g" * 32}),
         json.dumps(GOOD | {"task_id": "0x00"}),
         json.dumps(GOOD | {"block": -1}),
+        json.dumps(GOOD | {"seed_source": "nowhere"}),
         json.dumps(GOOD | {"chain_id": 0}),
         json.dumps(GOOD | {"extra": 1}),
     ],

@@ -69,8 +69,8 @@ def test_wrong_aggregate_is_refuted_and_who_sealed_the_proof_gets_the_award(
 
     assert (before.is_sealed(seal), sealed.is_sealed(seal)) == (False, True)
     look, bond_wei = game.look(), game.params.bond_wei
-    assert look.credit(game.address(CHALLENGER)) == bond_wei // 2
-    assert look.burned_wei() == bond_wei - bond_wei // 2
+    assert look.credit(game.params.currency, game.address(CHALLENGER)) == bond_wei // 2
+    assert look.burned_wei(game.params.currency) == bond_wei - bond_wei // 2
     assert look.phase(game.task_id, 1) is Phase.AGGREGATE
     assert (game.state().refutations, game.state().published_at) == (1, 0)
 
@@ -87,8 +87,12 @@ def test_copied_proof_refutes_but_earns_nothing(embedded: Network, store: Memory
 
     look = game.look()
     assert look.phase(game.task_id, 1) is Phase.AGGREGATE
-    assert look.credit(game.address(OTHER)) == look.credit(game.address(CHALLENGER)) == 0
-    assert look.burned_wei() == game.params.bond_wei
+    assert (
+        look.credit(game.params.currency, game.address(OTHER))
+        == look.credit(game.params.currency, game.address(CHALLENGER))
+        == 0
+    )
+    assert look.burned_wei(game.params.currency) == game.params.bond_wei
 
 
 def test_proof_in_the_block_of_its_seal_earns_nothing(anvil: Network, store: MemoryStore) -> None:
@@ -107,8 +111,8 @@ def test_proof_in_the_block_of_its_seal_earns_nothing(anvil: Network, store: Mem
     assert look.block.number == head + 1
     assert look.is_sealed(seal)
     assert game.state().refutations == 1
-    assert look.credit(game.address(CHALLENGER)) == 0
-    assert look.burned_wei() == game.params.bond_wei
+    assert look.credit(game.params.currency, game.address(CHALLENGER)) == 0
+    assert look.burned_wei(game.params.currency) == game.params.bond_wei
 
 
 def _send_in_one_block(game: Game, *calls: tuple[str, tuple[object, ...]]) -> None:
@@ -168,12 +172,12 @@ def test_right_result_is_final_and_pays_the_included(
     game.travel(game.deadlines().challenge)
     game.send(OTHER, "finalise", game.task_id)
 
-    share_wei = rounds.share_wei(game.params, game.state())
-    assert share_wei == game.params.reward_wei // (len(DESKS) - len(flagged))
+    game.distribute(CHALLENGER)
+    share_wei = game.params.reward_wei // (len(DESKS) - len(flagged))
     for desk in DESKS:
         game.send(desk, "leave", game.task_id)
         earned_wei = 0 if desk in flagged else share_wei
-        assert game.look().credit(game.address(desk)) == game.params.stake_wei + earned_wei
+        assert game.credit(desk) == game.params.stake_wei + earned_wei
 
 
 def test_aggregate_of_all_the_revealed_is_wrong_once_one_is_excluded(
@@ -205,7 +209,7 @@ def test_wrong_model_is_refuted(network: Network, store: MemoryStore) -> None:
     game.seal(CHALLENGER, challenge)
     game.prove(CHALLENGER, challenge)
 
-    assert game.look().credit(game.address(CHALLENGER)) == game.params.bond_wei // 2
+    assert game.credit(CHALLENGER) == game.params.bond_wei // 2
     assert game.state().refutations == 1
 
 
@@ -252,8 +256,11 @@ def test_wrong_result_that_nobody_serves_is_refuted_by_a_flag(
     game.refute_unavailable(OTHER, what)
 
     look, params = game.look(), game.params
-    assert look.credit(game.address(CHALLENGER)) == params.bond_wei // 2 + params.flag_wei
-    assert look.credit(game.address(OTHER)) == 0
+    assert (
+        look.credit(game.params.currency, game.address(CHALLENGER))
+        == params.bond_wei // 2 + params.flag_wei
+    )
+    assert look.credit(game.params.currency, game.address(OTHER)) == 0
     assert look.phase(game.task_id, 1) is Phase.AGGREGATE
     assert game.state().result_flags == 0
 
@@ -265,7 +272,7 @@ def test_flagged_lie_that_is_posted_is_proven_from_the_chain(embedded: Network) 
     lie[300] += 1
     game.flag_result(CHALLENGER, Published.AGGREGATE)
     game.post_result(STRANGER, Published.AGGREGATE, lie)
-    deposit_wei = game.look().credit(game.address(STRANGER))
+    deposit_wei = game.credit(STRANGER)
 
     posted = PostedStore(game.chain, game.task_id, game.params)
     challenge = game.case().challenge(posted)
@@ -300,7 +307,7 @@ def test_flag_on_a_result_that_becomes_final_is_paid_back(embedded: Network) -> 
     game.flag_result(OTHER, Published.MODEL)
     game.travel(game.deadlines().challenge)
     game.send(CHALLENGER, "finalise", game.task_id)
-    assert game.look().credit(game.address(OTHER)) == game.params.flag_wei
+    assert game.credit(OTHER) == game.params.flag_wei
 
 
 def test_update_that_is_posted_is_included_again(network: Network, store: MemoryStore) -> None:
@@ -317,7 +324,7 @@ def test_update_that_is_posted_is_included_again(network: Network, store: Memory
     assert len(flagged.included(game.task_id, 1)) == len(DESKS) - 1
     assert posted.excluded(game.task_id, 1) == ()
     assert posted.included(game.task_id, 1) == posted.revealed(game.task_id, 1)
-    assert posted.credit(game.address(2)) == game.params.flag_wei
+    assert posted.credit(game.params.currency, game.address(2)) == game.params.flag_wei
     assert posted.update_flag(game.task_id, game.address(2)).flagger == ZERO_ADDRESS
     # Whoever could fetch nothing at all has the posted bytes.
     for desk in (1, 3):
@@ -341,7 +348,7 @@ def test_deposit_on_an_update_that_nobody_posts_is_reclaimed(embedded: Network) 
     assert rounds.can_reclaim(game.params, game.state(), flag, now)
     game.send(STRANGER, "reclaimDeposit", game.task_id, game.address(2))
     look = game.look()
-    assert look.credit(game.address(OTHER)) == game.params.flag_wei
+    assert look.credit(game.params.currency, game.address(OTHER)) == game.params.flag_wei
     assert look.excluded(game.task_id, 1)[0].participant == game.address(2)
 
 
@@ -378,11 +385,13 @@ def test_false_norm_costs_the_seat_and_excludes_the_update(
 
     look, stake_wei = game.look(), game.params.stake_wei
     assert look.excluded(game.task_id, 1) == (revealed[2],)
-    assert look.credit(game.address(CHALLENGER)) == stake_wei // 2
-    assert look.burned_wei() == stake_wei - stake_wei // 2
+    assert look.credit(game.params.currency, game.address(CHALLENGER)) == stake_wei // 2
+    assert look.burned_wei(game.params.currency) == stake_wei - stake_wei // 2
     assert look.seat(game.task_id, game.address(2)).active_from == 0
     assert look.task_state(game.task_id).seats == len(look.seated(game.task_id)) == 2
-    assert look.credit(game.address(OTHER)) == (game.params.flag_wei if flagged else 0)
+    assert look.credit(game.params.currency, game.address(OTHER)) == (
+        game.params.flag_wei if flagged else 0
+    )
     game.travel(game.deadlines().availability)
     game.publish(STRANGER, None, game.put(store, game.honest().aggregate))
     assert game.case().wrong is Published.MODEL

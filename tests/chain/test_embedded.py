@@ -9,7 +9,7 @@ from protocol.chain.gateway import Chain
 from protocol.chain.outbox import IN_MEMORY, Outbox
 from protocol.chain.transactor import Transactor
 from protocol.commitment import task_id
-from tests.chain.game import parameters
+from tests.chain.game import SAMPLES, parameters
 
 pytestmark = pytest.mark.chain
 
@@ -34,13 +34,14 @@ def test_a_block_is_one_second_after_the_last_whatever_the_machines_clock_says(
 ) -> None:
     embedded = EmbeddedChain(start_timestamp=start_timestamp)
     chain = Chain.connect(embedded.provider, embedded.deploy())
-    assert chain.head().timestamp == start_timestamp + 1
+    deployed = chain.head()
+    assert deployed.timestamp == start_timestamp + deployed.number
     params = parameters(start_timestamp)
-    value_wei = params.rounds * params.reward_wei
+    value_wei = params.budget_wei
     Transactor(chain, embedded.accounts[0], Outbox(IN_MEMORY)).send(
         "createTask", (params.abi_tuple(),), value_wei=value_wei, purpose="create"
     )
-    assert chain.head().timestamp == start_timestamp + 2
+    assert chain.head().timestamp == deployed.timestamp + 1
 
 
 def test_accounts_follow_from_the_seed() -> None:
@@ -75,14 +76,14 @@ def test_a_full_cohort_can_join_from_as_many_threads() -> None:
     Transactor(chain, sponsor, Outbox(IN_MEMORY)).send(
         "createTask",
         (params.abi_tuple(),),
-        value_wei=params.rounds * params.reward_wei,
+        value_wei=params.budget_wei,
         purpose="create",
     )
 
     def join(number: int) -> None:
         for desk in desks[number::4]:
             Transactor(chain, desk, Outbox(IN_MEMORY)).send(
-                "join", (task,), value_wei=params.stake_wei, purpose="join"
+                "join", (task, SAMPLES), value_wei=params.stake_wei, purpose="join"
             )
 
     threads = [threading.Thread(target=join, args=(number,)) for number in range(4)]

@@ -4,13 +4,16 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
 from eth_utils.address import to_checksum_address
 
-from protocol.chain.gateway import INTERFACE, Chain, Snapshot, disputes_of
+from contracts import artifact
+from protocol.chain.deployment import deploy
+from protocol.chain.gateway import INTERFACE, MODULES, Chain, Snapshot
 from protocol.chain.rpc import octets, quantity
 from protocol.errors import ChainAnswerInvalid, ChainUnavailable, ConfigError, WrongChain
 from protocol.task import Phase
@@ -27,7 +30,7 @@ def test_another_chain_id_is_refused(network: Network) -> None:
 
 def test_an_address_without_code_is_refused(network: Network) -> None:
     nowhere = to_checksum_address("0x" + "77" * 20)
-    with pytest.raises(WrongChain, match=f"no contract at {nowhere}"):
+    with pytest.raises(WrongChain, match=f"no Volquorum contract at {nowhere}"):
         Chain.connect(network.endpoint, nowhere)
 
 
@@ -35,21 +38,76 @@ def test_other_code_is_refused(embedded: Network) -> None:
     def other_code(method: str, _params: Any, ask: Callable[[], Any]) -> Any:
         return flipped(ask(), -1) if method == "eth_getCode" else ask()
 
-    with pytest.raises(WrongChain, match="this version's contract"):
+    with pytest.raises(WrongChain, match="this version's Volquorum contract"):
         embedded.deployment.connect(Wrapped(embedded.endpoint, other_code))
+
+
+def _modules(network: Network) -> dict[str, str]:
+    """Where the modules of the deployed contract stand, by their order in its code."""
+    seen: list[str] = []
+
+    def note(method: str, params: Any, ask: Callable[[], Any]) -> Any:
+        if method == "eth_getCode":
+            seen.append(params[0])
+        return ask()
+
+    network.deployment.connect(Wrapped(network.endpoint, note))
+    assert seen[0] == network.deployment.contract
+    return dict(zip(MODULES, seen[1:], strict=True))
 
 
 @pytest.mark.parametrize("change", ["other code", "no code"])
-def test_other_code_of_the_disputes_is_refused(embedded: Network, change: str) -> None:
-    disputes = disputes_of(embedded.deployment.contract)
+@pytest.mark.parametrize("module", MODULES)
+def test_other_code_of_a_module_is_refused(embedded: Network, module: str, change: str) -> None:
+    where = _modules(embedded)[module]
 
     def other_code(method: str, params: Any, ask: Callable[[], Any]) -> Any:
-        if method != "eth_getCode" or params[0] != disputes:
+        if method != "eth_getCode" or params[0] != where:
             return ask()
         return flipped(ask(), -1) if change == "other code" else ask() | {"result": "0x"}
 
-    with pytest.raises(WrongChain, match="disputes contract"):
+    with pytest.raises(WrongChain, match=f"{module} contract"):
         embedded.deployment.connect(Wrapped(embedded.endpoint, other_code))
+
+
+def test_modules_are_those_of_the_contract_and_not_of_another_one(embedded: Network) -> None:
+    first = _modules(embedded)
+    other = deploy(embedded.endpoint, embedded.accounts[1])
+    second = _modules(replace(embedded, deployment=other))
+    assert not set(first.values()) & set(second.values())
+
+
+def _with_word(embedded: Network, where: str, name: str, word: bytes) -> Wrapped:
+    """A node that tells of other code at an address: with another immutable."""
+    contract = "Volquorum" if where == embedded.deployment.contract else "Members"
+    (place,) = artifact.load().contracts[contract].immutables[name]
+
+    def alter(method: str, params: Any, ask: Callable[[], Any]) -> Any:
+        answer = ask()
+        if method != "eth_getCode" or params[0] != where:
+            return answer
+        code = bytearray(octets(answer["result"], "code"))
+        code[place : place + 32] = word.rjust(32, b"\0")
+        return answer | {"result": "0x" + bytes(code).hex()}
+
+    return Wrapped(embedded.endpoint, alter)
+
+
+def test_a_contract_that_forwards_elsewhere_is_refused(embedded: Network) -> None:
+    contract = embedded.deployment.contract
+    nowhere = bytes.fromhex("77" * 20)
+    with pytest.raises(WrongChain, match="no Challenges contract at 0x7777"):
+        embedded.deployment.connect(_with_word(embedded, contract, "CHALLENGES", nowhere))
+    swapped = octets(_modules(embedded)["Availability"], "address")
+    with pytest.raises(WrongChain, match="this version's Members contract"):
+        embedded.deployment.connect(_with_word(embedded, contract, "MEMBERS", swapped))
+
+
+def test_a_module_that_takes_another_address_for_its_own_is_refused(embedded: Network) -> None:
+    members = _modules(embedded)["Members"]
+    own = octets(embedded.deployment.contract, "address")
+    with pytest.raises(WrongChain, match="made for another address"):
+        embedded.deployment.connect(_with_word(embedded, members, "SELF", own))
 
 
 def test_a_node_that_does_not_answer_is_unavailable() -> None:
@@ -116,26 +174,38 @@ def test_what_is_no_hash_is_refused(answer: object) -> None:
 Read = Callable[[Snapshot, bytes], object]
 
 
+def _may_commit(look: Snapshot, task: bytes) -> bool:
+    (first, *_) = look.seated(task)
+    return look.may_commit(task, first)
+
+
 @pytest.mark.parametrize(
     ("function", "byte", "read", "message"),
     [
         ("taskParams", 31, Snapshot.task_params, "hashes to task"),
-        ("taskParams", 32 * 12 + 25, Snapshot.task_params, "hashes to task"),
+        ("taskParams", 32 * 15 + 25, Snapshot.task_params, "hashes to task"),
         ("taskParams", 32 * 5 + 30, Snapshot.task_params, "do not decode|no member"),
         ("taskState", 0, Snapshot.task_state, "do not decode"),
-        ("taskState", 32 * 3 + 30, Snapshot.task_state, "do not decode"),
-        ("taskState", 32 * 2 + 31, Snapshot.seated, "seats, the contract holds"),
+        ("taskState", 32 * 6 + 30, Snapshot.task_state, "do not decode"),
+        ("taskState", 32 * 2 + 29, Snapshot.task_state, "do not decode"),
+        ("taskState", 32 * 2 + 30, Snapshot.seated, "seats, the contract holds"),
+        ("taskState", 32 * 3 + 30, Snapshot.task_state, "more seats are in rounds"),
+        ("mayCommit", 31, _may_commit, "the node says False"),
         ("roundState", 27, lambda look, task: look.round_state(task, 1), "after the block's time"),
         ("roundState", 32 + 31, lambda look, task: look.round_state(task, 1), "published"),
         ("roundState", 32 * 2 + 31, lambda look, task: look.round_state(task, 1), "refuted before"),
-        ("roundState", 32 * 3 + 31, lambda look, task: look.revealed(task, 1), "3 reveals"),
-        ("roundState", 32 * 8 + 4, lambda look, task: look.revealed(task, 1), "3 reveals"),
-        ("roundState", 32 * 5 + 30, lambda look, task: look.round_state(task, 1), "do not decode"),
-        ("roundState", 32 * 5 + 31, lambda look, task: look.round_state(task, 1), "at no time"),
-        ("roundState", 32 * 6 + 31, lambda look, task: look.round_state(task, 1), "nothing publis"),
-        ("roundState", 32 * 7 + 30, lambda look, task: look.round_state(task, 1), "than revealed"),
-        ("roundState", 32 * 7 + 31, lambda look, task: look.included(task, 1), "as unavailable"),
-        ("roundState", 32 * 7 + 31, lambda look, task: look.excluded(task, 1), "as unavailable"),
+        ("roundState", 32 * 4 + 31, lambda look, task: look.round_state(task, 1), "a settled"),
+        ("roundState", 32 * 9 + 31, lambda look, task: look.revealed(task, 1), "3 reveals"),
+        ("roundState", 32 * 9 + 4, lambda look, task: look.revealed(task, 1), "3 reveals"),
+        ("roundState", 32 * 15 + 30, lambda look, task: look.scores(task, 1), "scores of 0 with"),
+        ("roundState", 32 * 15 + 31, lambda look, task: look.scores(task, 1), "scores of 0 with"),
+        ("roundState", 32 * 5 + 31, lambda look, task: look.round_state(task, 1), "than active"),
+        ("roundState", 32 * 6 + 30, lambda look, task: look.round_state(task, 1), "do not decode"),
+        ("roundState", 32 * 6 + 31, lambda look, task: look.round_state(task, 1), "at no time"),
+        ("roundState", 32 * 7 + 31, lambda look, task: look.round_state(task, 1), "nothing publis"),
+        ("roundState", 32 * 8 + 30, lambda look, task: look.round_state(task, 1), "than revealed"),
+        ("roundState", 32 * 8 + 31, lambda look, task: look.included(task, 1), "as unavailable"),
+        ("roundState", 32 * 8 + 31, lambda look, task: look.excluded(task, 1), "as unavailable"),
         ("phase", 31, lambda look, task: look.phase(task, 1), "facts and its clock say REVEAL"),
     ],
 )

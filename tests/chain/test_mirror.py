@@ -19,7 +19,7 @@ from tests.chain.network import Network
 
 pytestmark = pytest.mark.chain
 
-SCHEDULES = (1, 2, 3, 11)
+SCHEDULES = (6, 14, 45, 54)
 STEPS = 50
 
 
@@ -40,6 +40,7 @@ def test_contract_and_mirror_agree_along_random_schedules(embedded: Network) -> 
     assert phases == set(Phase), "the schedules no longer reach every phase"
     wanted = {"UpdateFlagged", "ResultFlagged", "NormRefuted", "RoundFinalised"}
     wanted |= {Fault.AGGREGATE, Fault.MODEL_UNAVAILABLE}
+    wanted |= {"SeatSuspended", "SeatRestored", "RewardsDistributed", "UpdatesRevealed"}
     assert happened >= wanted, f"the schedules no longer reach {wanted - happened}"
 
 
@@ -115,7 +116,7 @@ def test_refuted_round_returns_to_aggregate_with_the_whole_window(embedded: Netw
     game.travel(ends.availability)
     game.lie(5)
     game.travel(game.deadlines().challenge - 2)
-    burned_wei, bond_wei = game.look().burned_wei(), game.params.bond_wei
+    burned_wei, bond_wei = game.burned_wei(), game.params.bond_wei
 
     receipt = game.refute(DESKS[1])
 
@@ -125,8 +126,8 @@ def test_refuted_round_returns_to_aggregate_with_the_whole_window(embedded: Netw
     assert (state.restarted_at, state.published_at, state.bond_wei) == (refuted_at, 0, 0)
     assert game.deadlines().aggregate == refuted_at + game.params.aggregate_seconds
     # Nobody sealed the proof, so it earns nothing.
-    assert game.look().credit(game.address(DESKS[1])) == 0
-    assert game.look().burned_wei() - burned_wei == bond_wei
+    assert game.credit(DESKS[1]) == 0
+    assert game.burned_wei() - burned_wei == bond_wei
     game.publish(STRANGER)  # the aggregator's head start is over
     _compare(game)
     game.travel(game.deadlines().challenge)
@@ -182,7 +183,10 @@ def _durations(chance: random.Random) -> dict[str, object]:
     # A refutation takes a second itself.
     maybe["challenge_seconds"] = chance.choice([0, 1, 60, 60, 60])
     surely = {f"{name}_seconds": chance.choice([5, 60]) for name in ("commit", "reveal")}
-    return {**maybe, **surely, "aggregate_seconds": 60, "rounds": 8, "dimension": DIMENSION}
+    settings: dict[str, object] = {"aggregate_seconds": 60, "rounds": 8, "dimension": DIMENSION}
+    # A suspended seat takes no part, so half of the schedules suspend none.
+    settings |= {"publisher_wei": 10**14, "slice_wei": chance.choice([0, 10**15])}
+    return {**maybe, **surely, **settings}
 
 
 def _move(game: Game, chance: random.Random) -> None:
@@ -254,11 +258,12 @@ def _fitting(
         Phase.NONE: [everybody(game.join), lambda: game.join(desk), game.open],
         Phase.SELECTION: [wait],
         Phase.COMMIT: [
-            *[everybody_then_wait(lambda each: game.commit(each, tree=_tree(game, each)))] * 4,
+            *[everybody_then_wait(lambda each: game.commit(each, tree=_tree(game, each)))] * 5,
             wait,
         ],
         Phase.REVEAL: [
             *[everybody_then_wait(lambda each: game.reveal(each, tree=_tree(game, each)))] * 4,
+            *[everybody_then_wait(lambda each: game.reveal_together(STRANGER, each))] * 2,
             wait,
         ],
         Phase.AVAILABILITY: [
@@ -281,8 +286,13 @@ def _fitting(
         Phase.FINAL: [
             *[settle("finalise"), game.open, settle("closeTask")],
             *[of_a_seat("claim"), of_a_seat("reclaimDeposit")],
+            *[lambda: game.distribute(STRANGER)] * 2,
         ],
-        Phase.VOID: [settle("voidRound"), *[game.open] * 2, everybody(game.join)],
+        Phase.VOID: [
+            *[settle("voidRound"), *[game.open] * 2, everybody(game.join)],
+            *[everybody(lambda each: game.slash(STRANGER, each))] * 2,
+            *[everybody(game.restore)] * 2,
+        ],
     }
 
 
@@ -313,10 +323,36 @@ def _compare(game: Game) -> set[Phase]:
             assert len(look.included(game.task_id, number)) == state.included
         seen.add(found)
     assert _accepts(game, "openRound") == _may_open(game, look)
+    _compare_seats(game, look, latest)
     if latest:
         _compare_flags(game, look, latest)
     assert _held_wei(game) == _owed_wei(game, look)
     return seen
+
+
+def _compare_seats(game: Game, look: Snapshot, latest: int) -> None:
+    """Who may commit, whose commitment was withheld, and which reward can be distributed."""
+    params, now = game.params, look.block.timestamp
+    from_rounds = []
+    for desk in DESKS:
+        participant = game.address(desk)
+        seat = look.seat(game.task_id, participant)
+        from_rounds.append(seat.active_from)
+        # `may_commit` itself raises unless contract and mirror agree.
+        look.may_commit(game.task_id, participant)
+        committed = look.round_state(game.task_id, seat.committed_round)
+        wanted = rounds.is_withheld(params, committed, seat, now)
+        assert _accepts(game, "slashWithheld", participant) == wanted
+    task = look.task_state(game.task_id)
+    active = sum(0 < number <= latest for number in from_rounds)
+    entering = from_rounds.count(latest + 1)
+    assert (task.active, task.entering, task.pending) == (active, entering, 0)
+    assert len(look.seated(game.task_id)) == sum(number > 0 for number in from_rounds)
+    for number in range(1, latest + 1):
+        state = look.round_state(game.task_id, number)
+        updates = [tuple(update) for update in look.revealed(game.task_id, number)]
+        wanted = rounds.can_distribute(params, state, now)
+        assert _accepts(game, "distribute", number, updates, b"") == wanted
 
 
 def _compare_flags(game: Game, look: Snapshot, latest: int) -> None:
@@ -377,22 +413,18 @@ def _owed_wei(game: Game, look: Snapshot) -> int:
     """All that somebody may ever withdraw, and what is burned."""
     task, params = look.task_state(game.task_id), game.params
     states = [look.round_state(game.task_id, number) for number in range(1, task.round + 1)]
-    owed_wei = look.burned_wei() + task.funds_wei
-    owed_wei += sum(look.credit(account.address) for account in game.network.accounts)
+    owed_wei = look.burned_wei(params.currency) + task.funds_wei
+    owed_wei += sum(
+        look.credit(params.currency, account.address) for account in game.network.accounts
+    )
     owed_wei += sum(state.bond_wei for state in states if not state.settled)
     flags = [look.result_flag(game.task_id, what) for what in Published]
+    for number, state in enumerate(states, 1):
+        if look.phase(game.task_id, number) is Phase.FINAL and state.settled:
+            # Nobody's yet; what is distributed is in the seats and in the sponsor's credit.
+            owed_wei += 0 if state.distributed else params.reward_wei
     for desk in DESKS:
         seat = look.seat(game.task_id, game.address(desk))
-        owed_wei += seat.stake_wei + seat.reward_wei + _share_wei(game, look, desk)
+        owed_wei += seat.stake_wei + seat.reward_wei
         flags.append(look.update_flag(game.task_id, game.address(desk)))
     return owed_wei + params.flag_wei * sum(flag.flagger != ZERO_ADDRESS for flag in flags)
-
-
-def _share_wei(game: Game, look: Snapshot, desk: int) -> int:
-    """What a seat earned in a settled round and the contract has not added to it yet."""
-    number = look.seat(game.task_id, game.address(desk)).revealed_round
-    state = look.round_state(game.task_id, number)
-    included = {update.participant for update in look.included(game.task_id, number)}
-    if not (state.settled and state.published_at and game.address(desk) in included):
-        return 0
-    return rounds.share_wei(game.params, state)

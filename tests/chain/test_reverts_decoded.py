@@ -2,16 +2,25 @@
 
 from collections.abc import Callable
 
-import numpy as np
 import pytest
 
-from protocol.chain.gateway import INTERFACE
+from contracts import artifact
+from protocol.chain.abi import Interface
 from protocol.commitment import Evidence
+from protocol.draw import draw_of, is_drawn
 from protocol.errors import Reverted
 from protocol.recompute import Result
-from protocol.sumtree import SumTree
-from protocol.task import ZERO_ADDRESS, Phase, Published
-from tests.chain.game import AGGREGATE_ROOT, DESKS, DIMENSION, SPONSOR, STRANGER, Game
+from protocol.scores import scores_hash_step
+from protocol.task import ZERO_ADDRESS, Phase, Published, RewardRule
+from tests.chain import made
+from tests.chain.game import (
+    AGGREGATE_ROOT,
+    DESKS,
+    SAMPLES,
+    SPONSOR,
+    STRANGER,
+    Game,
+)
 from tests.chain.network import Network
 
 pytestmark = pytest.mark.chain
@@ -37,7 +46,7 @@ def unknown_task(game: Game) -> dict[str, object]:
 def wrong_value(game: Game) -> dict[str, object]:
     game.create()
     wanted = {"sentWei": 7, "requiredWei": game.params.stake_wei}
-    return wanted | _try(lambda: game.send(DESKS[0], "join", game.task_id, value_wei=7))
+    return wanted | _try(lambda: game.send(1, "join", game.task_id, SAMPLES, value_wei=7))
 
 
 def task_is_closed(game: Game) -> dict[str, object]:
@@ -53,10 +62,141 @@ def task_not_over(game: Game) -> dict[str, object]:
     return wanted | _try(lambda: game.send(SPONSOR, "closeTask", game.task_id))
 
 
-def cohort_full(game: Game) -> dict[str, object]:
+def wrong_transfer(game: Game) -> dict[str, object]:
+    """A token of which a part stays behind."""
+    token = made.token(game.network, "FeeToken")
+    paid = Game(game.network, currency=token)
+    budget_wei = paid.params.budget_wei
+    wanted = {"currency": token, "receivedWei": budget_wei - 1, "requiredWei": budget_wei}
+    return wanted | _try(paid.create)
+
+
+def not_sponsor(game: Game) -> dict[str, object]:
+    game.create()
+    wanted = {"taskId": game.task_id, "account": game.address(STRANGER)}
+    return wanted | _try(lambda: game.send(STRANGER, "endTask", game.task_id))
+
+
+def wrong_samples(game: Game) -> dict[str, object]:
+    game.create()
+    game.join(1, samples=7)
+    game.leave(1)
+    wanted = {"taskId": game.task_id, "declared": 8, "required": 7}
+    return wanted | _try(lambda: game.join(1, samples=8))
+
+
+def seats_taken(game: Game) -> dict[str, object]:
     game.create()
     game.join(1, 2, 3, 4)
-    return {"taskId": game.task_id, "cohort": 4} | _try(lambda: game.join(5))
+    return {"taskId": game.task_id, "seats": 4} | _try(lambda: game.join(5))
+
+
+def not_restorable(game: Game) -> dict[str, object]:
+    game.create()
+    game.join(1)
+    wanted = {"taskId": game.task_id, "account": game.address(1), "missed": 0}
+    return wanted | _try(lambda: game.restore(1))
+
+
+def nothing_to_draw(game: Game) -> dict[str, object]:
+    game.begin()
+    return _latest(game) | _try(lambda: game.send(1, "drawSeats", game.task_id, 1))
+
+
+def already_drawn(game: Game) -> dict[str, object]:
+    drawn = _drawn(game, 2)
+    return _latest(drawn) | _try(lambda: drawn.send(1, "drawSeats", drawn.task_id, 1))
+
+
+def seed_not_ready(game: Game) -> dict[str, object]:
+    drawn = _drawn(game, 0)
+    return _latest(drawn) | _try(lambda: drawn.send(1, "drawSeats", drawn.task_id, 1))
+
+
+def not_drawn(game: Game) -> dict[str, object]:
+    drawn = _drawn(game, 2)
+    drawn.travel(drawn.deadlines().selection)
+    desk = next(desk for desk in drawn.desks if not drawn.may_commit(desk))
+    wanted = _latest(drawn) | {"account": drawn.address(desk)}
+    return wanted | _try(lambda: drawn.commit(desk))
+
+
+def already_committed(game: Game) -> dict[str, object]:
+    game.begin()
+    game.travel(game.deadlines().selection)
+    game.commit(1)
+    wanted = _latest(game) | {"account": game.address(1)}
+    return wanted | _try(lambda: game.commit_together(STRANGER, 1))
+
+
+def bad_signature(game: Game) -> dict[str, object]:
+    game.begin()
+    game.travel(game.deadlines().selection)
+    commits = [game.signed(1), game.signed(2)._replace(r=bytes(32))]
+    return {"index": 1} | _try(
+        lambda: game.send(STRANGER, "commitUpdates", game.task_id, 1, commits)
+    )
+
+
+def round_full(game: Game) -> dict[str, object]:
+    full = _drawn(game, 3)
+    full.travel(full.deadlines().selection)
+    drawn = [desk for desk in full.desks if full.may_commit(desk)]
+    full.commit(*drawn)
+    full.travel(full.deadlines().commit)
+    full.reveal(*drawn[:2])
+    return _latest(full) | {"cohort": 2} | _try(lambda: full.reveal(drawn[2]))
+
+
+def nothing_withheld(game: Game) -> dict[str, object]:
+    game.begin()
+    wanted = {"taskId": game.task_id, "account": game.address(1)}
+    return wanted | _try(lambda: game.slash(STRANGER, 1))
+
+
+def no_equivocation(game: Game) -> dict[str, object]:
+    game.begin()
+    game.travel(game.deadlines().selection)
+    game.commit(1)
+    signed = game.signed(1)
+    wanted = _latest(game) | {"commitment": signed.commitment}
+    args = (game.task_id, 1, signed, signed)
+    return wanted | _try(lambda: game.send(STRANGER, "slashEquivocation", *args))
+
+
+def not_scoring(game: Game) -> dict[str, object]:
+    scored = _scored(game)
+    ends = scored.deadlines()
+    scored.travel(ends.score_commit)
+    wanted = _latest(scored) | {"from": ends.availability, "until": ends.score_commit}
+    return wanted | _try(lambda: scored.commit_scores(1, bytes(3)))
+
+
+def scores_mismatch(game: Game) -> dict[str, object]:
+    scored = _scored(game)
+    scored.commit_scores(1, bytes(3))
+    scored.travel(scored.deadlines().score_commit)
+    wanted = _latest(scored) | {"account": scored.address(1)}
+    return wanted | _try(lambda: scored.reveal_scores(1, b"\1\2\3"))
+
+
+def wrong_scores(game: Game) -> dict[str, object]:
+    scored = _scored(game)
+    scored.commit_scores(1, bytes(3))
+    scored.travel(scored.deadlines().score_commit)
+    scored.reveal_scores(1, bytes(3))
+    scored.publish(5)
+    scored.travel(scored.deadlines().challenge)
+    updates = [tuple(each) for each in scored.look().revealed(scored.task_id, 1)]
+    given = scores_hash_step(bytes(32), scored.address(2), bytes(3))
+    wanted = _latest(scored) | {"given": given, "revealed": scored.state().scores_hash}
+    args = (scored.task_id, 1, updates, b"\1" + bytes(3))
+    return wanted | _try(lambda: scored.send(STRANGER, "distribute", *args))
+
+
+def nothing_to_distribute(game: Game) -> dict[str, object]:
+    _until_lied_to(game)
+    return _latest(game) | _try(lambda: game.distribute(STRANGER))
 
 
 def already_seated(game: Game) -> dict[str, object]:
@@ -78,7 +218,7 @@ def seat_serving(game: Game) -> dict[str, object]:
     game.travel(game.deadlines().selection)
     game.commit(1)
     wanted = {"taskId": game.task_id, "account": game.address(1), "round": 1}
-    return wanted | _try(lambda: game.send(1, "leave", game.task_id))
+    return wanted | _try(lambda: game.leave(1))
 
 
 def wrong_round(game: Game) -> dict[str, object]:
@@ -147,17 +287,6 @@ def norm_too_large(game: Game) -> dict[str, object]:
     return wanted | _try(lambda: game.send(1, "revealUpdate", *args))
 
 
-def duplicate_update(game: Game) -> dict[str, object]:
-    copied = SumTree.of(np.ones(DIMENSION, dtype=np.int16), game.params.chunk_length)
-    game.begin()
-    game.travel(game.deadlines().selection)
-    game.commit(1, 2, tree=copied)
-    game.travel(game.deadlines().commit)
-    game.reveal(1, tree=copied)
-    wanted = {"taskId": game.task_id, "round": 1, "updateRoot": copied.root}
-    return wanted | _try(lambda: game.reveal(2, tree=copied))
-
-
 def aggregator_first(game: Game) -> dict[str, object]:
     _until_aggregate(game)
     wanted = {"taskId": game.task_id, "round": 1, "aggregator": game.address(5)}
@@ -201,15 +330,15 @@ def already_settled(game: Game) -> dict[str, object]:
 
 def nothing_to_withdraw(game: Game) -> dict[str, object]:
     wanted = {"account": game.address(STRANGER)}
-    return wanted | _try(lambda: game.send(STRANGER, "withdraw", game.address(STRANGER)))
+    return wanted | _try(lambda: game.withdraw(STRANGER))
 
 
 def transfer_failed(game: Game) -> dict[str, object]:
     game.create()
     game.join(1)
-    game.send(1, "leave", game.task_id)
+    game.leave(1)
     wanted = {"to": ZERO_ADDRESS, "amountWei": game.params.stake_wei}
-    return wanted | _try(lambda: game.send(1, "withdraw", ZERO_ADDRESS))
+    return wanted | _try(lambda: game.send(1, "withdraw", game.params.currency, ZERO_ADDRESS))
 
 
 def excluded_mismatch(game: Game) -> dict[str, object]:
@@ -322,9 +451,12 @@ def no_fraud(game: Game) -> dict[str, object]:
 
 CASES: tuple[Case, ...] = (
     *(invalid_parameter, task_exists, unknown_task, wrong_value, task_is_closed, task_not_over),
-    *(cohort_full, already_seated, not_seated, seat_serving, wrong_round, wrong_phase),
+    *(wrong_transfer, not_sponsor, wrong_samples, seats_taken, not_restorable, nothing_to_draw),
+    *(already_drawn, seed_not_ready, not_drawn, already_committed, bad_signature, round_full),
+    *(nothing_withheld, no_equivocation, not_scoring, scores_mismatch, wrong_scores),
+    *(nothing_to_distribute, already_seated, not_seated, seat_serving, wrong_round, wrong_phase),
     *(round_running, no_more_rounds, quorum_unreachable, empty_commitment, commitment_mismatch),
-    *(not_committed, already_revealed, norm_too_large, duplicate_update, aggregator_first),
+    *(not_committed, already_revealed, norm_too_large, aggregator_first),
     *(updates_mismatch, empty_root, already_settled, nothing_to_withdraw, transfer_failed),
     *(evidence_mismatch, no_table),
     *(excluded_mismatch, unknown_update, flagging_over, already_flagged, not_flagged),
@@ -345,7 +477,7 @@ def test_a_refusal_is_decoded_with_its_arguments(network: Network, case: Case) -
 
 
 def test_every_error_of_the_contract_has_a_case() -> None:
-    names = {error.name for error in INTERFACE.errors.values()}
+    names = {error.name for error in Interface(artifact.load().abi).errors.values()}
     assert {_error_name(case) for case in CASES} == names
 
 
@@ -357,6 +489,36 @@ def _try(act: Callable[[], object]) -> dict[str, object]:
     with pytest.raises(Reverted) as refused:
         act()
     return {"raised": refused.value}
+
+
+def _latest(game: Game) -> dict[str, object]:
+    return {"taskId": game.task_id, "round": 1}
+
+
+def _drawn(game: Game, count: int) -> Game:
+    """A round of two that draws this many of its six seats; none: they are not drawn yet."""
+    source = made.chosen_seed(game.network)
+    seats = {"desks": (1, 2, 3, 4, 5, 6), "seats": 6, "cohort": 2, "quorum": 1}
+    drawing = Game(game.network, **seats, drawn=2, seed_source=source)
+    drawing.begin()
+    if count:
+        seeds = (number.to_bytes(32, "big") for number in range(1, 1_000))
+        seed = next(seed for seed in seeds if _chosen(drawing, seed) == count)
+        made.choose(drawing.transactors[STRANGER], source, seed)
+        drawing.send(STRANGER, "drawSeats", drawing.task_id, 1)
+    return drawing
+
+
+def _chosen(game: Game, seed: bytes) -> int:
+    draw = draw_of(seed, game.task_id, 1, drawn=2, active=len(game.desks))
+    return sum(is_drawn(draw, game.address(desk)) for desk in game.desks)
+
+
+def _scored(game: Game) -> Game:
+    """A round in its time for scores."""
+    scored = Game(game.network, reward_rule=RewardRule.SCORES, score_seconds=60)
+    _until_aggregate(scored)
+    return scored
 
 
 def _until_reveal(game: Game) -> None:

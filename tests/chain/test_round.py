@@ -34,14 +34,16 @@ def test_a_whole_round_ends_with_all_money_withdrawn(game: Game) -> None:
     assert final.phase(game.task_id, 1) is Phase.FINAL
     assert final.task_state(game.task_id).model_root == MODEL_ROOT
     assert final.base_model_root(game.task_id, 2) == MODEL_ROOT
-    assert final.credit(game.address(STRANGER)) == game.params.bond_wei
+    assert final.credit(game.params.currency, game.address(STRANGER)) == game.params.bond_wei
 
+    game.distribute(STRANGER)
+    share_wei = game.params.reward_wei // len(DESKS)
+    assert game.look().shares_wei(game.task_id, 1) == (share_wei,) * len(DESKS)
+    assert game.look().seat(game.task_id, game.address(DESKS[0])).reward_wei == share_wei
     _end(game)
     for account in (SPONSOR, *DESKS, STRANGER):
-        game.send(account, "withdraw", game.address(account))
+        game.withdraw(account)
     balance = game.chain.rpc.request("eth_getBalance", game.chain.contract, "latest")
-    share_wei = game.params.reward_wei // len(DESKS)
-    assert rounds.share_wei(game.params, final.round_state(game.task_id, 1)) == share_wei
     assert balance in {0, "0x0"}
 
 
@@ -112,4 +114,4 @@ def test_someone_who_left_is_no_longer_seated(game: Game) -> None:
     look = game.look()
     assert look.seated(game.task_id) == (game.address(DESKS[0]), game.address(DESKS[2]))
     assert look.seat(game.task_id, game.address(DESKS[1])).active_from == 0
-    assert look.credit(game.address(DESKS[1])) == game.params.stake_wei
+    assert look.credit(game.params.currency, game.address(DESKS[1])) == game.params.stake_wei

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from eth_abi.abi import encode
 from eth_hash.auto import keccak
 from eth_utils.address import to_checksum_address
 from pyrevm import EVM, BlockEnv
@@ -21,6 +22,8 @@ PURSE_WEI = 10**30
 _OUTPUT = re.compile(r"output: 0x([0-9a-f]*)")
 _CODE = artifact.load()
 INTERFACE = Interface(_CODE.abi)
+# In the order in which the main contract is told where they are.
+PARTS = ("Members", "Availability", "Challenges")
 
 
 def account(number: int) -> str:
@@ -33,15 +36,21 @@ class Revm:
 
     def __init__(self, now: int = 1_750_000_000) -> None:
         self._evm = EVM(spec_id="PRAGUE")
-        self._block = 1
+        self.block = 1
         self.travel(now)
-        self.contract = str(to_checksum_address(self._evm.deploy(account(0), _CODE.bytecode)))
+        parts = [self.deploy(_CODE.contracts[name].bytecode) for name in PARTS]
+        addresses = encode(["address"] * len(PARTS), parts)
+        self.contract = self.deploy(_CODE.contracts["Volquorum"].bytecode + addresses)
+
+    def deploy(self, creation_code: bytes) -> str:
+        """Where a contract stands now."""
+        return str(to_checksum_address(self._evm.deploy(account(0), creation_code)))
 
     def travel(self, now: int) -> None:
         """The next block, at this time."""
-        self._block += 1
+        self.block += 1
         self.now = now
-        self._evm.set_block_env(BlockEnv(number=self._block, timestamp=now, basefee=0))
+        self._evm.set_block_env(BlockEnv(number=self.block, timestamp=now, basefee=0))
 
     def send(self, caller: str, function: str, *arguments: object, value_wei: int = 0) -> Any:
         """What a call returned; its effects stay. Raises: Reverted."""

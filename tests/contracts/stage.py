@@ -50,6 +50,8 @@ def parameters(
         "chunk_length": 16,
         "quorum": count,
         "cohort": count,
+        "seats": count,
+        "drawn": count,
         "rounds": 1,
         "max_squared_norm": 2**64 - 1,
         "bond_wei": 10**18,
@@ -86,10 +88,10 @@ class Stage:
     def play_to_availability(self) -> None:
         """Everybody joins, commits and reveals."""
         params, send = self.params, self.revm.send
-        funds_wei = params.rounds * params.reward_wei
+        funds_wei = params.rounds * (params.reward_wei + params.publisher_wei)
         send(account(SPONSOR), "createTask", params.abi_tuple(), value_wei=funds_wei)
         for update in self.revealed:
-            send(update.participant, "join", self.task_id, value_wei=params.stake_wei)
+            send(update.participant, "join", self.task_id, 1, value_wei=params.stake_wei)
         send(account(SPONSOR), "openRound", self.task_id)
         for update in self.revealed:
             send(update.participant, "commitUpdate", self.task_id, ROUND, self._commitment(update))
@@ -221,6 +223,6 @@ def drawn_updates(random: np.random.Generator, count: int, dimension: int) -> In
         drawn = np.broadcast_to(random.integers(-(2**15), 2**15, dimension), shape).copy()
     else:  # as trained
         drawn = np.rint(random.normal(0, 300, shape)).clip(-(2**15), 2**15 - 1)
-    # The contract refuses equal updates.
+    # Else the order in which updates are given would not matter, and two of them would be one.
     drawn[:, 0] = random.permutation(np.arange(count) - count // 2)
     return drawn.astype(np.int16)

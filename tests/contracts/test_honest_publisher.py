@@ -13,7 +13,7 @@ import pytest
 from protocol.errors import Reverted
 from protocol.posting import Part, parts
 from protocol.sumtree import SumTree
-from protocol.task import Published, Rule
+from protocol.task import ZERO_ADDRESS, Published, Rule
 from tests.contracts.revm import INTERFACE, Revm, account
 from tests.contracts.stage import (
     CHALLENGER,
@@ -239,5 +239,5 @@ def finish(stage: Stage) -> None:
     revm.send(account(CHALLENGER), "finalise", stage.task_id)
     flagged = len(Published) if stage.params.has_table else len(Published) - 1
     owed_wei = stage.params.bond_wei + flagged * stage.params.flag_wei
-    assert revm.send(account(CHALLENGER), "creditOf", account(PUBLISHER)) == owed_wei
-    assert revm.send(account(CHALLENGER), "burnedWei") == 0
+    assert revm.send(account(CHALLENGER), "creditOf", ZERO_ADDRESS, account(PUBLISHER)) == owed_wei
+    assert revm.send(account(CHALLENGER), "burnedOf", ZERO_ADDRESS) == 0

@@ -1,19 +1,28 @@
-"""Small networks with real desks: made-up quotes, few steps, everything else as in production."""
+"""Small networks with real desks: made-up quotes, few steps, everything else as in production.
 
-from collections.abc import Callable
+Commands need no desks: they run against games, whose moves are made by hand.
+"""
+
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import click
 import pytest
+from click.testing import CliRunner, Result
 
 from node.cleaning import clean
 from node.desk_trainer import DeskTrainer
 from node.synthetic import market
 from node.training import TrainingSettings
+from scripts import command
 from scripts.comparison import Market
 from scripts.network import EmbeddedNetwork
 from scripts.task_config import TaskConfig
+from tests.chain.game import Game
+from tests.chain.network import ANVIL, Network, anvil_network, embedded_network
 
 DESKS = 3
+KEY_ENV = "VOLQUORUM_TEST_KEY"
 
 
 @pytest.fixture(scope="session")
@@ -32,3 +41,40 @@ def make_network(desks: Market, tmp_path: Path) -> Callable[..., EmbeddedNetwork
         return EmbeddedNetwork(config, trainers, folder=tmp_path, seed="test")
 
     return make
+
+
+@pytest.fixture(scope="session")
+def one_embedded() -> Network:
+    return embedded_network()
+
+
+@pytest.fixture
+def embedded(one_embedded: Network) -> Iterator[Network]:
+    """An embedded chain, which every test leaves as it found it."""
+    before = one_embedded.snapshot()
+    yield one_embedded
+    one_embedded.revert(before)
+
+
+@pytest.fixture
+def anvil() -> Iterator[Network]:
+    """A real chain of its own."""
+    if not ANVIL.exists():
+        pytest.skip(f"there is no {ANVIL}: `scripts/test` installs it")
+    with anvil_network() as network:
+        yield network
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """A command on a game's task, with the key of one of its accounts unless it takes none."""
+
+    def run(main: click.Command, game: Game, *arguments: str, account: int | None = None) -> Result:
+        monkeypatch.setattr(command, "connect", lambda *_address: game.chain)
+        options = ["--rpc", "embedded", "--task", "0x" + game.task_id.hex(), *arguments]
+        if account is not None:
+            monkeypatch.setenv(KEY_ENV, game.network.accounts[account].key.hex())
+            options += ["--key-env", KEY_ENV]
+        return CliRunner().invoke(main, options)
+
+    return run

@@ -27,7 +27,8 @@ STOP_SECONDS = 60
 LOG_LINES = 30
 # Five processes on a small machine: threads would only get into each other's way.
 ONE_CORE = {"OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"}
-# A round of less than half a minute: long enough for a killed desk to be back for the next one.
+# A round of less than half a minute: long enough for a killed desk to be back for the next one, or
+# for the one after it if it missed its reveal.
 TASK = """
 quorum = 2
 cohort = 3
@@ -37,6 +38,7 @@ availability_seconds = 4
 aggregator_seconds = 10
 aggregate_seconds = 20
 challenge_seconds = 6
+reward_rule = "scores"
 rounds = 50
 """
 
@@ -112,10 +114,14 @@ class Devnet:
         self.blobs = folder / "orchestrator" / "blobs"
         ports = _free_ports(DESKS + 1)
         self._urls = [f"http://127.0.0.1:{port}" for port in ports]
-        self.orchestrator = self._service("orchestrator", "orchestrator", 0, 'evaluator = "smile"')
+        self.orchestrator = self._service(
+            "orchestrator", "orchestrator", 0, 'evaluator = "smile"\nrelay = true'
+        )
+        # The first desk lets the orchestrator send for it.
+        relayers = [self._urls[0], *[None] * (DESKS - 1)]
         self.nodes = [
-            self._service("node", f"desk-{desk}", desk + 1, _desk_settings(desk))
-            for desk in range(DESKS)
+            self._service("node", f"desk-{desk}", desk + 1, _desk_settings(desk, relayer))
+            for desk, relayer in enumerate(relayers)
         ]
 
     @property
@@ -243,7 +249,7 @@ def running_devnet(folder: Path) -> Iterator[Devnet]:
                 service.kill()
 
 
-def _desk_settings(desk: int) -> str:
+def _desk_settings(desk: int, relayer: str | None) -> str:
     settings = {
         "data": "synthetic",
         "synthetic_days": 12,
@@ -251,7 +257,11 @@ def _desk_settings(desk: int) -> str:
         "desk": desk,
         "seed": 3,
         "local_steps": 5,
+        # Who is killed between commit and reveal loses a slice, and comes back nevertheless.
+        "restore": True,
     }
+    if relayer is not None:
+        settings["relayer"] = relayer
     return "".join(f"{key} = {json.dumps(each)}\n" for key, each in settings.items())
 
 

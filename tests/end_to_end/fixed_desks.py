@@ -14,6 +14,7 @@ from protocol.blobs import DirectoryStore, HttpStore
 from protocol.encoding import encode_model, encode_update
 from protocol.http import HttpServer
 from protocol.rounds import deadlines
+from protocol.signing import CommitDomain
 from protocol.sumtree import SumTree
 from protocol.task import Rule, TaskParams
 
@@ -22,6 +23,7 @@ CHUNK = 16
 SHIFT = 12
 GENESIS = np.arange(DIMENSION, dtype=np.int32)
 DESKS = 3
+SALT = b"\5" * 32
 
 
 def update_of(desk, round_number):
@@ -55,7 +57,7 @@ class FixedDesks:
         self.senders[0].send(
             "createTask",
             (self.params.abi_tuple(),),
-            value_wei=self.params.rounds * self.params.reward_wei,
+            value_wei=self.params.budget_wei,
             purpose="create",
         )
         (self.task_id,) = self.snapshot().tasks()
@@ -77,46 +79,76 @@ class FixedDesks:
     def round_number(self):
         return self.snapshot().task_state(self.task_id).round
 
-    def join(self):
-        for sender in self.senders[1 : DESKS + 1]:
-            sender.send("join", (self.task_id,), value_wei=self.params.stake_wei, purpose="join")
+    def join(self, desks=DESKS):
+        for sender in self.senders[1 : desks + 1]:
+            sender.send("join", (self.task_id, 1), value_wei=self.params.stake_wei, purpose="join")
 
     def ends(self):
         number = self.round_number()
         return deadlines(self.params, self.snapshot().round_state(self.task_id, number))
 
-    def commit(self):
+    def commitment(self, desk):
+        """To a desk's update in the latest round."""
+        number = self.round_number()
+        tree = SumTree.of(self.update(desk, number), CHUNK)
+        return commitment.update_commitment(
+            chain_id=self.chain.chain_id,
+            contract=self.chain.contract,
+            task_id=self.task_id,
+            round_number=number,
+            base_model_root=self.snapshot().base_model_root(self.task_id, number),
+            participant=self.senders[desk + 1].address,
+            update_root=tree.root,
+            squared_norm=tree.squared_norm,
+            salt=SALT,
+        )
+
+    def commit(self, desks=range(DESKS)):
         self.travel(max(self.now(), self.ends().selection))
         number = self.round_number()
-        base = self.snapshot().base_model_root(self.task_id, number)
-        for desk in range(DESKS):
-            tree = SumTree.of(self.update(desk, number), CHUNK)
-            bound = commitment.update_commitment(
-                chain_id=self.chain.chain_id,
-                contract=self.chain.contract,
-                task_id=self.task_id,
-                round_number=number,
-                base_model_root=base,
-                participant=self.senders[desk + 1].address,
-                update_root=tree.root,
-                squared_norm=tree.squared_norm,
-                salt=b"\5" * 32,
-            )
-            self._send(desk, "commitUpdate", (self.task_id, number, bound), f"{number}:commit")
+        for desk in desks:
+            arguments = (self.task_id, number, self.commitment(desk))
+            self._send(desk, "commitUpdate", arguments, f"{number}:commit")
 
-    def reveal(self, desks=DESKS):
-        self.travel(self.ends().commit)
+    def publish(self, desk):
+        """Lets a desk's update of the latest round be fetched."""
+        update = self.update(desk, self.round_number())
+        if update.dtype == np.int16:
+            self.desk_blobs.put(encode_update(update, SHIFT), chunk_length=CHUNK)
+
+    def reveal(self, desks=range(DESKS)):
+        self.travel(max(self.now(), self.ends().commit))
         number = self.round_number()
-        for desk in range(desks):
-            update = self.update(desk, number)
-            if update.dtype == np.int16:
-                self.desk_blobs.put(encode_update(update, SHIFT), chunk_length=CHUNK)
-            tree = SumTree.of(update, CHUNK)
-            arguments = (self.task_id, number, tree.top, tree.squared_norm, b"\5" * 32)
+        for desk in desks:
+            self.publish(desk)
+            tree = SumTree.of(self.update(desk, number), CHUNK)
+            arguments = (self.task_id, number, tree.top, tree.squared_norm, SALT)
             self._send(desk, "revealUpdate", arguments, f"{number}:reveal")
+
+    def signed_entry(self, desk, bound=None):
+        """What a desk hands a relay in Commit: its commitment, or another one."""
+        number = self.round_number()
+        domain = CommitDomain(self.chain.chain_id, self.chain.contract, self.task_id, number)
+        signed = domain.sign(self.senders[desk + 1].account, bound or self.commitment(desk))
+        return self._place(desk) | {name: hexed(part) for name, part in signed._asdict().items()}
+
+    def opening_entry(self, desk):
+        """What a desk hands a relay in Reveal."""
+        tree = SumTree.of(self.update(desk, self.round_number()), CHUNK)
+        found = {"tree_top": hexed(tree.top), "squared_norm": tree.squared_norm}
+        return self._place(desk) | found | {"salt": hexed(SALT)}
+
+    def _place(self, desk):
+        participant = self.senders[desk + 1].address
+        task_id, number = hexed(self.task_id), self.round_number()
+        return {"task_id": task_id, "round": number, "participant": participant}
 
     def _send(self, desk, function, arguments, purpose):
         self.senders[desk + 1].send(function, arguments, purpose=purpose)
+
+
+def hexed(value):
+    return "0x" + value.hex()
 
 
 def last_unit(model_units, shift):

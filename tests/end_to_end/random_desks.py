@@ -12,6 +12,7 @@ from protocol.commitment import NO_EVIDENCE, Evidence
 from protocol.encoding import encode_model, encode_update
 from protocol.recompute import Combined, Result, combine
 from protocol.sumtree import SumTree
+from protocol.task import ZERO_ADDRESS as ETH
 from protocol.task import Phase, RoundState, Rule
 from tests.chain.network import Network
 from tests.end_to_end.fixed_desks import CHUNK, DESKS, SHIFT, FixedDesks, Served
@@ -93,7 +94,7 @@ class RandomDesks(FixedDesks):
         """When the servers have had their time."""
         self.travel(self.ends().reveal + self.params.availability_seconds // 4)
 
-    def publish(self, number: int, published: Combined, *, account: int = LIAR) -> None:
+    def publish_result(self, number: int, published: Combined, *, account: int = LIAR) -> None:
         """The aggregator's turn; it serves what it publishes."""
         self.liars_blobs.put(encode_update(published.aggregate, SHIFT), chunk_length=CHUNK)
         self.liars_blobs.put(encode_model(published.model, SHIFT), chunk_length=CHUNK)
@@ -148,20 +149,25 @@ class RandomDesks(FixedDesks):
         return DirectoryStore(self.folder / f"node-{account}" / "private")
 
     def credit(self, account: int) -> int:
-        return self.snapshot().credit(self.senders[account].address)
+        return self.snapshot().credit(ETH, self.senders[account].address)
+
+    def burned_wei(self) -> int:
+        return self.snapshot().burned_wei(ETH)
 
     def balance(self) -> int:
         answer = self.chain.rpc.request("eth_getBalance", self.chain.contract, "latest")
         return quantity(answer, "eth_getBalance", bits=256)
 
     def wind_up(self) -> int:
-        """Everybody leaves and withdraws; what then lies in the contract."""
+        """Every reward is divided, everybody leaves and withdraws; what then lies there."""
+        while self.fallback.tick().acted == "distribute":
+            pass
         self.senders[SPONSOR].send("closeTask", (self.task_id,), purpose="close")
         for sender in self.senders[1 : DESKS + 1]:
             sender.send("leave", (self.task_id,), purpose="leave")
         for number, sender in enumerate(self.senders):
             if self.credit(number):
-                sender.send("withdraw", (sender.address,), purpose="withdraw")
+                sender.send("withdraw", (ETH, sender.address), purpose="withdraw")
         return self.balance()
 
 

@@ -11,6 +11,7 @@ from orchestrator.metrics import Metrics
 from protocol.blobs import DirectoryStore, HttpStore
 from protocol.http import HttpServer
 from protocol.service import Service
+from protocol.task import ZERO_ADDRESS
 from tests.chain.network import embedded_network
 from tests.end_to_end.fixed_desks import (
     CHUNK,
@@ -56,13 +57,17 @@ def api(desk):
 def test_the_api_shows_a_finished_round(network, desk, api):
     network.join()
     run_round(network, desk)
-    desk.tick()
-    desk.tick()
+    assert [desk.tick().acted for _ in range(3)] == ["open", "distribute", None]
     task = "0x" + network.task_id.hex()
     (summary,) = api.get("/tasks").json()["tasks"]
-    assert (summary["id"], summary["round"], summary["seats"]) == (task, 2, 3)
+    assert (summary["id"], summary["round"]) == (task, 2)
+    assert (summary["seats"], summary["active"], summary["ended"]) == (3, 3, False)
+    assert summary["currency"] == ZERO_ADDRESS
     detail = api.get(f"/tasks/{task}").json()
     assert detail["params"]["rule"] == "median"
+    assert detail["params"]["reward_rule"] == "equal"
+    assert detail["params"]["seed_source"] == ZERO_ADDRESS
+    assert (detail["entering"], detail["pending"], detail["draw"]) == (0, 0, None)
     assert detail["params"]["stake_wei"] == str(network.params.stake_wei)
     assert detail["params"]["genesis_model_root"].startswith("0x")
     assert detail["block"]["timestamp"] == network.now()
@@ -77,14 +82,20 @@ def test_the_api_shows_a_finished_round(network, desk, api):
     assert all(revealed["available"] for revealed in first["revealed"])
     assert {revealed["standing"] for revealed in first["revealed"]} == {"included"}
     assert (first["included"], first["refutations"], first["result_flags"]) == (DESKS, 0, [])
-    assert first["share_wei"] == str(network.params.reward_wei // DESKS)
+    share_wei = str(network.params.reward_wei // DESKS)
+    assert first["distributed"]
+    assert [(each["share_wei"], each["scores"]) for each in first["revealed"]] == [
+        (share_wei, None)
+    ] * DESKS
     ends = first["deadlines"]
     assert ends["reveal"] < ends["flag_update"] < ends["availability"]
     assert first["published_at"] < ends["flag_result"] < ends["post_result"] < ends["challenge"]
     assert first["publisher"] == network.aggregator.address
     assert first["evaluation"] == {"last": (99 + 11) / 2**SHIFT}
     participants = api.get(f"/tasks/{task}/participants").json()["participants"]
-    assert [shown["revealed_rounds"] for shown in participants] == [1, 1, 1]
+    for shown in participants:
+        assert (shown["revealed_rounds"], shown["served"], shown["samples"]) == (1, 1, 1)
+        assert (shown["missed"], shown["slashed"], shown["reward_wei"]) == (0, 0, share_wei)
     models = api.get(f"/tasks/{task}/models").json()["models"]
     assert [(model["round"], model["available"]) for model in models] == [(0, True), (1, True)]
     fetched = HttpStore(str(api.base_url)).get(
@@ -95,6 +106,7 @@ def test_the_api_shows_a_finished_round(network, desk, api):
     assert f'volquorum_round{{task="{task}"}} 2.0' in metrics
     assert f'volquorum_refutations{{task="{task}"}} 0.0' in metrics
     assert f'volquorum_actions_total{{action="publish",task="{task}"}} 1.0' in metrics
+    assert f'volquorum_distributed_rounds{{task="{task}"}} 1.0' in metrics
 
 
 def test_requests_never_ask_the_chain(network, desk, api, monkeypatch):

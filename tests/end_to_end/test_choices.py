@@ -103,7 +103,7 @@ def flag_table(desks: RandomDesks, account: int) -> None:
 def assert_reopened(desks: RandomDesks) -> None:
     state: RoundState = desks.state(1)
     assert (desks.phase(1), state.published_at, state.bond_wei) == (Phase.AGGREGATE, 0, 0)
-    assert desks.snapshot().burned_wei() == BOND_WEI - AWARD_WEI
+    assert desks.burned_wei() == BOND_WEI - AWARD_WEI
 
 
 def end_honestly(desks: RandomDesks) -> None:
@@ -118,14 +118,14 @@ def end_honestly(desks: RandomDesks) -> None:
     assert watcher.memory.verified_model_root == honest.model_root
     (verdict,) = Verifier(desks.snapshot(), desks.task_id, desks.blobs).check("1")
     assert (verdict.verdict, verdict.model_root) == ("verified", "0x" + honest.model_root.hex())
-    assert desks.fallback.tick().acted == "finalise"
+    assert desks.fallback.tick().acted == "distribute", "which settles the round, too"
     assert desks.snapshot().task_state(desks.task_id).model_root == honest.model_root
-    assert desks.wind_up() == desks.snapshot().burned_wei() == BOND_WEI - AWARD_WEI
+    assert desks.wind_up() == desks.burned_wei() == BOND_WEI - AWARD_WEI
 
 
 def test_false_table_is_flagged_posted_and_refuted_by_a_product(desks: RandomDesks) -> None:
     lie, table = false_table(desks)
-    desks.publish(1, lie)
+    desks.publish_result(1, lie)
     watcher = desks.node(WATCHER)
 
     acts(watcher, "verify", "flagresult")
@@ -141,7 +141,7 @@ def test_false_table_is_flagged_posted_and_refuted_by_a_product(desks: RandomDes
 
 def test_false_table_that_is_not_posted_is_refuted_by_time(desks: RandomDesks) -> None:
     lie, _ = false_table(desks)
-    desks.publish(1, lie)
+    desks.publish_result(1, lie)
 
     acts(desks.node(WATCHER), "verify", "flagresult")
     desks.travel(desks.ends().post_result)
@@ -153,7 +153,7 @@ def test_false_table_that_is_not_posted_is_refuted_by_time(desks: RandomDesks) -
 
 
 def test_false_choice_is_refuted_without_a_flag(desks: RandomDesks) -> None:
-    desks.publish(1, false_choice(desks))
+    desks.publish_result(1, false_choice(desks))
 
     acts(desks.node(WATCHER), "verify", "seal", "challenge")
 
@@ -168,7 +168,7 @@ def test_false_coordinate_of_a_right_choice_is_refuted(desks: RandomDesks) -> No
     aggregate[-1] += 1
     model = desks.genesis + aggregate
     roots = [SumTree.of(values, CHUNK).root for values in (aggregate, model)]
-    desks.publish(1, Combined(aggregate, roots[0], model, roots[1], honest.evidence))
+    desks.publish_result(1, Combined(aggregate, roots[0], model, roots[1], honest.evidence))
 
     acts(desks.node(WATCHER), "verify", "seal", "challenge")
 

@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from protocol.exit_codes import ExitCode
 from scripts import demonstration
+from scripts.task_config import TaskConfig
 
 pytestmark = pytest.mark.chain
 
@@ -47,6 +48,13 @@ def test_every_round_is_final_and_everybody_verified_it(numbers):
 
 def test_nobody_s_money_is_left_in_the_contract(numbers):
     assert numbers["left_wei"] == numbers["burned_wei"] == 0
+
+
+def test_every_round_s_reward_was_divided_among_the_desks(numbers):
+    assert [each["served"] for each in numbers["services"]] == [2, 2, 2]
+    assert [each["missed"] for each in numbers["services"]] == [0, 0, 0]
+    share_wei = TaskConfig().params(0).reward_wei // 3
+    assert [each["reward_wei"] for each in numbers["services"]] == [str(2 * share_wei)] * 3
 
 
 def test_numbers_hold_every_comparison_on_test_and_under_stress(numbers):

@@ -14,7 +14,7 @@ from node.tick import Participant
 from protocol import rounds as round_rules
 from protocol.errors import BlobCorrupt, BlobNotFound
 from protocol.recompute import Combined, combine
-from protocol.task import Phase, Rule
+from protocol.task import ZERO_ADDRESS, Phase, Rule, Seat
 from scripts.network import EmbeddedNetwork
 from scripts.verify_round import Verifier
 
@@ -75,36 +75,93 @@ def test_every_rule_carries_a_round(make_network: Make, rule: str) -> None:
     assert [(record.phase, record.updates) for record in records] == [("final", 3)]
 
 
-def test_desk_that_never_reveals_is_left_out_and_keeps_its_stake(make_network: Make) -> None:
-    network = make_network()
+def seat_of(network: EmbeddedNetwork, participant: Participant) -> Seat:
+    snapshot = network.chain.at(network.chain.head())
+    return snapshot.seat(network.task_id, participant.account.address)
+
+
+def test_desk_that_never_reveals_loses_a_slice_and_comes_back_once_it_is_paid(
+    make_network: Make,
+) -> None:
+    network = make_network(rounds=3)
     seat_all(network)
     run_until(network, 1, Phase.REVEAL)
-    silent = network.ticks.pop()
+    silent, absent = network.participants[-1], network.ticks.pop()
 
     run_until(network, 1, Phase.FINAL)
-    network.ticks.append(silent)
-    run_until(network, 2, Phase.FINAL)
+    assert seat_of(network, silent).suspended
+    assert "is suspended until" in why_in_commit(network, 2, silent)
+    silent._restores = True
+    network.ticks.append(absent)
+    run_until(network, 3, Phase.FINAL)
 
-    assert network.round_state(1).revealed == 2
-    assert network.round_state(2).revealed == 3
-    assert verdicts(network) == ["verified", "verified"]
-    assert withdraw_all(network) == 0
+    assert [network.round_state(number).revealed for number in (1, 2, 3)] == [2, 2, 3]
+    assert verdicts(network) == ["verified"] * 3
+    seat, slice_wei = seat_of(network, silent), network.params.slice_wei
+    assert (seat.missed, seat.slashed, seat.stake_wei) == (1, 1, network.params.stake_wei)
+    # The other half was credited to the orchestrator, which proved it.
+    assert withdraw_all(network) == slice_wei - slice_wei // 2
 
 
-def test_round_below_quorum_is_void_and_the_next_one_opens(make_network: Make) -> None:
-    network = make_network()
+def why_in_commit(network: EmbeddedNetwork, number: int, participant: Participant) -> str:
+    """What a participant waits for in a round's commit phase."""
+    run_until(network, number, Phase.COMMIT)
+    outcome = participant.tick()
+    assert outcome.acted is None
+    return outcome.why
+
+
+def test_seat_that_missed_more_than_is_forgiven_stays_suspended(make_network: Make) -> None:
+    network = make_network(rounds=3, max_missed=0)
     seat_all(network)
+    run_until(network, 1, Phase.REVEAL)
+    silent, absent = network.participants[-1], network.ticks.pop()
+    silent._restores = True
+    run_until(network, 1, Phase.FINAL)
+    network.ticks.append(absent)
+
+    assert "suspended for good" in why_in_commit(network, 2, silent)
+    run_until(network, 2, Phase.FINAL)
+    assert seat_of(network, silent).suspended
+    assert silent.memory.verified_round == 2, "its owner may still know what came of the task"
+
+
+def test_participants_slash_and_divide_where_the_orchestrator_does_not(make_network: Make) -> None:
+    network = make_network(rounds=1)
+    seat_all(network)
+    driver = network.participants[0]
+    run_until(network, 1, Phase.REVEAL)
+    silent, _ = network.participants[-1], network.ticks.pop()
+    run_until(network, 1, Phase.AVAILABILITY)
+    network.ticks.pop(0)
+    driver._drives = driver._publishes = True
+
+    run_until(network, 1, Phase.FINAL)
+    for _ in range(3):
+        network._tick_all()
+
+    snapshot = network.chain.at(network.chain.head())
+    assert seat_of(network, silent).suspended
+    assert snapshot.credit(ZERO_ADDRESS, driver.account.address) >= network.params.slice_wei // 2
+    shares = snapshot.shares_wei(network.task_id, 1)
+    assert (len(shares), sum(shares)) == (2, network.params.reward_wei)
+
+
+def test_rounds_below_quorum_are_void_and_the_next_one_opens(make_network: Make) -> None:
+    network = make_network(rounds=3)
+    seat_all(network)
+    for participant in network.participants:
+        participant._restores = True
     run_until(network, 1, Phase.REVEAL)
     silent, network.ticks = network.ticks[2:], network.ticks[:2]
 
     run_until(network, 1, Phase.VOID)
     network.ticks += silent
-    run_until(network, 2, Phase.FINAL)
+    run_until(network, 3, Phase.FINAL)
 
-    assert network.round_state(1).revealed == 1
-    assert network.round_state(2).revealed == 3
-    assert verdicts(network) == ["void", "verified"]
-    assert withdraw_all(network) == 0
+    # Round 2 opened before those who had been silent had paid.
+    assert [network.round_state(number).revealed for number in (1, 2, 3)] == [1, 1, 3]
+    assert verdicts(network) == ["void", "void", "verified"]
 
 
 def spoil_what_the_first_desk_serves(network: EmbeddedNetwork) -> bytes:
@@ -293,7 +350,7 @@ def test_missing_update_is_named_by_the_outsider(make_network: Make) -> None:
     assert root.hex() in verdict.why
 
 
-def reborn(network: EmbeddedNetwork, number: int) -> Participant:
+def reborn(network: EmbeddedNetwork, number: int, **settings: object) -> Participant:
     """The same participant after kill -9: nothing but its folder and its key is left."""
     old = network.participants[number]
     return Participant(
@@ -304,6 +361,7 @@ def reborn(network: EmbeddedNetwork, number: int) -> Participant:
         trainer=old._trainer,
         stores=old._stores,
         memory_file=MemoryFile(old.memory_file.path),
+        **settings,
     )
 
 

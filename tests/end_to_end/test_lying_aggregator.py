@@ -105,7 +105,7 @@ LIES: list[Lie] = [
 def play_honest_round(desks: RandomDesks) -> None:
     desks.join()
     desks.play_until_aggregate()
-    desks.publish(1, desks.honest(1))
+    desks.publish_result(1, desks.honest(1))
 
 
 def play_until_it_is_the_liars_turn(desks: RandomDesks) -> Round:
@@ -118,14 +118,14 @@ def play_until_it_is_the_liars_turn(desks: RandomDesks) -> Round:
 
 
 def play_until_lied_to(desks: RandomDesks, lie: Lie) -> None:
-    desks.publish(2, lie(play_until_it_is_the_liars_turn(desks)))
+    desks.publish_result(2, lie(play_until_it_is_the_liars_turn(desks)))
 
 
 def assert_reopened(desks: RandomDesks) -> None:
     state = desks.state(2)
     assert (desks.phase(2), state.published_at, state.bond_wei) == (Phase.AGGREGATE, 0, 0)
     assert desks.credit(WATCHER) >= AWARD_WEI
-    assert desks.snapshot().burned_wei() == BOND_WEI - AWARD_WEI
+    assert desks.burned_wei() == BOND_WEI - AWARD_WEI
 
 
 def end_honestly(desks: RandomDesks, publisher: Callable[[], object]) -> None:
@@ -144,7 +144,7 @@ def end_honestly(desks: RandomDesks, publisher: Callable[[], object]) -> None:
 def assert_settled_with_the_honest_model(desks: RandomDesks) -> None:
     task = desks.snapshot().task_state(desks.task_id)
     assert task.model_root == desks.honest(2).model_root
-    assert desks.wind_up() == desks.snapshot().burned_wei() == BOND_WEI - AWARD_WEI
+    assert desks.wind_up() == desks.burned_wei() == BOND_WEI - AWARD_WEI
 
 
 @pytest.mark.parametrize("lie", LIES, ids=lambda lie: lie.__name__)
@@ -230,8 +230,9 @@ def test_publishing_node_ends_the_round(anvil: Network, tmp_path: Path) -> None:
     end_honestly(desks, publisher.tick)
 
     assert desks.state(2).publisher == desks.senders[PUBLISHER].address
-    acts(publisher, "verify", "drive")
+    acts(publisher, "verify", "drive", "distribute", "distribute")
     assert desks.state(2).settled
+    assert [desks.state(number).distributed for number in (1, 2)] == [True, True]
     assert desks.credit(PUBLISHER) == BOND_WEI
     assert_settled_with_the_honest_model(desks)
 
@@ -264,7 +265,7 @@ def test_copied_challenge_proves_the_lie_and_earns_its_sender_nothing(
 
     assert desks.phase(2) is Phase.AGGREGATE
     assert desks.credit(PUBLISHER) == desks.credit(WATCHER) == 0
-    assert desks.snapshot().burned_wei() == BOND_WEI
+    assert desks.burned_wei() == BOND_WEI
 
 
 def test_challenge_that_has_no_time_for_a_seal_goes_without(anvil: Network, tmp_path: Path) -> None:
@@ -275,7 +276,7 @@ def test_challenge_that_has_no_time_for_a_seal_goes_without(anvil: Network, tmp_
     acts(desks.node(WATCHER), "verify", "challenge")
 
     assert desks.phase(2) is Phase.AGGREGATE
-    assert desks.snapshot().burned_wei() == BOND_WEI
+    assert desks.burned_wei() == BOND_WEI
 
 
 def test_liar_that_lies_again_pays_again_and_time_ends_the_round(
@@ -290,14 +291,14 @@ def test_liar_that_lies_again_pays_again_and_time_ends_the_round(
         acts(watcher, "verify", *(["seal"] if times == 1 else []), "challenge")
         assert desks.credit(WATCHER) == times * AWARD_WEI
         if times < 3:
-            desks.publish(2, again)
+            desks.publish_result(2, again)
     desks.travel(desks.ends().aggregate)
 
     assert desks.phase(2) is Phase.VOID
     assert desks.fallback.tick().acted == "void"
     task = desks.snapshot().task_state(desks.task_id)
     assert task.model_root == desks.honest(1).model_root
-    assert desks.wind_up() == desks.snapshot().burned_wei() == 3 * (BOND_WEI - AWARD_WEI)
+    assert desks.wind_up() == desks.burned_wei() == 3 * (BOND_WEI - AWARD_WEI)
 
 
 def test_second_challenger_comes_too_late_and_goes_on(anvil: Network, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import httpx
 import pytest
 import structlog
 from click.testing import CliRunner
@@ -19,7 +20,7 @@ from protocol.exit_codes import ExitCode
 from protocol.http import HttpServer
 from protocol.task import Phase
 from tests.chain.network import anvil_network
-from tests.end_to_end.fixed_desks import FixedDesks
+from tests.end_to_end.fixed_desks import DESKS, FixedDesks
 
 pytestmark = pytest.mark.chain
 
@@ -158,7 +159,7 @@ def test_one_tick_with_a_key_acts_and_says_so(desks, write_config, run):
         (
             {"deployment": None, "contract": "0x" + "12" * 20, "chain_id": 31337},
             ExitCode.CHAIN,
-            "there is no contract",
+            "there is no Volquorum contract",
         ),
         (
             {"deployment": None, "contract": "0x" + "12" * 20, "chain_id": 1},
@@ -195,3 +196,33 @@ def test_killed_in_every_phase_it_still_finishes_the_round_and_sends_nothing_twi
     sent = desks.chain.rpc.request("eth_getTransactionCount", anvil.accounts[-1].address, "latest")
     assert int(sent, 16) == 3  # open, publish, open
     assert desks.snapshot().phase(desks.task_id, 1) is Phase.FINAL
+
+
+def test_a_relay_that_is_killed_sends_what_it_took(desks, write_config, start, free_port):
+    def waiting():
+        try:
+            tasks = httpx.get(f"{url}/relay").json()["tasks"]
+        except httpx.TransportError:
+            return None
+        return [task["commits"] for task in tasks if task["phase"] == "commit"]
+
+    def hand_in(*numbers):
+        for number in numbers:
+            answer = httpx.post(f"{url}/relay/commits", json=desks.signed_entry(number))
+            assert answer.status_code == 202, answer.text
+
+    url, config = f"http://127.0.0.1:{free_port}", write_config(relay=True)
+    desks.join()
+    first = start(config)
+    wait_until(lambda: desks.round_number() == 1, first)
+    desks.travel(desks.ends().selection)
+    wait_until(waiting, first)
+    hand_in(0, 1)
+    first.kill()
+    first.wait()
+
+    second = start(config)
+    wait_until(waiting, second)
+    assert waiting() == [[desks.senders[1].address, desks.senders[2].address]]
+    hand_in(2)
+    wait_until(lambda: len(desks.snapshot().committed(desks.task_id, 1)) == DESKS, second)

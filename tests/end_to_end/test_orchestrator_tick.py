@@ -7,15 +7,19 @@ import numpy as np
 import pytest
 
 from protocol import posting
+from protocol.chain.deployment import SeedSource, deploy
+from protocol.chain.gateway import Snapshot
 from protocol.encoding import encode_model, encode_update
 from protocol.errors import ChainAnswerInvalid, ChainUnavailable, DataError, Reverted
 from protocol.recompute import Result, check_published, combine, recompute_round
+from protocol.scores import scores_commitment
 from protocol.sumtree import SumTree
-from protocol.task import ZERO_ADDRESS, Phase, Published
-from tests.chain.network import embedded_network
+from protocol.task import ZERO_ADDRESS, Phase, Published, RewardRule
+from tests.chain.network import SETTINGS, embedded_network
 from tests.end_to_end.fixed_desks import (
     CHUNK,
     GENESIS,
+    SALT,
     SHIFT,
     FixedDesks,
     Served,
@@ -49,20 +53,28 @@ def desk(network, tmp_path, remotes):
 
 
 def test_rounds_run_to_the_end_and_every_result_is_the_one_of_its_updates(network, desk):
-    assert desk.tick().why == "0 seats taken, quorum is 3"
+    assert desk.tick().why == "0 seats would be active, quorum is 3"
     network.join()
     model = GENESIS.copy()
     for number in range(1, 4):
         run_round(network, desk)
         model = model + update_of(1, number)
-    assert desk.tick().acted == "finalise"
+    # Dividing the last round's reward settles it.
+    assert desk.tick().acted == "distribute"
     assert desk.tick().why == "all 3 rounds were opened"
     state = network.snapshot().task_state(network.task_id)
     assert state.model_root == SumTree.of(model, CHUNK).root
     blob = desk.own.get(state.model_root, chunk_length=CHUNK, shift=SHIFT)
     assert np.array_equal(blob.values, model)
+    seats = [
+        network.snapshot().seat(network.task_id, each.address) for each in network.senders[1:4]
+    ]
+    assert {(seat.served, seat.reward_wei) for seat in seats} == {
+        (3, 3 * (network.params.reward_wei // 3))
+    }
     for number in range(1, 4):
         snapshot = network.snapshot()
+        assert snapshot.round_state(network.task_id, number).distributed
         base = desk.own.get(snapshot.base_model_root(network.task_id, number), chunk_length=CHUNK)
         combined = recompute_round(
             network.params, base.values, snapshot.revealed(network.task_id, number), desk.own
@@ -92,7 +104,7 @@ def test_a_restart_at_any_point_repeats_nothing(network, tmp_path, remotes):
     restarted_tick()
     network.travel(network.ends().challenge)
     restarted_tick()
-    assert [action for action in acted if action] == ["open", "publish", "open"]
+    assert [action for action in acted if action] == ["open", "publish", "open", "distribute"]
     assert len((tmp_path / "orchestrator" / "metrics.jsonl").read_text().splitlines()) == 1
 
 
@@ -193,7 +205,7 @@ def test_an_update_that_nobody_serves_is_flagged_after_some_patience_and_left_ou
     assert aggregator.tick().acted == "reclaim"
     flag = tolerant.snapshot().update_flag(tolerant.task_id, tolerant.senders[1].address)
     assert (flag.round, flag.flagger) == (1, ZERO_ADDRESS)
-    credited_wei = tolerant.snapshot().credit(tolerant.aggregator.address)
+    credited_wei = tolerant.snapshot().credit(ZERO_ADDRESS, tolerant.aggregator.address)
     assert credited_wei == tolerant.params.flag_wei
 
 
@@ -216,7 +228,7 @@ def test_an_update_that_was_posted_on_chain_is_fetched_from_there(tolerant, aggr
         tolerant.params, GENESIS, np.stack([update_of(each, 1) for each in range(3)])
     )
     check_published(combined, state_of(tolerant))
-    assert tolerant.snapshot().credit(participant) == tolerant.params.flag_wei
+    assert tolerant.snapshot().credit(ZERO_ADDRESS, participant) == tolerant.params.flag_wei
 
 
 def test_an_orchestrator_flags_neither_if_told_so_nor_in_a_task_that_it_was_not_given(
@@ -256,14 +268,14 @@ def test_a_publisher_posts_what_is_flagged_and_earns_the_deposit(tolerant, aggre
     assert state_of(tolerant).settled
     assert state_of(tolerant).model_root == before.model_root
     owed_wei = tolerant.params.bond_wei + 2 * tolerant.params.flag_wei
-    assert tolerant.snapshot().credit(tolerant.aggregator.address) == owed_wei
+    assert tolerant.snapshot().credit(ZERO_ADDRESS, tolerant.aggregator.address) == owed_wei
 
 
 def test_a_round_below_quorum_is_void_and_the_next_one_opens(network, desk):
     network.join()
     desk.tick()
     network.commit()
-    network.reveal(desks=2)
+    network.reveal(desks=range(2))
     network.travel(network.ends().reveal)
     assert desk.tick().acted == "open"
     assert network.snapshot().phase(network.task_id, 1) is Phase.VOID
@@ -275,6 +287,150 @@ def test_a_dry_run_sends_nothing_and_says_what_it_would_do(network, tmp_path, re
     watcher = Served(network, tmp_path / "watcher", remotes, transactor=None)
     assert watcher.tick().why == "dry run: would open round 1"
     assert network.chain.head() == before
+
+
+def one_withholds(network, desk):
+    network.join()
+    assert desk.tick().acted == "open"
+    network.commit()
+    network.reveal(desks=range(2))
+    network.travel(network.ends().reveal)
+
+
+def test_who_withholds_is_slashed_once_for_half_of_the_slice(tolerant, aggregator):
+    one_withholds(tolerant, aggregator)
+    assert [aggregator.tick().acted for _ in range(2)] == ["slash", None]
+    silent = tolerant.senders[3].address
+    seat = tolerant.snapshot().seat(tolerant.task_id, silent)
+    assert (seat.suspended, seat.missed, seat.slashed) == (True, 1, 1)
+    award_wei = tolerant.params.slice_wei // 2
+    assert tolerant.snapshot().credit(ZERO_ADDRESS, tolerant.aggregator.address) == award_wei
+    board = first_board(aggregator)
+    assert (board.summary.seats, board.summary.active) == (3, 2)
+    assert [shown.active_from for shown in board.participants] == [1, 1, None]
+    assert board.participants[2].missed == 1
+    task = "0x" + tolerant.task_id.hex()
+    assert count(aggregator, "volquorum_suspended_seats", task=task) == 1
+    tolerant.travel(tolerant.ends().availability)
+    assert aggregator.tick().acted == "publish"
+
+
+def test_an_orchestrator_slashes_nobody_if_told_so(tolerant, tmp_path):
+    modest = Served(
+        tolerant, tmp_path / "modest", [tolerant.desk_blobs], flags=False, slashes=False
+    )
+    one_withholds(tolerant, modest)
+    assert modest.tick().acted is None
+    assert not tolerant.snapshot().seat(tolerant.task_id, tolerant.senders[3].address).suspended
+
+
+def test_rewards_follow_the_scores_that_participants_gave(chain, tmp_path):
+    network = FixedDesks(
+        chain, tmp_path, rounds=1, reward_rule=RewardRule.SCORES, score_seconds=8, reward_wei=901
+    )
+    desk = Served(network, tmp_path / "orchestrator", [network.desk_blobs])
+    network.join()
+    run_round(network, desk, to_its_end=False)
+    given = {0: bytes([255, 30, 60]), 2: bytes([30, 30, 255])}
+    for voter, scores in given.items():
+        bound = scores_commitment(
+            chain_id=network.chain.chain_id,
+            contract=network.chain.contract,
+            task_id=network.task_id,
+            round_number=1,
+            participant=network.senders[voter + 1].address,
+            scores=scores,
+            salt=SALT,
+        )
+        network.senders[voter + 1].send("commitScores", (network.task_id, 1, bound), purpose="s")
+    network.travel(network.ends().score_commit)
+    for voter, scores in given.items():
+        arguments = (network.task_id, 1, scores, SALT)
+        network.senders[voter + 1].send("revealScores", arguments, purpose="r")
+    network.travel(network.ends().challenge)
+    assert [desk.tick().acted for _ in range(2)] == ["distribute", None]
+    # The medians of what the others gave are 30, 30 and 60.
+    (shown,) = first_board(desk).rounds
+    assert [each.share_wei for each in shown.revealed] == [225, 225, 450]
+    assert [each.scores for each in shown.revealed] == [(255, 30, 60), None, (30, 30, 255)]
+    assert shown.distributed
+    seats = [
+        network.snapshot().seat(network.task_id, each.address) for each in network.senders[1:4]
+    ]
+    assert [seat.reward_wei for seat in seats] == [225, 225, 450]
+    assert [each.reward_wei for each in first_board(desk).participants] == [225, 225, 450]
+
+
+@pytest.fixture
+def drawing(chain, tmp_path):
+    """A task of which each round draws three of five seats."""
+    source = deploy(
+        chain.endpoint,
+        chain.accounts[0],
+        seed_source=SeedSource("PrevrandaoSource", (2,)),
+        settings=SETTINGS,
+    ).seed_source
+    return FixedDesks(
+        chain, tmp_path, seats=5, cohort=3, drawn=3, quorum=1, tolerance=0, seed_source=source
+    )
+
+
+def test_seats_are_drawn_with_the_header_that_the_source_lacked(drawing, tmp_path):
+    desk = Served(drawing, tmp_path / "orchestrator", [drawing.desk_blobs])
+    drawing.join(5)
+    assert desk.tick().acted == "open"
+    waiting = desk.tick()
+    assert (waiting.acted, waiting.why) == (None, "round 1 waits for the seed that draws its seats")
+    assert first_board(desk).detail.draw.draw is None
+    for _ in range(3):
+        drawing.travel(drawing.now() + 1)
+    assert [desk.tick().acted for _ in range(3)] == ["record", "draw", None]
+    shown = first_board(desk).detail.draw
+    snapshot = drawing.snapshot()
+    assert shown.draw == snapshot.task_state(drawing.task_id).draw
+    addresses = [sender.address for sender in drawing.senders[1:6]]
+    assert list(shown.drawn) == [
+        address for address in addresses if snapshot.may_commit(drawing.task_id, address)
+    ]
+
+
+def test_a_source_that_answers_nonsense_leaves_the_round_void_and_the_tick_alive(chain, tmp_path):
+    network = FixedDesks(
+        chain,
+        tmp_path,
+        seats=5,
+        cohort=3,
+        drawn=3,
+        quorum=1,
+        tolerance=0,
+        seed_source=chain.accounts[0].address,
+    )
+    desk = Served(network, tmp_path / "orchestrator", [])
+    network.join(5)
+    assert desk.tick().acted == "open"
+    assert "waits for the seed" in desk.tick().why
+    network.travel(network.ends().reveal)
+    assert desk.tick().acted == "open"
+    assert network.snapshot().phase(network.task_id, 1) is Phase.VOID
+
+
+def test_seats_are_asked_for_again_only_where_something_happened(network, desk, monkeypatch):
+    network.join()
+    desk.tick()
+    asked = []
+    honest = Snapshot.seat
+
+    def counted(snapshot, task_id, participant):
+        asked.append(participant)
+        return honest(snapshot, task_id, participant)
+
+    monkeypatch.setattr(Snapshot, "seat", counted)
+    desk.tick()
+    assert asked == []
+    network.commit(desks=[1])
+    desk.tick()
+    assert asked == [network.senders[2].address]
+    assert first_board(desk).participants[1].committed_round == 1
 
 
 def to_aggregate(network, desk):
@@ -461,7 +617,7 @@ def test_a_reorganisation_makes_settled_rounds_be_read_again(chain, network, des
     fresh = Served(network, desk.own.path.parent / "fresh", [desk.own])
     assert fresh.tick().acted == "open"
     network.commit()
-    network.reveal(desks=2)
+    network.reveal(desks=range(2))
     network.travel(network.ends().reveal)
     assert fresh.tick().acted == "open"
     desk.tick()
@@ -478,7 +634,7 @@ def test_all_tasks_of_the_contract_are_served_unless_some_are_named(network, tmp
     network.senders[0].send(
         "createTask",
         (params.abi_tuple(),),
-        value_wei=params.rounds * params.reward_wei,
+        value_wei=params.budget_wei,
         purpose="create another",
     )
     every = Served(network, tmp_path / "every", remotes)

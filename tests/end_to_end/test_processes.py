@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -94,6 +95,34 @@ def test_every_final_model_was_judged(devnet: Devnet) -> None:
     assert 0 < metrics["validation_rmse"] < 100
 
 
+def test_reward_is_divided_by_what_desks_think_of_each_other(devnet: Devnet) -> None:
+    def divided() -> list[dict[str, Any]]:
+        return [each for each in devnet.final_rounds() if each["distributed"]]
+
+    devnet.wait_for("a reward to be divided", divided, ROUNDS_SECONDS)
+
+    first = divided()[0]
+    revealed = first["revealed"]
+    assert all(update["share_wei"] is not None for update in revealed)
+    given = [update["scores"] for update in revealed if update["scores"] is not None]
+    assert len(given) > len(revealed) / 2, devnet.logs()
+    assert all(len(scores) == len(revealed) for scores in given)
+
+
+def test_desk_with_a_relayer_is_brought_into_rounds_by_it(
+    devnet: Devnet,
+) -> None:
+    relayed = devnet.nodes[0]
+
+    participants = [update["participant"] for update in devnet.final_rounds()[-1]["revealed"]]
+    assert address(relayed.role) in participants
+    assert "relayer took it" in relayed.log.read_text()
+    assert all(
+        f"1 of {function}" in devnet.orchestrator.log.read_text()
+        for function in ("commitUpdates", "revealUpdates")
+    )
+
+
 def test_watcher_with_no_quotes_verifies_and_takes_no_seat(devnet: Devnet, tmp_path: Path) -> None:
     config = tmp_path / "watcher.toml"
     config.write_text(
@@ -135,15 +164,11 @@ def test_task_that_cannot_be_is_refused_before_anything_is_paid(
 
 
 def test_account_that_is_owed_nothing_leaves_with_nothing(devnet: Devnet) -> None:
-    done = devnet.command("leave", "--key-env", KEY_ENV, "--json", role="sponsor")
+    done = devnet.command("leave", "--key-env", KEY_ENV, "--json", role="stranger")
 
     assert done.returncode == ExitCode.OK, done.stderr
     left = json.loads(done.stdout)
-    assert (left["account"], left["left"], left["withdrawn_wei"]) == (
-        address("sponsor"),
-        False,
-        "0",
-    )
+    assert (left["account"], left["left"], left["withdrawn"]) == (address("stranger"), False, [])
 
 
 def test_round_state_tells_a_program_where_the_task_stands(devnet: Devnet) -> None:
@@ -172,7 +197,8 @@ def test_outsider_verifies_every_round_from_two_addresses(devnet: Devnet) -> Non
     assert len(verified) >= 2
     for each in verified:
         selection = each["selection"]
-        assert set(selection["revealed"]) <= set(selection["committed"]) <= set(selection["seated"])
+        assert set(selection["revealed"]) <= set(selection["committed"]) <= set(selection["drawn"])
+        assert selection["drawn"] == selection["seated"]
         assert each["updates"] == len(selection["revealed"]) - len(selection["excluded"])
 
 

@@ -4,6 +4,7 @@ import json
 import re
 import tomllib
 from collections.abc import Mapping
+from functools import cache
 from importlib import import_module
 from inspect import isclass
 from pathlib import Path
@@ -28,6 +29,10 @@ ROOT = Path(__file__).parents[2]
 COMMANDS_PAGE = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
 CONFIGURATION_PAGE = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
 QUICKSTART_PAGE = (ROOT / "docs" / "quickstart.md").read_text(encoding="utf-8")
+PROPERTIES_PAGE = (ROOT / "docs" / "properties.md").read_text(encoding="utf-8")
+THREATS_PAGE = (ROOT / "docs" / "threat-model.md").read_text(encoding="utf-8")
+GLOSSARY_PAGE = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+PACKAGES = ("protocol", "node", "orchestrator", "scripts")
 CONFIGS: Mapping[str, type[BaseModel]] = {
     "Participant": NodeConfig,
     "Orchestrator": OrchestratorConfig,
@@ -164,6 +169,92 @@ def test_quickstart_calls_commands_and_options_that_exist():
         if command in known:
             assert set(re.findall(r"--[a-z-]+", arguments)) <= known[command]
     assert {command for command, _ in called} >= {"node", "verify-round", "round-state", "leave"}
+
+
+@cache
+def source(*patterns: str) -> str:
+    """The text of all files of these names."""
+    return "\n".join(
+        path.read_text(encoding="utf-8")
+        for pattern in patterns
+        for path in sorted(ROOT.glob(pattern))
+    )
+
+
+def place_of(name: str) -> Path:
+    """Where the properties' page means a file of tests to be."""
+    return ROOT / "contracts" / "test" / name if name.endswith(".t.sol") else ROOT / "tests" / name
+
+
+def named_tests(page: str) -> set[tuple[str, str]]:
+    """Each test that a page names, with the file named before it."""
+    found, file = set(), ""
+    for word in re.findall(r"`([^`\s]+)`", page):
+        if re.search(r"\.t\.sol$|(^|/)test_\w+\.py$", word):
+            file = word
+        elif re.fullmatch(r"(test|invariant|check_)\w+", word):
+            found.add((file, word))
+    return found
+
+
+@pytest.mark.parametrize(("file", "test"), sorted(named_tests(PROPERTIES_PAGE)))
+def test_test_that_shows_a_property_exists(file, test):
+    text = place_of(file).read_text(encoding="utf-8")
+
+    assert re.search(rf"^ *(def|function) {test}\(", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("member", sorted(set(re.findall(r"`([A-Z]\w+\.\w+)`", PROPERTIES_PAGE))))
+def test_code_that_keeps_a_property_exists(member):
+    owner, name = member.split(".")
+    text = source(f"contracts/src/**/{owner}.sol") or source("contracts/src/**/IVolquorum.sol")
+
+    assert re.search(rf"\b{owner}\b[\s\S]*\b{name}\b", text)
+
+
+def named_paths() -> list[tuple[str, str]]:
+    """Each page, and each file or folder of ours that it names."""
+    folders = "|".join(("contracts", "docs", "tests", "benchmarks", "docker", *PACKAGES))
+    return sorted(
+        {
+            (str(page.relative_to(ROOT)), path)
+            for page in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"))
+            for path in re.findall(
+                rf"`((?:{folders})/[\w/.-]*)[`:\s]", page.read_text(encoding="utf-8")
+            )
+        }
+    )
+
+
+@pytest.mark.parametrize(("page", "path"), named_paths())
+def test_file_that_a_page_names_exists(page, path):
+    assert (ROOT / path).exists() or (page == "docs/properties.md" and place_of(path).exists())
+
+
+def threats() -> list[tuple[str, str]]:
+    """Each threat, and its whole line."""
+    lines = [line for line in THREATS_PAGE.splitlines() if re.match(r"\| (?!threat )", line)]
+    return [(line.split("|")[1].strip(), line) for line in lines]
+
+
+@pytest.mark.parametrize(("threat", "line"), threats())
+def test_every_threat_has_a_test_or_is_said_to_have_none(threat, line):
+    listed = section(PROPERTIES_PAGE, "Attacks"), section(PROPERTIES_PAGE, "Not tested")
+
+    assert re.search(r"`(contracts/test|tests)/", line) or any(
+        re.search(rf"^(\||-) {re.escape(threat)}[ :]", text, re.MULTILINE) for text in listed
+    )
+
+
+@pytest.mark.parametrize("line", [line for line in GLOSSARY_PAGE.splitlines() if "`" in line])
+def test_place_where_a_word_is_used_exists(line):
+    code = source("contracts/src/**/*.sol", *(f"{name}/**/*.py" for name in PACKAGES))
+
+    for place in re.findall(r"`([^`]+)`", line.split("|")[-2]):
+        if "/" in place:
+            assert (ROOT / place).exists()
+        else:
+            assert all(re.search(rf"\b{name}\b", code) for name in place.split("."))
 
 
 def error_classes() -> list[type[Exception]]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from eth_hash.auto import keccak
+from eth_keys import keys
 
 from tests.vectors import generate_gram, generate_rules, reference
 
@@ -20,7 +21,10 @@ FOLDER = Path(__file__).parent
 CHAIN_ID = 31337
 CONTRACT = "0x5fbdb2315678afecb367f032d93f642f64180aa3"
 SPONSOR = "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266"
+NOBODY = "0x" + "00" * 20
 DESKS = tuple("0x" + keccak(f"desk {i}".encode())[12:].hex() for i in range(4))
+
+MEMBERS = 6
 
 LOWEST, HIGHEST = -(2**15), 2**15 - 1
 DIMENSIONS = (1, 15, 16, 17, 256, 257, 1000, 4097)
@@ -38,6 +42,9 @@ PARAMS: dict[str, reference.Word] = {
     "privacy": 0,
     "quorum": 3,
     "cohort": 5,
+    "seats": 5,
+    "drawn": 5,
+    "seedSource": NOBODY,
     "clipNorm": 0,
     "maxSquaredNorm": 2**48,
     "aggregator": DESKS[3],
@@ -48,12 +55,20 @@ PARAMS: dict[str, reference.Word] = {
     "aggregatorSeconds": 7,
     "aggregateSeconds": 21,
     "challengeSeconds": 8,
+    "scoreSeconds": 0,
     "rounds": 10,
     "closesAt": 1_800_000_000,
+    "currency": NOBODY,
     "stakeWei": 10**16,
+    "sliceWei": 10**15,
     "bondWei": 2 * 10**16,
     "flagWei": 3 * 10**15,
     "rewardWei": 10**15,
+    "publisherWei": 10**14,
+    "rewardRule": 0,
+    "minSamples": 100,
+    "sampleCap": 0,
+    "maxMissed": 3,
     "salt": keccak(b"salt"),
 }
 # When the parameters in invalid/task.json are judged.
@@ -68,6 +83,8 @@ def files() -> dict[str, str]:
         "openings.json": openings(),
         "commitment.json": commitments(),
         "updates_hash.json": updates_hashes(),
+        "members.json": members(),
+        "shares.json": shares(),
         "task_id.json": task_ids(),
         "seal.json": seals(),
         "challenges.json": challenges(),
@@ -158,11 +175,11 @@ def commitments() -> Iterator[Row]:
 
 def updates_hashes() -> Iterator[Row]:
     for task, round_number in ((keccak(b"task"), 1), (keccak(b"other task"), 7)):
-        start = keccak(reference.words(keccak(b"volquorum.updates.1"), task, round_number))
+        start = reference.counted(0, keccak(b"volquorum.updates.1"), task, round_number)
         running = start
         for position, desk in enumerate(DESKS):
             update_root, squared_norm = keccak(f"update {position}".encode()), 10**position
-            step = reference.words(running, desk, update_root, squared_norm)
+            step = reference.counted(position + 1, running, desk, update_root, squared_norm)
             yield {
                 "taskId": _hex(task),
                 "round": round_number,
@@ -171,8 +188,90 @@ def updates_hashes() -> Iterator[Row]:
                 "participant": desk,
                 "updateRoot": _hex(update_root),
                 "squaredNorm": squared_norm,
-                "updatesHash": _hex(running := keccak(step)),
+                "updatesHash": _hex(running := step),
             }
+
+
+def members() -> Iterator[Row]:
+    """What the participants of one round sign, whether a draw chooses them, and their scores."""
+    task, round_number, seed = keccak(b"task"), 7, keccak(b"seed")
+    own_seed = keccak(reference.words(seed, task, round_number))[:24]
+    draw = own_seed + reference.u64(MEMBERS // 2 * 2**64 // MEMBERS)
+    running = bytes(32)
+    for number in range(MEMBERS):
+        key = keccak(f"member {number}".encode())
+        member = "0x" + keccak(keys.PrivateKey(key).public_key.to_bytes())[12:].hex()
+        commitment = keccak(f"commitment {number}".encode())
+        digest = reference.signed_text(CHAIN_ID, CONTRACT, task, round_number, commitment)
+        r, vs = reference.signature(key, digest)
+        scores, salt = keccak(f"scores {number}".encode())[:MEMBERS], keccak(f"{number}".encode())
+        place = (CHAIN_ID, CONTRACT, task, round_number, member)
+        promised = reference.words(keccak(b"volquorum.scores.1"), *place, keccak(scores), salt)
+        step = reference.counted(number + 1, running, member, keccak(scores))
+        yield {
+            "chainId": CHAIN_ID,
+            "contract": CONTRACT,
+            "taskId": _hex(task),
+            "round": round_number,
+            "key": _hex(key),
+            "participant": member,
+            "commitment": _hex(commitment),
+            "digest": _hex(digest),
+            "r": _hex(r),
+            "vs": _hex(vs),
+            "seed": _hex(seed),
+            "active": MEMBERS,
+            "draws": MEMBERS // 2,
+            "draw": _hex(draw),
+            "drawn": int(reference.lot(draw, member) < int.from_bytes(draw[24:], "big")),
+            "scores": _hex(scores),
+            "salt": _hex(salt),
+            "scoresCommitment": _hex(keccak(promised)),
+            "scoresStored": _hex(keccak(promised)[8:]),
+            "previous": _hex(running),
+            "scoresHash": _hex(running := step),
+        }
+
+
+def shares() -> Iterator[Row]:
+    """How rewards are divided; each participant of whom `scores` has bytes gave some."""
+    samples = [100, 5_000, 0, 2**32 - 1, 700]
+    scored = [bytes(keccak(f"shares {i}".encode())[:5]) for i in range(5)]
+    some = [scored[0], b"", scored[2], b"", scored[4]]
+    none = [b""] * 5
+    three = [bytes([0, 200, 100]), bytes([255, 0, 50]), bytes([9, 8, 7])]
+    for name, rule, reward, cap, unavailable, declared, given in (
+        ("equal", 0, 10**15, 0, 0, samples, none),
+        ("equal with a rest", 0, 10**15 + 1, 0, 0b00110, samples, none),
+        ("samples", 1, 10**15, 1_000, 0, samples, none),
+        ("samples of the included", 1, 10**15, 1_000, 0b01010, samples, none),
+        ("no samples at all", 1, 10**15, 1_000, 0, [0] * 5, none),
+        ("widest samples", 1, 2**96 - 1, 2**32 - 1, 0, [2**32 - 1] * 64, [b""] * 64),
+        ("scores of all", 2, 10**15, 0, 0, samples, scored),
+        ("scores of most", 2, 10**15, 0, 0, samples, some),
+        ("scores of half", 2, 10**15, 0, 0b00010, samples, [scored[0], b"", scored[2], b"", b""]),
+        ("scores of excluded", 2, 10**15, 0, 0b00101, samples, scored),
+        ("of excluded alone", 2, 10**15, 0, 0b11000, samples, [*none[:3], *scored[3:]]),
+        ("an odd number", 2, 10**15, 0, 0, samples[:3], three),
+        ("alone", 2, 10**15, 0, 0, [1], [bytes([255])]),
+        ("all scores zero", 2, 10**15, 0, 0, [1] * 3, [bytes(3)] * 3),
+        ("no reward", 2, 0, 0, 0, samples, scored),
+    ):
+        found = reference.shares(
+            rule, reward, cap=cap, unavailable=unavailable, samples=declared, scores=given
+        )
+        carried = b"".join(bytes([i]) + row for i, row in enumerate(given) if row)
+        yield {
+            "name": name,
+            "rewardRule": rule,
+            "rewardWei": _hex(reward.to_bytes(12, "big")),
+            "sampleCap": cap,
+            "count": len(declared),
+            "unavailable": unavailable,
+            "samples": _hex(b"".join(number.to_bytes(4, "big") for number in declared)),
+            "scores": _hex(carried),
+            "sharesWei": _hex(b"".join(share.to_bytes(12, "big") for share in found)),
+        }
 
 
 def task_ids() -> Iterator[Row]:
@@ -184,7 +283,11 @@ def task_ids() -> Iterator[Row]:
         ("clipped and mixed", {"preSteps": 3}),
         ("clipped before a mean", {"rule": 0, "preSteps": 1, "dimension": 2**32 - 1}),
         ("multi-Krum", {"rule": 4, "quorum": 5}),
-        ("largest table", {"preSteps": 2, "cohort": 63, "dimension": 32 * 256}),
+        ("largest table", {"preSteps": 2, **_with_cohort(63), "dimension": 32 * 256}),
+        ("drawn", {"seats": 2**16 - 1, "drawn": 3, "seedSource": DESKS[0]}),
+        ("paid in a token, by samples", {"currency": DESKS[1], "rewardRule": 1, "sampleCap": 1}),
+        ("paid by scores", {"rewardRule": 2, "scoreSeconds": 8, "maxMissed": 255}),
+        ("nothing to lose or to earn", {"sliceWei": 0, "rewardWei": 0, "publisherWei": 0}),
     )
     for name, changes in cases:
         params = reference.words(*(PARAMS | changes).values())
@@ -430,6 +533,11 @@ def invalid_tasks() -> Iterator[Row]:
         ("cohort", {"cohort": 65}),
         ("quorum", {"quorum": 0}),
         ("quorum", {"quorum": 6}),
+        ("seats", {"seats": 4}),
+        ("drawn", {"drawn": 2}),
+        ("drawn", {"drawn": 6}),
+        ("seedSource", {"seedSource": DESKS[0]}),
+        ("seedSource", {"seats": 6}),
         ("tolerance", {"tolerance": 2}),
         ("tolerance", {"rule": 0, "tolerance": 1}),
         ("tolerance", {"rule": 2, "quorum": 4, "tolerance": 2}),
@@ -440,8 +548,8 @@ def invalid_tasks() -> Iterator[Row]:
         ("preSteps", {"preSteps": 4}),
         ("preSteps", {"rule": 1, "preSteps": 1, "clipNorm": 1}),
         ("preSteps", {"rule": 4, "preSteps": 2, "quorum": 5}),
-        ("preSteps", {"preSteps": 2, "cohort": 63, "dimension": 32 * 256 + 1}),
-        ("rule", {"rule": 4, "quorum": 5, "cohort": 64, "dimension": 16 * 256 + 1}),
+        ("preSteps", {"preSteps": 2, **_with_cohort(63), "dimension": 32 * 256 + 1}),
+        ("rule", {"rule": 4, "quorum": 5, **_with_cohort(64), "dimension": 16 * 256 + 1}),
         ("clipNorm", {"clipNorm": 1}),
         ("clipNorm", {"rule": 1, "clipNorm": 0}),
         ("maxSquaredNorm", {"maxSquaredNorm": 0}),
@@ -455,14 +563,30 @@ def invalid_tasks() -> Iterator[Row]:
         ("aggregateSeconds", {"aggregateSeconds": 365 * day + 1}),
         ("aggregatorSeconds", {"aggregatorSeconds": 22}),
         ("challengeSeconds", {"challengeSeconds": 365 * day + 1}),
+        ("scoreSeconds", {"scoreSeconds": 2}),
+        ("scoreSeconds", {"rewardRule": 1, "sampleCap": 1, "scoreSeconds": 8}),
+        ("scoreSeconds", {"rewardRule": 2}),
+        ("scoreSeconds", {"rewardRule": 2, "scoreSeconds": 1}),
+        ("scoreSeconds", {"rewardRule": 2, "scoreSeconds": 9}),
+        ("sampleCap", {"sampleCap": 1}),
+        ("sampleCap", {"rewardRule": 1}),
+        ("sampleCap", {"rewardRule": 2, "scoreSeconds": 8, "sampleCap": 1}),
         ("closesAt", {"closesAt": NOW}),
         ("closesAt", {"closesAt": NOW + 3650 * day + 1}),
         ("rounds", {"rounds": 0}),
-        ("rewardWei", {"rewardWei": (2**96 - 1) // 10 + 1}),
+        ("rewardWei", {"rewardWei": (2**96 - 1) // 10 + 1, "publisherWei": 0}),
+        ("rewardWei", {"rewardWei": (2**96 - 1) // 10, "publisherWei": 1}),
+        ("rewardWei", {"rewardWei": 0, "publisherWei": (2**96 - 1) // 10 + 1}),
+        ("sliceWei", {"sliceWei": 10**16 + 1}),
     )
     for field, changes in cases:
         params = _hex(reference.words(*(PARAMS | changes).values()))
         yield {"field": field, "now": NOW, "params": params, "error": "InvalidParameter"}
+
+
+def _with_cohort(cohort: int) -> dict[str, reference.Word]:
+    """As many seats as a round includes updates."""
+    return {"cohort": cohort, "seats": cohort}
 
 
 def invalid_rules() -> Iterator[Row]:

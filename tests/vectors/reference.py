@@ -1,13 +1,14 @@
 """The protocol's arithmetic, spelled out in plain integers and bytes straight from its definition.
 
 Slow and independent on purpose: the vectors come from here, and `protocol` and the contract are
-both held against them. Only keccak is shared.
+both held against them. Only keccak and the elliptic curve are shared.
 """
 
 from collections.abc import Callable, Sequence
 from math import isqrt
 
 from eth_hash.auto import keccak
+from eth_keys import keys
 
 Node = tuple[bytes, int]
 Word = bytes | int | str
@@ -116,6 +117,60 @@ def _word(value: Word) -> bytes:
     if isinstance(value, bytes):
         return value.ljust(32, b"\0")
     return (int(value, 16) if isinstance(value, str) else value).to_bytes(32, "big")
+
+
+def counted(count: int, *values: Word) -> bytes:
+    """A running hash after `count` steps, of which its last byte tells."""
+    return keccak(words(*values))[:31] + bytes([count])
+
+
+def signed_text(chain_id: int, contract: str, task: bytes, number: int, commitment: bytes) -> bytes:
+    """EIP-712: the hash that is signed under a commitment to an update of this round."""
+    domain = words(
+        keccak(
+            b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
+        ),
+        *(keccak(b"volquorum"), keccak(b"1"), chain_id, contract),
+    )
+    kind = keccak(b"Commit(bytes32 taskId,uint32 round,bytes32 commitment)")
+    content = words(kind, task, number, commitment)
+    return keccak(b"\x19\x01" + keccak(domain) + keccak(content))
+
+
+def signature(key: bytes, text: bytes) -> tuple[bytes, bytes]:
+    """EIP-2098: r, and s with its parity in the highest bit."""
+    signed = keys.PrivateKey(key).sign_msg_hash(text)
+    vs = signed.v * 2**255 + signed.s
+    return signed.r.to_bytes(32, "big"), vs.to_bytes(32, "big")
+
+
+def lot(draw: bytes, account: str) -> int:
+    return int.from_bytes(keccak(draw[:24] + bytes.fromhex(account[2:]))[:8], "big")
+
+
+def shares(
+    rule: int,
+    reward: int,
+    *,
+    cap: int,
+    unavailable: int,
+    samples: Sequence[int],
+    scores: Sequence[bytes],
+) -> list[int]:
+    """What each update earns; an empty entry of `scores` is of somebody who gave none."""
+    everybody = range(len(samples))
+    included = [i for i in everybody if not unavailable >> i & 1]
+    weights = dict.fromkeys(included, 1)
+    if rule == 1:
+        weights = {i: min(samples[i], cap) for i in included}
+    voters = [i for i in included if scores[i]]
+    if rule == 2 and len(voters) > len(included) / 2:
+        for i in included:
+            given = sorted(scores[j][i] for j in voters if j != i)
+            lower = given[: (len(given) + 1) // 2]
+            weights[i] = lower[-1] if lower else 0
+    total = sum(weights.values())
+    return [weights.get(i, 0) * reward // total if total else 0 for i in everybody]
 
 
 def mean(column: Sequence[int]) -> int:

@@ -11,6 +11,9 @@ pragma solidity 0.8.37;
 /// Whoever cannot fetch bytes behind a root may flag them, for a deposit of `flagWei`. They are answered by posting
 /// the bytes in parts, which earns the deposit; what nobody posts is unavailable. An update that is unavailable, or
 /// whose norm was proven false, is excluded from its round; the other revealed ones are the included ones.
+///
+/// Money is in the task's currency, ETH or an ERC-20 token, and in its smallest unit, whatever a name says: `Wei` is
+/// short for it. It moves into credits only; `withdraw` pays them out.
 interface IVolquorum {
     // --------------------------------------------------------------------------------------------------- types
 
@@ -35,6 +38,20 @@ interface IVolquorum {
         Median,
         TrimmedMean,
         MultiKrum // the mean of the n - tolerance updates that Krum ranks best
+    }
+
+    /// @notice How a final round's reward is divided among its included updates.
+    enum RewardRule {
+        Equal,
+        Samples, // by declared samples, each counted up to `sampleCap`
+        Scores // by the medians of the scores that participants give each other's updates
+    }
+
+    /// @notice What a stake is slashed for.
+    enum Offence {
+        Withheld, // a commitment that was not opened
+        Equivocation, // two commitments signed for one round
+        FalseNorm
     }
 
     /// @notice What participants hide from each other. Only plain updates exist so far.
@@ -72,7 +89,10 @@ interface IVolquorum {
         uint8 preSteps; // before the rule, in this order; bit 0: adaptive clipping, bit 1: nearest-neighbour mixing
         Privacy privacy;
         uint8 quorum; // least number of included updates for a result
-        uint8 cohort; // most seats a task has, at most 64
+        uint8 cohort; // most updates a round includes, at most 64
+        uint16 seats; // most seats a task has, at least `cohort`; with more active than that each round draws
+        uint8 drawn; // how many of the active seats a draw is expected to choose, at most `cohort`
+        address seedSource; // an `ISeedSource` that draws; zero exactly if `seats` equals `cohort`
         uint64 clipNorm; // ClippedMean only, in units; zero for other rules
         uint64 maxSquaredNorm; // largest squared norm of an update, in squared units
         address aggregator; // may publish alone during `aggregatorSeconds`; zero: anybody may from the start
@@ -83,12 +103,20 @@ interface IVolquorum {
         uint32 aggregatorSeconds; // the aggregator's head start inside `aggregateSeconds`
         uint32 aggregateSeconds;
         uint32 challengeSeconds;
+        uint32 scoreSeconds; // for scores, from the end of Availability; zero exactly if the rewards need none
         uint32 rounds; // most rounds the task will open, void ones included
         uint64 closesAt; // no round opens at or after this time
+        address currency; // zero: ETH; else an ERC-20 token that moves exactly what it is told to
         uint96 stakeWei; // per seat
+        uint96 sliceWei; // of a stake, lost for a commitment that is not opened, or two that were signed
         uint96 bondWei; // per published round
         uint96 flagWei; // deposit of whoever flags bytes as unavailable; goes to who posts them
-        uint96 rewardWei; // per final round, split equally among its included updates
+        uint96 rewardWei; // per final round, for its included updates
+        uint96 publisherWei; // per final round, for who published it
+        RewardRule rewardRule;
+        uint32 minSamples; // least samples that a participant declares
+        uint32 sampleCap; // most samples that count; zero exactly if the rewards do not depend on them
+        uint8 maxMissed; // a seat suspended after more commitments not opened than this stays so
         bytes32 salt; // lets one sponsor create otherwise equal tasks
     }
 
@@ -96,8 +124,15 @@ interface IVolquorum {
     struct TaskState {
         address sponsor; // zero: no such task
         uint32 round; // number of the latest round, counted from 1; zero before the first
-        uint8 seats; // seats taken
+        uint16 seats; // seats taken, suspended ones included
+        uint16 active; // of these, those that the latest round could draw or take
+        uint16 entering; // and those that become active with the next round
+        uint16 pending; // and with the one after it
         bool closed;
+        bool ended; // its sponsor lets no further round open
+        bool draws; // the latest round takes only seats that are drawn
+        uint64 openedBlock; // the block that opened the latest round that draws
+        bytes32 draw; // of that round: a seed, 24 bytes, and a threshold, 8 bytes; zero until it is drawn
         uint96 fundsWei; // the sponsor's money that no round has spent
         bytes32 modelRoot; // root of the latest final model
     }
@@ -107,18 +142,20 @@ interface IVolquorum {
         uint40 openedAt; // zero: no such round
         uint40 publishedAt; // zero: nothing published, or what was published has been refuted
         uint40 restartedAt; // when the latest published result was refuted; zero: none was
-        uint8 revealed; // number of revealed updates
-        bool settled; // its money has been accounted for
+        bool settled; // its bond has been accounted for
+        bool distributed; // and its reward
+        uint16 active; // number of active seats when it opened
         uint8 refutations; // number of refuted results
         uint8 resultFlags; // bit = `Published`: this of the published result was flagged
         // Bit i, counted in order of reveal from 0: the update is flagged and not posted, or its norm is false.
         uint64 unavailable;
-        bytes32 updatesHash; // running hash over the revealed updates, in order of reveal
+        bytes32 updatesHash; // running hash over the revealed updates, in order of reveal; last byte: their number
         bytes32 aggregateRoot;
         bytes32 modelRoot;
         address publisher;
         uint96 bondWei; // locked by the publisher until settled or refuted
         bytes32 evidenceHash; // keccak256(tableRoot, choiceHash) of what was published; zero without a table
+        bytes32 scoresHash; // running hash over the revealed scores; last byte: how many participants gave any
     }
 
     /// @notice What a publisher publishes, and what he computed it from.
@@ -156,14 +193,36 @@ interface IVolquorum {
         uint64 squaredNorm;
     }
 
-    /// @notice One participant's place in a task.
+    /// @notice A participant's signature under a commitment: EIP-712, of
+    /// `Commit(bytes32 taskId,uint32 round,bytes32 commitment)` in the domain of the name "volquorum" and the version
+    /// "1", this chain and this contract; in the short form of EIP-2098.
+    struct SignedCommit {
+        bytes32 commitment;
+        bytes32 r;
+        bytes32 vs;
+    }
+
+    /// @notice What opens a participant's commitment.
+    struct Opening {
+        address participant;
+        bytes32 treeTop;
+        uint64 squaredNorm;
+        bytes32 salt;
+    }
+
+    /// @notice One participant's place in a task. What it served, missed and declared stays when it leaves.
     struct Seat {
         uint96 stakeWei;
-        uint96 rewardWei; // earned in settled rounds and not claimed
-        uint32 activeFrom; // first round this seat may commit in; zero: no seat
-        uint32 revealedRound; // latest round revealed in whose reward is not yet in `rewardWei`; zero: none
-        uint32 committedRound; // latest round committed in; zero: none
-        bytes28 commitment; // low 224 bits of that commitment
+        uint96 rewardWei; // distributed and not claimed
+        uint32 activeFrom; // first round this seat may commit in; zero: no seat; 2^32 - 1: suspended
+        uint16 served; // rounds whose reward was distributed with its update included
+        uint8 missed; // commitments that it did not open
+        uint8 slashed; // times that it was slashed
+        uint32 committedRound; // latest round committed in; zero: none since the seat was taken or suspended
+        bytes28 commitment; // low 224 bits of that commitment; zero once it was opened
+        uint32 samples; // declared when the first seat was taken
+        uint32 scoredRound; // latest round in which it committed to scores
+        bytes24 scoreCommitment; // low 192 bits of that commitment; zero once it was opened
     }
 
     /// @notice When each phase of a round ends (exclusive), as far as the facts known now determine it.
@@ -175,6 +234,8 @@ interface IVolquorum {
         uint64 aggregator; // end of the aggregator's head start; once refuted: the time of that, for it is over
         uint64 aggregate; // `aggregateSeconds` after availability or, once refuted, after the time of that
         uint64 challenge; // zero until something is published
+        uint64 scoreCommit; // end of committing to scores: half-way through `scoreSeconds`
+        uint64 scoreReveal; // end of revealing scores
         uint64 flagUpdate; // end of flagging updates: half-way through Availability, so that time to post remains
         uint64 flagResult; // end of flagging a result: a third into Challenge; zero until something is published
         uint64 postResult; // end of posting a result: two thirds into Challenge; zero until something is published
@@ -183,13 +244,28 @@ interface IVolquorum {
     // -------------------------------------------------------------------------------------------------- events
 
     event TaskCreated(bytes32 indexed taskId, address indexed sponsor, TaskParams params);
+    event TaskEnded(bytes32 indexed taskId);
     event TaskClosed(bytes32 indexed taskId, uint256 refundWei);
     event SeatTaken(bytes32 indexed taskId, address indexed participant, uint32 activeFrom);
     event SeatLeft(bytes32 indexed taskId, address indexed participant, uint256 creditedWei);
+    /// @notice A slice of a stake was lost, which suspends the seat.
+    event SeatSuspended(
+        bytes32 indexed taskId,
+        uint32 indexed round,
+        address indexed participant,
+        address prover,
+        Offence offence,
+        uint256 awardWei,
+        uint256 lostWei
+    );
+    event SeatRestored(bytes32 indexed taskId, address indexed participant, uint32 activeFrom);
     event RoundOpened(bytes32 indexed taskId, uint32 indexed round, bytes32 baseModelRoot);
+    event SeatsDrawn(bytes32 indexed taskId, uint32 indexed round, bytes32 draw);
     event UpdateCommitted(
         bytes32 indexed taskId, uint32 indexed round, address indexed participant, bytes32 commitment
     );
+    event UpdatesCommitted(bytes32 indexed taskId, uint32 indexed round, address[] participants, bytes32[] commitments);
+    event UpdatesRevealed(bytes32 indexed taskId, uint32 indexed round, Update[] updates);
     event UpdateRevealed(
         bytes32 indexed taskId,
         uint32 indexed round,
@@ -218,7 +294,13 @@ interface IVolquorum {
         uint256 awardWei,
         uint256 lostWei
     );
-    event RoundFinalised(bytes32 indexed taskId, uint32 indexed round, bytes32 modelRoot, uint96 shareWei);
+    event RoundFinalised(bytes32 indexed taskId, uint32 indexed round, bytes32 modelRoot);
+    event ScoresCommitted(
+        bytes32 indexed taskId, uint32 indexed round, address indexed participant, bytes32 commitment
+    );
+    event ScoresRevealed(bytes32 indexed taskId, uint32 indexed round, address indexed participant, bytes scores);
+    /// @notice One share per revealed update, in order of reveal; zero for excluded ones.
+    event RewardsDistributed(bytes32 indexed taskId, uint32 indexed round, uint96[] sharesWei, uint256 restWei);
     event RoundVoided(bytes32 indexed taskId, uint32 indexed round, uint8 revealed);
     event UpdateFlagged(
         bytes32 indexed taskId, uint32 indexed round, address indexed participant, address flagger, bytes32 updateRoot
@@ -239,7 +321,7 @@ interface IVolquorum {
         uint256 lostWei
     );
     event RewardClaimed(bytes32 indexed taskId, address indexed participant, uint256 amountWei);
-    event Withdrawn(address indexed account, address indexed to, uint256 amountWei);
+    event Withdrawn(address indexed account, address indexed to, address indexed currency, uint256 amountWei);
 
     // -------------------------------------------------------------------------------------------------- errors
 
@@ -251,12 +333,46 @@ interface IVolquorum {
     error UnknownTask(bytes32 taskId);
     /// @notice Thrown when a call carries another amount than the exact one it must.
     error WrongValue(uint256 sentWei, uint256 requiredWei);
+    /// @notice Thrown when a token took or gave another amount than it was asked for.
+    error WrongTransfer(address currency, uint256 receivedWei, uint256 requiredWei);
+    /// @notice Thrown when somebody else than the sponsor ends a task.
+    error NotSponsor(bytes32 taskId, address account);
+    /// @notice Thrown when a participant declares fewer samples than the task asks for, or others than before.
+    error WrongSamples(bytes32 taskId, uint32 declared, uint32 required);
     /// @notice Thrown when the task was closed.
     error TaskIsClosed(bytes32 taskId);
     /// @notice Thrown when a task may still open rounds or has one running.
     error TaskNotOver(bytes32 taskId, uint32 round, Phase current);
     /// @notice Thrown when all seats of a task are taken.
-    error CohortFull(bytes32 taskId, uint8 cohort);
+    error SeatsTaken(bytes32 taskId, uint16 seats);
+    /// @notice Thrown when a seat is not suspended, or for good.
+    error NotRestorable(bytes32 taskId, address account, uint8 missed);
+    /// @notice Thrown when a round takes every active seat, so that there is nothing to draw.
+    error NothingToDraw(bytes32 taskId, uint32 round);
+    /// @notice Thrown when the seats of a round were drawn before.
+    error AlreadyDrawn(bytes32 taskId, uint32 round);
+    /// @notice Thrown when the seats of a round are not drawn yet, or its seed is not known yet.
+    error SeedNotReady(bytes32 taskId, uint32 round);
+    /// @notice Thrown when a seat was not drawn for this round.
+    error NotDrawn(bytes32 taskId, uint32 round, address account);
+    /// @notice Thrown when a participant has committed in this round, so that a relayed commitment comes too late.
+    error AlreadyCommitted(bytes32 taskId, uint32 round, address account);
+    /// @notice Thrown when nobody signed this: `index` counts the signatures from zero.
+    error BadSignature(uint256 index);
+    /// @notice Thrown when a round has as many updates as its cohort.
+    error RoundFull(bytes32 taskId, uint32 round, uint8 cohort);
+    /// @notice Thrown when there is no unopened commitment, it can still be opened, or its round was full.
+    error NothingWithheld(bytes32 taskId, address account);
+    /// @notice Thrown when two signed commitments are the same one.
+    error NoEquivocation(bytes32 taskId, uint32 round, bytes32 commitment);
+    /// @notice Thrown when scores cannot be committed or revealed now.
+    error NotScoring(bytes32 taskId, uint32 round, uint64 from, uint64 until);
+    /// @notice Thrown when the account's scores for this round are not those that it committed to.
+    error ScoresMismatch(bytes32 taskId, uint32 round, address account);
+    /// @notice Thrown when the scores given are not all that were revealed in this round, in their order.
+    error WrongScores(bytes32 taskId, uint32 round, bytes32 given, bytes32 revealed);
+    /// @notice Thrown when a round has no reward to distribute: it is not final, or it was distributed before.
+    error NothingToDistribute(bytes32 taskId, uint32 round);
     /// @notice Thrown when the account has a seat already.
     error AlreadySeated(bytes32 taskId, address account);
     /// @notice Thrown when the account has no seat that may act in this round.
@@ -272,7 +388,7 @@ interface IVolquorum {
     /// @notice Thrown when all rounds of a task were opened or its closing time has come.
     error NoMoreRounds(bytes32 taskId, uint32 round, uint64 closesAt);
     /// @notice Thrown when too few seats are taken for a round to reach its quorum.
-    error QuorumUnreachable(bytes32 taskId, uint8 seats, uint8 quorum);
+    error QuorumUnreachable(bytes32 taskId, uint256 seats, uint8 quorum);
     /// @notice Thrown when a commitment's stored bits are all zero.
     error EmptyCommitment();
     /// @notice Thrown when a reveal does not open the commitment made in this round.
@@ -283,8 +399,6 @@ interface IVolquorum {
     error AlreadyRevealed(bytes32 taskId, uint32 round, address account);
     /// @notice Thrown when an update's squared norm exceeds the task's bound.
     error NormTooLarge(uint64 squaredNorm, uint64 maxSquaredNorm);
-    /// @notice Thrown when another participant revealed the same update in this round.
-    error DuplicateUpdate(bytes32 taskId, uint32 round, bytes32 updateRoot);
     /// @notice Thrown when somebody else publishes during the aggregator's head start.
     error AggregatorFirst(bytes32 taskId, uint32 round, address aggregator, uint64 until);
     /// @notice Thrown when a result was computed, or is contested, from another set of updates than the revealed one,
@@ -334,34 +448,69 @@ interface IVolquorum {
 
     // --------------------------------------------------------------------------------------------------- tasks
 
-    /// @notice Creates a task; the caller is its sponsor and sends exactly `rounds * rewardWei`.
+    /// @notice Creates a task; the caller is its sponsor and pays exactly `rounds * (rewardWei + publisherWei)`. What a
+    /// call pays is sent with it where the currency is ETH, and taken from the caller's allowance where it is a token.
     function createTask(TaskParams calldata params) external payable returns (bytes32 taskId);
 
-    /// @notice Ends a task that can open no further round and credits what no round spent to its sponsor.
+    /// @notice Lets no further round open; for the sponsor. A running round goes on to its end.
+    function endTask(bytes32 taskId) external;
+
+    /// @notice Closes a task that can open no further round and credits what no round spent to its sponsor. What is
+    /// owed to others stays owed.
     function closeTask(bytes32 taskId) external;
 
-    /// @notice Takes a seat for exactly `stakeWei`; it may act from the next round that opens.
-    function join(bytes32 taskId) external payable;
+    // ------------------------------------------------------------------------------------------------- members
+
+    /// @notice Takes a seat for exactly `stakeWei`; it may act from the next round that opens, or, while rounds draw,
+    /// from the one after that.
+    /// @param samples How many samples the participant has, which nobody checks; the same whenever it joins this task.
+    function join(bytes32 taskId, uint32 samples) external payable;
+
+    /// @notice Pays a suspended seat's stake up to exactly `stakeWei`; it acts again from when a new one would.
+    function restore(bytes32 taskId) external payable;
 
     /// @notice Gives the seat up and credits its stake and rewards, unless a commitment binds it to a running round.
+    /// The slice for a commitment that was not opened is lost before that.
     function leave(bytes32 taskId) external;
+
+    /// @notice Takes the slice of a participant who did not open its latest commitment in time; anybody may call it and
+    /// is credited half of the slice. Committing again or leaving does the same for nobody. Nothing is lost for a round
+    /// that was full.
+    function slashWithheld(bytes32 taskId, address participant) external;
+
+    /// @notice Takes the slice of a participant who signed two commitments for the running round and has not opened
+    /// one, together with its commitment; half is credited to the caller.
+    function slashEquivocation(bytes32 taskId, uint32 round, SignedCommit calldata first, SignedCommit calldata second)
+        external;
 
     // -------------------------------------------------------------------------------------------------- rounds
 
     /// @notice Opens the next round once the latest has ended, settling that one first if nobody did.
     function openRound(bytes32 taskId) external returns (uint32 round);
 
+    /// @notice Draws the seats of a round that has more active ones than its cohort, with the seed that its source has
+    /// for the block that opened it; in Selection and Commit. A seat is drawn if the first 8 bytes of
+    /// keccak256(the draw's first 24 bytes, its address) are below the draw's last 8: each with the same chance, so that
+    /// `drawn` of the active ones are expected. The first `cohort` of them that reveal are in.
+    function drawSeats(bytes32 taskId, uint32 round) external;
+
     /// @notice Binds the caller to an update; a later call in the same phase replaces it.
     function commitUpdate(bytes32 taskId, uint32 round, bytes32 commitment) external;
+
+    /// @notice Binds everybody who signed to an update, unless one has committed in this round; anybody may send it.
+    function commitUpdates(bytes32 taskId, uint32 round, SignedCommit[] calldata commits) external;
 
     /// @notice Opens the caller's commitment. The update's root is `SumTree.root(dimension, squaredNorm, treeTop)`,
     /// so the norm is a part of what was committed to.
     function revealUpdate(bytes32 taskId, uint32 round, bytes32 treeTop, uint64 squaredNorm, bytes32 salt) external;
 
+    /// @notice Opens the commitments of many; anybody may who was told what opens them.
+    function revealUpdates(bytes32 taskId, uint32 round, Opening[] calldata openings) external;
+
     /// @notice Publishes a round's result with exactly `bondWei`.
     function publish(bytes32 taskId, uint32 round, Result calldata result) external payable;
 
-    /// @notice Makes the latest round's result the task's model and accounts for its reward and bond.
+    /// @notice Makes the latest round's result the task's model and credits its publisher with bond and `publisherWei`.
     function finalise(bytes32 taskId) external;
 
     /// @notice Accounts for a latest round that ended without a result.
@@ -432,8 +581,8 @@ interface IVolquorum {
     /// @notice Proves in Availability that the norm of a revealed update is false: that somewhere on the way from a
     /// chunk up to the root a recorded sum of squares is not that of what lies below it. The update is excluded for
     /// good, its seat is taken away and its stake lost: half of it is credited to the caller if he sealed the
-    /// challenge, the rest to nobody. What the seat earned before is credited to its owner, the deposit of a flag on
-    /// the update to its flagger.
+    /// challenge, the rest to nobody. What the seat earned before stays its owner's, who claims it; the deposit of a
+    /// flag on the update is credited to its flagger.
     /// @param updates Every update revealed in the round, in order of reveal.
     /// @param index Number of the contested one, from zero.
     /// @param chunk Number of the chunk, from zero.
@@ -525,21 +674,42 @@ interface IVolquorum {
     function challengeChoice(bytes32 taskId, uint32 round, bytes calldata nodes, bytes32 choiceHash, bytes32 salt)
         external;
 
-    // --------------------------------------------------------------------------------------------------- money
+    // -------------------------------------------------------------------------------------------------- rewards
 
-    /// @notice Credits a participant with the rewards of settled rounds; anybody may call it.
+    /// @notice Binds a participant, who revealed an update in this round, to scores for all revealed updates, between
+    /// the end of Availability and half of `scoreSeconds`; a later call replaces it.
+    /// @param commitment keccak256(abi.encode(keccak256("volquorum.scores.1"), chain id, this contract, task id, round,
+    /// participant, keccak256(scores), salt)).
+    function commitScores(bytes32 taskId, uint32 round, bytes32 commitment) external;
+
+    /// @notice Opens the caller's commitment to scores, in the second half of `scoreSeconds`.
+    /// @param scores One byte per revealed update, in order of reveal: how much it helped, from 0 to 255.
+    function revealScores(bytes32 taskId, uint32 round, bytes calldata scores, bytes32 salt) external;
+
+    /// @notice Divides a final round's reward among its included updates and adds each share to its seat; anybody may
+    /// call it, once. What rounding leaves is the sponsor's.
+    ///
+    /// An update's weight is one; or its participant's declared samples up to `sampleCap`; or the median of the scores
+    /// that the other included participants gave it, the lower one of an even number. Unless more than half of the
+    /// included participants gave scores all weights are one. Are all zero, the whole reward is the sponsor's.
+    /// @param updates Every update revealed in the round, in order of reveal.
+    /// @param scores For each who revealed scores, in order, one byte with the number of its update and its scores;
+    /// nothing unless the rewards depend on scores.
+    function distribute(bytes32 taskId, uint32 round, Update[] calldata updates, bytes calldata scores) external;
+
+    /// @notice Credits a participant with the rewards distributed to it; anybody may call it.
     function claim(bytes32 taskId, address participant) external;
 
-    /// @notice Pays the caller's whole credit out to `to`.
-    function withdraw(address to) external;
+    /// @notice Pays the caller's whole credit in a currency out to `to`.
+    function withdraw(address currency, address to) external;
 
     // --------------------------------------------------------------------------------------------------- views
 
     /// @notice What an account may withdraw.
-    function creditOf(address account) external view returns (uint256);
+    function creditOf(address currency, address account) external view returns (uint256);
 
     /// @notice What refuted publishers and slashed seats lost to nobody. It lies in the contract for ever.
-    function burnedWei() external view returns (uint256);
+    function burnedOf(address currency) external view returns (uint256);
 
     /// @notice The block in which a seal was stored; zero if it was not.
     function sealedAt(bytes32 seal) external view returns (uint256 blockNumber);
@@ -564,6 +734,9 @@ interface IVolquorum {
     function phase(bytes32 taskId, uint32 round) external view returns (Phase);
 
     function deadlines(bytes32 taskId, uint32 round) external view returns (Deadlines memory);
+
+    /// @notice Whether an account's seat may commit in the task's latest round.
+    function mayCommit(bytes32 taskId, address account) external view returns (bool);
 
     /// @notice The commitment that a participant makes to an update in the task's latest round.
     function commitmentOf(

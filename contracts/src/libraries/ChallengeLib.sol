@@ -9,6 +9,7 @@ import {CommitmentLib} from "./CommitmentLib.sol";
 import {EvidenceLib} from "./EvidenceLib.sol";
 import {Lanes} from "./Lanes.sol";
 import {MixLib} from "./MixLib.sol";
+import {PhaseLib} from "./PhaseLib.sol";
 import {RuleLib} from "./RuleLib.sol";
 import {SumTree} from "./SumTree.sol";
 import {Task, TaskLib} from "./TaskLib.sol";
@@ -122,8 +123,10 @@ library ChallengeLib {
         uint256 unavailable = facts.unavailable;
         bytes32 hash = 0;
         // Where not even the numbers are right, the hash given stays zero.
-        if (participants.length + excluded.length == facts.revealed && excluded.length == LibBit.popCount(unavailable))
-        {
+        if (
+            participants.length + excluded.length == PhaseLib.revealed(facts)
+                && excluded.length == LibBit.popCount(unavailable)
+        ) {
             hash = mergedHash(CommitmentLib.updatesStart(taskId, round), unavailable, participants, excluded, opened);
         }
         if (hash != facts.updatesHash) revert IVolquorum.UpdatesMismatch(taskId, round, hash, facts.updatesHash);
@@ -144,7 +147,8 @@ library ChallengeLib {
             let participant := participants.offset
             let other := excluded.offset
             mstore(step, hash)
-            for { let left := add(participants.length, excluded.length) } left { left := sub(left, 1) } {
+            let end := add(participants.length, excluded.length)
+            for { let count := 1 } iszero(gt(count, end)) { count := add(count, 1) } {
                 switch and(unavailable, 1)
                 case 0 {
                     roots := add(roots, 32)
@@ -158,7 +162,7 @@ library ChallengeLib {
                     calldatacopy(add(step, 32), other, 96)
                     other := add(other, 96)
                 }
-                mstore(step, keccak256(step, 128))
+                mstore(step, or(and(keccak256(step, 128), not(0xff)), count))
                 unavailable := shr(1, unavailable)
             }
             merged := mload(step)

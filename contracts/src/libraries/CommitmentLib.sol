@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {ECDSA} from "solady/utils/ECDSA.sol";
 import {EfficientHashLib} from "solady/utils/EfficientHashLib.sol";
 
 import {IVolquorum} from "../interfaces/IVolquorum.sol";
@@ -12,6 +13,16 @@ library CommitmentLib {
     bytes32 internal constant COMMITMENT_TAG = keccak256("volquorum.commitment.1");
     bytes32 internal constant UPDATES_TAG = keccak256("volquorum.updates.1");
     bytes32 internal constant SEAL_TAG = keccak256("volquorum.seal.1");
+    bytes32 internal constant SCORES_TAG = keccak256("volquorum.scores.1");
+
+    // EIP-712
+    bytes32 internal constant DOMAIN_TYPE =
+    // solhint-disable-next-line gas-small-strings
+    keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)");
+    bytes32 internal constant DOMAIN_NAME = keccak256("volquorum");
+    bytes32 internal constant DOMAIN_VERSION = keccak256("1");
+    // solhint-disable-next-line gas-small-strings
+    bytes32 internal constant COMMIT_TYPE = keccak256("Commit(bytes32 taskId,uint32 round,bytes32 commitment)");
 
     // What a sealed challenge contests.
     uint8 internal constant SEAL_AGGREGATE = 0;
@@ -30,10 +41,25 @@ library CommitmentLib {
         bytes32 salt;
     }
 
+    /// @notice What a commitment is the hash of. A batch fills the same one again for each of its participants.
+    struct Preimage {
+        bytes32 tag;
+        uint256 chainId;
+        address volquorum;
+        bytes32 taskId;
+        uint32 round;
+        bytes32 baseModelRoot;
+        address participant;
+        bytes32 updateRoot;
+        uint64 squaredNorm;
+        bytes32 salt;
+    }
+
     function taskId(address sponsor, IVolquorum.TaskParams calldata params) internal view returns (bytes32) {
         return keccak256(abi.encode(TASK_TAG, block.chainid, address(this), sponsor, params));
     }
 
+    /// @notice The hash that a participant commits to.
     function commitment(
         bytes32 task,
         uint32 round,
@@ -43,20 +69,33 @@ library CommitmentLib {
         uint64 squaredNorm,
         bytes32 salt
     ) internal view returns (bytes32) {
-        return keccak256(
-            abi.encode(
-                COMMITMENT_TAG,
-                block.chainid,
-                address(this),
-                task,
-                round,
-                baseModelRoot,
-                participant,
-                updateRoot,
-                squaredNorm,
-                salt
-            )
-        );
+        Preimage memory content = preimage(task, round, baseModelRoot);
+        content.participant = participant;
+        content.updateRoot = updateRoot;
+        content.squaredNorm = squaredNorm;
+        content.salt = salt;
+        return hashOf(content);
+    }
+
+    /// @notice A commitment of nobody to nothing yet.
+    function preimage(bytes32 task, uint32 round, bytes32 baseModelRoot)
+        internal
+        view
+        returns (Preimage memory content)
+    {
+        content.tag = COMMITMENT_TAG;
+        content.chainId = block.chainid;
+        content.volquorum = address(this);
+        content.taskId = task;
+        content.round = round;
+        content.baseModelRoot = baseModelRoot;
+    }
+
+    /// @dev In memory a struct of ten words lies as `abi.encode` would write it.
+    function hashOf(Preimage memory content) internal pure returns (bytes32 hash) {
+        assembly ("memory-safe") {
+            hash := keccak256(content, 320)
+        }
     }
 
     /// @notice What a challenger stores before he challenges.
@@ -82,9 +121,47 @@ library CommitmentLib {
         return bytes28(full << 32);
     }
 
+    function domainSeparator() internal view returns (bytes32) {
+        return keccak256(abi.encode(DOMAIN_TYPE, DOMAIN_NAME, DOMAIN_VERSION, block.chainid, address(this)));
+    }
+
+    /// @notice Who signed a commitment; `index` names it in the error.
+    function signer(
+        bytes32 separator,
+        bytes32 task,
+        uint32 round,
+        IVolquorum.SignedCommit calldata signed,
+        uint256 index
+    ) internal view returns (address account) {
+        bytes32 content = keccak256(abi.encode(COMMIT_TYPE, task, round, signed.commitment));
+        account = ECDSA.tryRecover(keccak256(abi.encodePacked(hex"1901", separator, content)), signed.r, signed.vs);
+        if (account == address(0)) revert IVolquorum.BadSignature(index);
+    }
+
+    /// @notice What a participant commits to before it reveals scores.
+    function scoresCommitment(bytes32 task, uint32 round, address participant, bytes calldata scores, bytes32 salt)
+        internal
+        view
+        returns (bytes32)
+    {
+        return keccak256(
+            abi.encode(SCORES_TAG, block.chainid, address(this), task, round, participant, keccak256(scores), salt)
+        );
+    }
+
+    /// @notice The running hash after one more participant's scores.
+    function scoresStep(bytes32 previous, address participant, bytes calldata scores) internal pure returns (bytes32) {
+        return counted(keccak256(abi.encode(previous, participant, keccak256(scores))), uint8(uint256(previous)) + 1);
+    }
+
+    /// @dev A running hash tells in its last byte how many steps it took.
+    function counted(bytes32 hash, uint256 count) internal pure returns (bytes32) {
+        return bytes32((uint256(hash) & ~uint256(0xff)) | count);
+    }
+
     /// @dev The running hash of a round in which nothing was revealed yet.
     function updatesStart(bytes32 task, uint32 round) internal pure returns (bytes32) {
-        return keccak256(abi.encode(UPDATES_TAG, task, round));
+        return counted(keccak256(abi.encode(UPDATES_TAG, task, round)), 0);
     }
 
     /// @notice The running hash after all given updates, in their order.
@@ -101,7 +178,7 @@ library CommitmentLib {
             for { let index := 0 } lt(index, updates.length) { index := add(index, 1) } {
                 mstore(step, hash)
                 calldatacopy(add(step, 32), add(updates.offset, mul(index, 96)), 96)
-                hash := keccak256(step, 128)
+                hash := or(and(keccak256(step, 128), not(0xff)), add(index, 1))
             }
         }
     }
@@ -122,8 +199,9 @@ library CommitmentLib {
         pure
         returns (bytes32)
     {
-        return EfficientHashLib.hash(
+        bytes32 next = EfficientHashLib.hash(
             previous, bytes32(uint256(uint160(participant))), updateRoot, bytes32(uint256(squaredNorm))
         );
+        return counted(next, uint8(uint256(previous)) + 1);
     }
 }

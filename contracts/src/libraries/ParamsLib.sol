@@ -4,12 +4,13 @@ pragma solidity 0.8.37;
 import {IVolquorum} from "../interfaces/IVolquorum.sol";
 import {ChoiceLib} from "./ChoiceLib.sol";
 import {GramLib} from "./GramLib.sol";
-import {RevealTable} from "./RevealTable.sol";
 import {SumTree} from "./SumTree.sol";
 
 /// @notice What a task's parameters may be.
 /// @dev A task is immutable, so what would strand money or make a result impossible is refused when it is created.
 library ParamsLib {
+    // A round's updates are counted in the bits of one number, and a challenge carries all of them.
+    uint256 internal constant MAX_COHORT = 64;
     // A challenge carries one chunk of every update with its siblings. With 64 updates of 512 int16 coordinates it
     // stays inside the 128 KiB that nodes pass on, up to a depth of 22. 16 coordinates fill a word.
     uint256 internal constant MAX_CHUNK_LENGTH = 512;
@@ -30,8 +31,12 @@ library ParamsLib {
         within("chunkLength", params.chunkLength, CHUNK_LENGTH_STEP, MAX_CHUNK_LENGTH);
         require_(params.chunkLength % CHUNK_LENGTH_STEP == 0, "chunkLength", params.chunkLength);
         within("shift", params.shift, 0, MAX_SHIFT);
-        within("cohort", params.cohort, 1, RevealTable.MAX_COHORT);
+        within("cohort", params.cohort, 1, MAX_COHORT);
         within("quorum", params.quorum, 1, params.cohort);
+        within("seats", params.seats, params.cohort, type(uint16).max);
+        within("drawn", params.drawn, params.quorum, params.cohort);
+        bool draws = params.seats != params.cohort;
+        require_((params.seedSource != address(0)) == draws, "seedSource", uint160(params.seedSource));
         within("preSteps", params.preSteps, 0, mostPreSteps(params.rule));
         (uint256 least, uint256 most) = liars(params.rule, params.preSteps, params.quorum);
         within("tolerance", params.tolerance, least, most);
@@ -46,10 +51,21 @@ library ParamsLib {
         within("aggregateSeconds", params.aggregateSeconds, 1, MAX_PHASE_SECONDS);
         within("aggregatorSeconds", params.aggregatorSeconds, 0, params.aggregateSeconds);
         within("challengeSeconds", params.challengeSeconds, 0, MAX_PHASE_SECONDS);
+        checkRewards(params);
         within("closesAt", params.closesAt, time + 1, time + MAX_TASK_SECONDS);
         require_(params.rounds != 0, "rounds", 0);
         // Invariant: a task's whole reward fits the field that holds it.
-        within("rewardWei", params.rewardWei, 0, type(uint96).max / params.rounds);
+        within("rewardWei", uint256(params.rewardWei) + params.publisherWei, 0, type(uint96).max / params.rounds);
+        within("sliceWei", params.sliceWei, 0, params.stakeWei);
+    }
+
+    /// @dev Scores take half of their time to commit and half to reveal. It ends before any result can be final, so that
+    /// the scores are known when the reward is distributed, and before a seat's place for them is used again.
+    function checkRewards(IVolquorum.TaskParams calldata params) private pure {
+        bool scores = params.rewardRule == IVolquorum.RewardRule.Scores;
+        bool samples = params.rewardRule == IVolquorum.RewardRule.Samples;
+        within("scoreSeconds", params.scoreSeconds, scores ? 2 : 0, scores ? params.challengeSeconds : 0);
+        require_((params.sampleCap != 0) == samples, "sampleCap", params.sampleCap);
     }
 
     /// @dev Clipping and mixing go before the rules of ranks.

@@ -24,9 +24,20 @@ library PhaseLib {
         if (time < (end += task.selectionSeconds)) return IVolquorum.Phase.Selection;
         if (time < (end += task.commitSeconds)) return IVolquorum.Phase.Commit;
         if (time < (end += task.revealSeconds)) return IVolquorum.Phase.Reveal;
-        if (round.revealed < task.quorum) return IVolquorum.Phase.Void;
+        if (revealed(round) < task.quorum) return IVolquorum.Phase.Void;
         if (time < (end += task.availabilitySeconds)) return IVolquorum.Phase.Availability;
         return phaseOfResult(task, round, end, time);
+    }
+
+    /// @notice The latest round's phase up to Reveal, from the slot alone that commits and reveals read anyway; whatever
+    /// comes behind that is Availability here.
+    function earlyPhase(Task storage task, uint256 time) internal view returns (IVolquorum.Phase) {
+        uint256 end = task.openedAt;
+        if (end == 0) return IVolquorum.Phase.None;
+        if (time < (end += task.selectionSeconds)) return IVolquorum.Phase.Selection;
+        if (time < (end += task.commitSeconds)) return IVolquorum.Phase.Commit;
+        if (time < end + task.revealSeconds) return IVolquorum.Phase.Reveal;
+        return IVolquorum.Phase.Availability;
     }
 
     function phaseOfResult(
@@ -56,6 +67,11 @@ library PhaseLib {
         ends.commit = ends.selection + task.commitSeconds;
         ends.reveal = ends.commit + task.revealSeconds;
         ends.availability = ends.reveal + task.availabilitySeconds;
+        uint64 scoreSeconds = task.scoreSeconds;
+        if (scoreSeconds != 0) {
+            ends.scoreCommit = ends.availability + scoreSeconds / 2;
+            ends.scoreReveal = ends.availability + scoreSeconds;
+        }
         ends.flagUpdate = ends.reveal + task.availabilitySeconds / 2;
         uint64 start = uint64(aggregateStart(round, ends.availability));
         ends.aggregator = round.restartedAt == 0 ? start + task.aggregatorSeconds : start;
@@ -68,9 +84,14 @@ library PhaseLib {
         ends.postResult = published + 2 * challengeSeconds / 3;
     }
 
+    /// @notice Number of revealed updates, which is the last byte of their hash.
+    function revealed(IVolquorum.RoundState storage round) internal view returns (uint256) {
+        return uint8(uint256(round.updatesHash));
+    }
+
     /// @notice Revealed updates that are not excluded.
     function included(IVolquorum.RoundState storage round) internal view returns (uint256) {
-        return round.revealed - LibBit.popCount(round.unavailable);
+        return revealed(round) - LibBit.popCount(round.unavailable);
     }
 
     /// @dev When the window in which a result may be published began, the latest time.

@@ -3,7 +3,6 @@ pragma solidity 0.8.37;
 
 import {IVolquorum} from "../interfaces/IVolquorum.sol";
 import {ChoiceLib} from "./ChoiceLib.sol";
-import {RevealTable} from "./RevealTable.sol";
 import {SumTree} from "./SumTree.sol";
 
 /// @notice A task as it is stored: its parameters, its changing facts, its rounds and its seats.
@@ -11,15 +10,16 @@ import {SumTree} from "./SumTree.sol";
 struct Task {
     // Slot 0: commit and reveal
     uint32 round;
-    uint8 seats;
-    bool closed;
-    uint8 quorum;
-    uint8 cohort;
-    uint32 dimension;
+    uint40 openedAt; // of that round, which has it too
     uint32 selectionSeconds;
     uint32 commitSeconds;
     uint32 revealSeconds;
-    uint64 maxSquaredNorm;
+    uint32 dimension;
+    uint8 quorum;
+    uint8 cohort;
+    bool draws; // that round takes only seats that are drawn
+    bool closed;
+    bool ended;
     // Slot 1: money
     address sponsor;
     uint96 fundsWei;
@@ -40,14 +40,36 @@ struct Task {
     // Slot 4: publish
     uint96 bondWei;
     address aggregator;
-    // Slot 5: join, open
+    // Slot 5: join, open, reveal
     uint96 stakeWei;
     uint64 closesAt;
     uint32 rounds;
-    // Slot 6: settle, flag
+    uint64 maxSquaredNorm;
+    // Slot 6: settle, flag, draw
     uint96 rewardWei;
     uint96 flagWei;
-    // From slot 7 on: what only a reader needs
+    uint64 openedBlock; // that opened the latest round that draws
+    // Slot 7: whatever pays
+    address currency;
+    uint96 sliceWei;
+    // Slot 8: settle, draw
+    address seedSource;
+    uint96 publisherWei;
+    // Slot 9: join, leave, open, distribute
+    uint16 mostSeats;
+    uint16 seats;
+    uint16 active;
+    uint16 entering;
+    uint16 pending;
+    uint8 drawn;
+    IVolquorum.RewardRule rewardRule;
+    uint8 maxMissed;
+    uint32 minSamples;
+    uint32 sampleCap;
+    uint32 scoreSeconds;
+    // Slot 10: commit, where seats are drawn
+    bytes32 draw;
+    // From slot 11 on: what only a reader needs
     bytes32 modelSpecHash;
     bytes32 genesisModelRoot;
     bytes32 salt;
@@ -55,7 +77,6 @@ struct Task {
     mapping(address account => IVolquorum.Seat) seatOf;
     mapping(address participant => IVolquorum.Flag) updateFlagOf;
     mapping(IVolquorum.Published what => IVolquorum.Flag) resultFlagOf;
-    RevealTable.Table revealTable;
 }
 
 /// @notice Writes a task's parameters to storage and reads parameters and state back as the interface shows them.
@@ -78,6 +99,9 @@ library TaskLib {
         task.privacy = given.privacy;
         task.quorum = given.quorum;
         task.cohort = given.cohort;
+        task.mostSeats = given.seats;
+        task.drawn = given.drawn;
+        task.seedSource = given.seedSource;
         task.clipNorm = given.clipNorm;
         task.maxSquaredNorm = given.maxSquaredNorm;
         task.aggregator = given.aggregator;
@@ -88,13 +112,25 @@ library TaskLib {
         task.aggregatorSeconds = given.aggregatorSeconds;
         task.aggregateSeconds = given.aggregateSeconds;
         task.challengeSeconds = given.challengeSeconds;
+        task.scoreSeconds = given.scoreSeconds;
+        task.salt = given.salt;
+        setMoney(task, given);
+    }
+
+    function setMoney(Task storage task, IVolquorum.TaskParams calldata given) private {
         task.rounds = given.rounds;
         task.closesAt = given.closesAt;
+        task.currency = given.currency;
         task.stakeWei = given.stakeWei;
+        task.sliceWei = given.sliceWei;
         task.bondWei = given.bondWei;
         task.flagWei = given.flagWei;
         task.rewardWei = given.rewardWei;
-        task.salt = given.salt;
+        task.publisherWei = given.publisherWei;
+        task.rewardRule = given.rewardRule;
+        task.minSamples = given.minSamples;
+        task.sampleCap = given.sampleCap;
+        task.maxMissed = given.maxMissed;
     }
 
     /// @dev A quorum is never zero, and it lies in the slot that every call reads anyway.
@@ -114,7 +150,7 @@ library TaskLib {
 
     /// @dev Whether no further round can open.
     function exhausted(Task storage task, uint256 time) internal view returns (bool) {
-        return task.round == task.rounds || time >= task.closesAt;
+        return task.ended || task.round == task.rounds || time >= task.closesAt;
     }
 
     function params(Task storage task) internal view returns (IVolquorum.TaskParams memory copy) {
@@ -129,6 +165,9 @@ library TaskLib {
         copy.privacy = task.privacy;
         copy.quorum = task.quorum;
         copy.cohort = task.cohort;
+        copy.seats = task.mostSeats;
+        copy.drawn = task.drawn;
+        copy.seedSource = task.seedSource;
         copy.clipNorm = task.clipNorm;
         copy.maxSquaredNorm = task.maxSquaredNorm;
         copy.aggregator = task.aggregator;
@@ -139,13 +178,25 @@ library TaskLib {
         copy.aggregatorSeconds = task.aggregatorSeconds;
         copy.aggregateSeconds = task.aggregateSeconds;
         copy.challengeSeconds = task.challengeSeconds;
+        copy.scoreSeconds = task.scoreSeconds;
+        copy.salt = task.salt;
+        readMoney(task, copy);
+    }
+
+    function readMoney(Task storage task, IVolquorum.TaskParams memory copy) private view {
         copy.rounds = task.rounds;
         copy.closesAt = task.closesAt;
+        copy.currency = task.currency;
         copy.stakeWei = task.stakeWei;
+        copy.sliceWei = task.sliceWei;
         copy.bondWei = task.bondWei;
         copy.flagWei = task.flagWei;
         copy.rewardWei = task.rewardWei;
-        copy.salt = task.salt;
+        copy.publisherWei = task.publisherWei;
+        copy.rewardRule = task.rewardRule;
+        copy.minSamples = task.minSamples;
+        copy.sampleCap = task.sampleCap;
+        copy.maxMissed = task.maxMissed;
     }
 
     function state(Task storage task) internal view returns (IVolquorum.TaskState memory) {
@@ -153,7 +204,14 @@ library TaskLib {
             sponsor: task.sponsor,
             round: task.round,
             seats: task.seats,
+            active: task.active,
+            entering: task.entering,
+            pending: task.pending,
             closed: task.closed,
+            ended: task.ended,
+            draws: task.draws,
+            openedBlock: task.openedBlock,
+            draw: task.draw,
             fundsWei: task.fundsWei,
             modelRoot: task.modelRoot
         });

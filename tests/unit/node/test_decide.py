@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.decide import (
+from node.actions import (
     Challenge,
     Commit,
-    Dispute,
+    CommitScores,
+    Distribute,
+    DrawSeats,
     Drive,
-    Facts,
     FlagResult,
     FlagUpdate,
     Join,
@@ -19,19 +20,26 @@ from node.decide import (
     PostUpdate,
     Publish,
     ReclaimDeposit,
+    RecordHeader,
     RefuteUnavailable,
+    RelayCommit,
+    RelayReveal,
+    Restore,
     Reveal,
+    RevealScores,
     Seal,
+    SlashWithheld,
     Verify,
     Wait,
-    decide,
-    patient_until,
 )
+from node.decide import Dispute, Facts, Relaying, decide, own_turn, patient_until
 from protocol import rounds
 from protocol.task import (
+    SUSPENDED,
     ZERO_ADDRESS,
     Phase,
     Published,
+    RewardRule,
     RoundState,
     Seat,
     TaskParams,
@@ -53,6 +61,12 @@ PARAMS = replace(
     ),
     quorum=3,
     cohort=5,
+    seats=6,
+    drawn=4,
+    seed_source="0x" + "5e" * 20,
+    stake_wei=100,
+    slice_wei=30,
+    min_samples=50,
     rounds=10,
     selection_seconds=5,
     commit_seconds=20,
@@ -62,18 +76,34 @@ PARAMS = replace(
     aggregate_seconds=20,
     challenge_seconds=18,
 )
-TASK = TaskState(sponsor="0x" + "aa" * 20, round=LATEST, seats=4, model_root=MODEL)
-OPEN = RoundState(opened_at=T0)
-REVEALED = replace(OPEN, revealed=3)
+BY_SCORES = replace(PARAMS, reward_rule=RewardRule.SCORES, score_seconds=18)
+TASK = TaskState(sponsor="0x" + "aa" * 20, round=LATEST, seats=4, active=4, model_root=MODEL)
+UNDRAWN = replace(TASK, draws=True, opened_block=7)
+DRAWN = replace(UNDRAWN, draw=b"\4" * 32)
+
+
+def hash_of(updates: int) -> bytes:
+    return b"\6" * 31 + bytes([updates])
+
+
+OPEN = RoundState(opened_at=T0, updates_hash=hash_of(0))
+REVEALED = replace(OPEN, updates_hash=hash_of(3))
 PUBLISHED = replace(REVEALED, published_at=T0 + 44, model_root=MODEL)
-SEAT = Seat(stake_wei=1, active_from=1)
+SEAT = Seat(stake_wei=100, active_from=1, samples=60)
 COMMITTED = replace(SEAT, committed_round=LATEST, commitment=b"\7" * 28)
+OPENED = replace(SEAT, committed_round=LATEST)
+SLICED = replace(SEAT, stake_wei=70, active_from=SUSPENDED, missed=1, slashed=1)
 # The windows end at +5, +25, +35, +43, +63; what is published at +44 is final from +62.
 IN_SELECTION, IN_COMMIT, IN_REVEAL, IN_AVAILABILITY = T0, T0 + 5, T0 + 25, T0 + 35
 IN_AGGREGATE, IN_CHALLENGE, AFTER = T0 + 43, T0 + 45, T0 + 62
 # In availability flags go from +37 to +39; in the challenge phase flags end at +50, posts at +56.
 FLAGGING, POSTING, HEAD_START_OVER = T0 + 37, T0 + 39, T0 + 53
 FLAGS_OVER, POSTS_OVER = T0 + 50, T0 + 56
+# Scores are committed to until +52 and revealed until +61.
+SCORES_OPEN, SCORES_OVER = T0 + 52, T0 + 61
+# A relayer has two thirds of the commit phase and of the reveal phase, and a twelfth more if it
+# took what is to be sent.
+OWN_COMMIT, OWN_COMMIT_IF_TAKEN, OWN_REVEAL = T0 + 18, T0 + 20, T0 + 31
 
 
 def facts(**changes) -> Facts:
@@ -83,17 +113,28 @@ def facts(**changes) -> Facts:
         round_state=OPEN,
         seat=SEAT,
         now=IN_COMMIT,
+        may_commit=True,
         committed=False,
+        judges=True,
+        scored=False,
         verified_round=LATEST - 1,
         verified_model_root=b"\1" * 32,
         mismatch="",
         dispute=None,
         unfetched=None,
+        place=0,
         owes_update=False,
         owes_result=None,
         reclaimable=None,
+        withheld=None,
+        undistributed=None,
+        seed_known=False,
+        recordable=None,
+        relaying=None,
+        samples=60,
         own_address=OWN,
         wants_seat=True,
+        restores=False,
         watches=False,
         drives=False,
         challenges=True,
@@ -114,6 +155,11 @@ WRONG = facts(
 )
 REFUSING = "refusing to go on: round 3: model root"
 AVAILABLE = facts(now=FLAGGING, round_state=REVEALED)
+ASKING = Relaying(signs=True, taken=False, ask_from=0, affords=True)
+TAKEN = replace(ASKING, taken=True, ask_from=T0 + 7)
+RELAYED = facts(relaying=ASKING)
+OPENING = facts(now=IN_REVEAL, committed=True, seat=COMMITTED, relaying=ASKING)
+JUDGING = facts(params=BY_SCORES, now=IN_AGGREGATE, round_state=REVEALED, seat=OPENED)
 
 
 @st.composite
@@ -129,44 +175,73 @@ def any_dispute(draw) -> Dispute:
 
 
 @st.composite
+def any_relaying(draw) -> Relaying:
+    return Relaying(
+        signs=draw(st.booleans()),
+        taken=draw(st.booleans()),
+        ask_from=draw(st.just(0) | st.integers(T0, T0 + 40)),
+        affords=draw(st.booleans()),
+    )
+
+
+@st.composite
 def any_facts(draw) -> Facts:
     """Facts that the contract and a node could come to, and some that they could not."""
     number = draw(st.sampled_from([0, 1, LATEST, PARAMS.rounds]))
     revealed = draw(st.sampled_from([0, 2, 3, 5]))
     state = RoundState()
     if number:
-        state = RoundState(opened_at=T0, revealed=revealed, settled=draw(st.booleans()))
+        state = RoundState(
+            opened_at=T0, updates_hash=hash_of(revealed), settled=draw(st.booleans())
+        )
         if revealed >= PARAMS.quorum and draw(st.booleans()):
             at = draw(st.integers(IN_AGGREGATE, T0 + 62))
             state = replace(state, published_at=at, model_root=MODEL)
     near = st.sampled_from([0, max(number - 1, 0), number, number + 1])
+    params = draw(st.sampled_from([PARAMS, BY_SCORES]))
+    seats = draw(st.integers(0, PARAMS.seats))
     return Facts(
-        params=replace(PARAMS, aggregator=draw(st.sampled_from([ZERO_ADDRESS, OWN, OTHER]))),
+        params=replace(params, aggregator=draw(st.sampled_from([ZERO_ADDRESS, OWN, OTHER]))),
         task=replace(
-            TASK,
+            draw(st.sampled_from([TASK, UNDRAWN, DRAWN])),
             round=number,
-            seats=draw(st.integers(0, PARAMS.cohort)),
+            seats=seats,
+            active=draw(st.integers(0, seats)),
             closed=draw(st.booleans()),
+            ended=draw(st.booleans()),
         ),
         round_state=state,
         seat=replace(
             SEAT,
-            active_from=draw(near),
+            active_from=draw(near | st.just(SUSPENDED)),
+            missed=draw(st.integers(0, PARAMS.max_missed + 1)),
+            samples=draw(st.sampled_from([0, 10, 60])),
             committed_round=draw(near),
-            revealed_round=draw(near),
+            commitment=draw(st.sampled_from([bytes(28), b"\7" * 28])),
         ),
         now=draw(st.integers(T0, T0 + 90) | st.just(PARAMS.closes_at)),
+        may_commit=draw(st.booleans()),
         committed=draw(st.booleans()),
+        judges=draw(st.booleans()),
+        scored=draw(st.booleans()),
         verified_round=draw(near),
         verified_model_root=draw(st.sampled_from([b"", MODEL, OTHER_MODEL])),
         mismatch=draw(st.sampled_from(["", "", "", "round 1: model root"])),
         dispute=draw(st.none() | any_dispute()),
         unfetched=draw(st.sampled_from([None, 0, 2])),
+        place=draw(st.integers(0, max(seats - 1, 0))),
         owes_update=draw(st.booleans()),
         owes_result=draw(st.sampled_from([None, *Published])),
         reclaimable=draw(st.sampled_from([None, None, OTHER])),
+        withheld=draw(st.sampled_from([None, None, OTHER, OWN])),
+        undistributed=draw(st.sampled_from([None, None, 1])),
+        seed_known=draw(st.booleans()),
+        recordable=draw(st.sampled_from([None, 9])),
+        relaying=draw(st.none() | any_relaying()),
+        samples=draw(st.sampled_from([10, 60])),
         own_address=OWN,
         wants_seat=draw(st.booleans()),
+        restores=draw(st.booleans()),
         watches=draw(st.booleans()),
         drives=draw(st.booleans()),
         challenges=draw(st.booleans()),
@@ -185,20 +260,76 @@ def test_same_facts_give_the_same_action(known):
 
 
 @given(any_facts())
-def test_commits_only_in_the_commit_phase_from_an_active_seat_and_once(known):
-    if isinstance(decide(known), Commit):
+def test_commits_only_in_the_commit_phase_from_a_seat_that_may_and_once(known):
+    if isinstance(decide(known), Commit | RelayCommit):
         assert phase_of(known) is Phase.COMMIT
         assert 0 < known.seat.active_from <= known.task.round
+        assert known.may_commit
+        assert not rounds.is_undrawn(known.task)
         assert not known.committed
 
 
 @given(any_facts())
 def test_reveals_only_what_it_committed_to_in_this_round_and_once(known):
-    if isinstance(decide(known), Reveal):
+    if isinstance(decide(known), Reveal | RelayReveal):
         assert phase_of(known) is Phase.REVEAL
         assert known.committed
         assert known.seat.committed_round == known.task.round
-        assert known.seat.revealed_round != known.task.round
+        assert any(known.seat.commitment)
+        assert known.round_state.revealed < known.params.cohort
+
+
+@given(any_facts())
+def test_relayer_gets_nothing_where_there_is_none_and_no_second_signature(known):
+    action, relaying = decide(known), known.relaying
+    if isinstance(action, RelayCommit | RelayReveal):
+        assert relaying is not None
+        assert not relaying.taken
+        assert known.now >= relaying.ask_from
+    if isinstance(action, RelayCommit):
+        assert relaying.signs
+
+
+@given(any_facts())
+def test_who_has_a_relayer_sends_itself_only_in_the_last_third_and_with_gas(known):
+    action, relaying = decide(known), known.relaying
+    if relaying is None or not isinstance(action, Commit | Reveal):
+        return
+    ends = rounds.deadlines(known.params, known.round_state)
+    committing = isinstance(action, Commit)
+    begins, end = (ends.selection, ends.commit) if committing else (ends.commit, ends.reveal)
+    assert relaying.affords
+    is_late = known.now >= own_turn(begins, end, taken=relaying.taken)
+    assert is_late or (committing and not relaying.signs)
+
+
+@given(any_facts())
+def test_scores_are_committed_and_revealed_by_whoever_revealed_and_in_their_time(known):
+    action = decide(known)
+    if not isinstance(action, CommitScores | RevealScores):
+        return
+    ends = rounds.deadlines(known.params, known.round_state)
+    assert phase_of(known) in {Phase.AGGREGATE, Phase.CHALLENGE}
+    assert known.judges
+    assert known.seat.revealed_in(known.task.round)
+    if isinstance(action, CommitScores):
+        assert not known.scored
+        assert ends.availability <= known.now < ends.score_commit
+    else:
+        assert known.scored
+        assert ends.score_commit <= known.now < ends.score_reveal
+
+
+@given(any_facts())
+def test_suspended_seat_serves_no_round_and_is_restored_only_if_told_and_forgiven(known):
+    action = decide(known)
+    if known.seat.suspended:
+        assert not isinstance(action, Join | Commit | RelayCommit | Reveal | RelayReveal)
+    if isinstance(action, Restore):
+        assert known.restores
+        assert known.seat.suspended
+        assert known.seat.missed <= known.params.max_missed
+        assert not rounds.is_exhausted(known.params, known.task, known.now)
 
 
 @given(any_facts())
@@ -216,19 +347,38 @@ def test_joins_only_where_a_seat_is_wanted_and_free_and_the_task_goes_on(known):
     if isinstance(decide(known), Join):
         assert known.wants_seat
         assert known.seat.active_from == 0
-        assert known.task.seats < known.params.cohort
+        assert known.task.seats < known.params.seats
         assert not known.task.closed
-        assert known.now < known.params.closes_at
+        assert not rounds.is_exhausted(known.params, known.task, known.now)
+
+
+@given(any_facts())
+def test_declares_what_it_declared_before_and_never_less_than_the_task_asks_for(known):
+    action = decide(known)
+    if isinstance(action, Join):
+        assert action.samples == (known.seat.samples or known.samples)
+        assert action.samples >= known.params.min_samples
 
 
 @given(any_facts())
 def test_drives_only_if_told_and_only_what_the_contract_would_accept(known):
     action = decide(known)
-    if not isinstance(action, Drive):
+    if not isinstance(action, Drive | RecordHeader | DrawSeats | SlashWithheld | Distribute):
+        return
+    if action == SlashWithheld(OWN):
+        assert known.withheld == OWN
         return
     assert known.drives
+    assert not known.mismatch
     phase = phase_of(known)
-    if action.function == "openRound":
+    if isinstance(action, DrawSeats | RecordHeader):
+        assert known.seed_known is isinstance(action, DrawSeats)
+        assert rounds.can_draw(known.params, known.task, known.round_state, known.now)
+    elif isinstance(action, SlashWithheld):
+        assert action.participant == known.withheld
+    elif isinstance(action, Distribute):
+        assert action.round == known.undistributed
+    elif action.function == "openRound":
         assert rounds.can_open(known.params, known.task, known.round_state, known.now)
     else:
         assert not known.round_state.settled
@@ -240,7 +390,8 @@ def test_mismatch_is_contested_or_stops_everything_and_is_named(known):
     action = decide(known)
     contesting = Seal | Challenge | FlagResult | RefuteUnavailable
     answering = PostUpdate | PostResult | ReclaimDeposit
-    if known.mismatch and not isinstance(action, contesting | answering):
+    scoring = CommitScores | RevealScores
+    if known.mismatch and not isinstance(action, contesting | answering | scoring):
         assert isinstance(action, Wait)
         assert known.mismatch in action.why
 
@@ -284,6 +435,32 @@ def test_flags_updates_only_if_told_and_between_patience_and_the_deadline(known)
         assert known.watches or known.seat.active_from
 
 
+@given(any_facts(), st.data())
+def test_turn_comes_in_the_first_quarter_of_its_window_and_the_first_seat_waits_for_nobody(
+    known, data
+):
+    first = decide(replace(known, place=0))
+    later = decide(replace(known, place=data.draw(st.integers(0, max(known.task.seats - 1, 0)))))
+    ends = rounds.deadlines(known.params, known.round_state)
+    begins, end = {
+        FlagUpdate: (patient_until(known.params, known.round_state), ends.flag_update),
+        FlagResult: (known.round_state.published_at, ends.flag_result),
+        RefuteUnavailable: (ends.post_result, ends.challenge),
+        Seal: (known.round_state.published_at, ends.challenge),
+        Challenge: (known.round_state.published_at, ends.challenge),
+    }.get(type(first), (0, 0))
+    if later == first:
+        return
+    assert begins, "only disputes wait for others"
+    if isinstance(later, Wait):
+        assert known.now < later.until < begins + max((end - begins) / 4, 1)
+    else:
+        # Whatever can be done meanwhile is.
+        assert isinstance(
+            later, CommitScores | RevealScores | ReclaimDeposit | SlashWithheld | Distribute
+        )
+
+
 @given(any_facts())
 def test_what_is_owed_on_chain_comes_before_everything_else(known):
     action, phase = decide(known), phase_of(known)
@@ -303,8 +480,19 @@ def test_what_is_owed_on_chain_comes_before_everything_else(known):
 def test_deposit_is_taken_back_when_there_is_nothing_else_to_do(known):
     action = decide(known)
     if isinstance(action, ReclaimDeposit):
-        assert isinstance(decide(replace(known, reclaimable=None)), Wait)
+        nothing = {"reclaimable": None, "withheld": None, "undistributed": None}
+        assert isinstance(decide(replace(known, **nothing)), Wait)
     assert not (isinstance(action, Wait) and known.reclaimable)
+
+
+@given(any_facts())
+def test_others_duties_are_done_when_there_is_nothing_else_to_do(known):
+    action = decide(known)
+    if isinstance(action, SlashWithheld | Distribute) and action != SlashWithheld(OWN):
+        assert isinstance(decide(replace(known, withheld=None, undistributed=None)), Wait)
+    is_due = known.withheld is not None or known.undistributed is not None
+    if known.drives and not known.mismatch and is_due:
+        assert not isinstance(action, Wait)
 
 
 @given(any_facts())
@@ -319,7 +507,8 @@ def test_publishes_only_if_told_and_only_what_the_contract_would_take(known):
 @given(any_facts())
 def test_watcher_takes_no_seat_and_binds_itself_to_nothing(known):
     if known.watches:
-        assert not isinstance(decide(known), Join | Commit | Reveal)
+        binding = Join | Restore | Commit | RelayCommit | Reveal | RelayReveal
+        assert not isinstance(decide(known), binding)
 
 
 @given(any_facts())
@@ -343,9 +532,118 @@ def test_waiting_says_why_and_until_a_time_to_come(known):
         (facts(now=IN_REVEAL, seat=COMMITTED), Wait(IN_AVAILABILITY, "the commitment of round 3")),
         (facts(now=IN_REVEAL), Wait(IN_AVAILABILITY, "did not commit in round 3")),
         (
-            facts(now=IN_REVEAL, committed=True, seat=replace(COMMITTED, revealed_round=LATEST)),
+            facts(now=IN_REVEAL, committed=True, seat=OPENED),
             Wait(IN_AVAILABILITY, "revealed in round 3"),
         ),
+        (
+            facts(
+                now=IN_REVEAL,
+                committed=True,
+                seat=COMMITTED,
+                round_state=replace(OPEN, updates_hash=hash_of(5)),
+            ),
+            Wait(IN_AVAILABILITY, "round 3 is full; nothing is lost"),
+        ),
+        # A draw comes before anybody may commit, and whoever drives makes it.
+        (facts(task=UNDRAWN), Wait(IN_REVEAL, "the seats of round 3 are not drawn yet")),
+        (facts(task=UNDRAWN, seed_known=True), Wait(IN_REVEAL, "the seats of round 3 are not dr")),
+        (facts(task=UNDRAWN, seed_known=True, drives=True), DrawSeats()),
+        (facts(task=UNDRAWN, now=IN_SELECTION, seed_known=True, drives=True), DrawSeats()),
+        (facts(task=UNDRAWN, recordable=9, drives=True), RecordHeader(9)),
+        (facts(task=UNDRAWN, recordable=9), Wait(IN_REVEAL, "the seats of round 3 are not drawn")),
+        (facts(task=UNDRAWN, drives=True), Wait(IN_REVEAL, "the seats of round 3 are not drawn")),
+        (
+            facts(task=UNDRAWN, seed_known=True, drives=True, seat=Seat(), watches=True),
+            DrawSeats(),
+        ),
+        (facts(task=DRAWN, seed_known=True, drives=True), Commit()),
+        (facts(task=DRAWN, may_commit=False), Wait(IN_REVEAL, "this seat was not drawn for round")),
+        # A slice is paid back where that is wanted and can help.
+        (facts(seat=SLICED), Wait(IN_REVEAL, "this seat is suspended until 30 wei are paid")),
+        (facts(seat=SLICED, restores=True), Restore()),
+        (facts(seat=SLICED, restores=True, now=AFTER), Restore()),
+        (
+            facts(seat=replace(SLICED, missed=4), restores=True),
+            Wait(
+                IN_REVEAL, "this seat is suspended for good: 4 commitments were not opened, 3 are"
+            ),
+        ),
+        (
+            facts(seat=SLICED, restores=True, task=replace(TASK, ended=True)),
+            Wait(IN_REVEAL, "this seat is suspended and the task opens no further round"),
+        ),
+        (facts(seat=SLICED, now=IN_CHALLENGE, round_state=PUBLISHED), Verify()),
+        # The relayer comes first, and its word is not taken for the chain's.
+        (RELAYED, RelayCommit()),
+        (replace(RELAYED, committed=True, seat=COMMITTED), Wait(IN_REVEAL, "committed in round 3")),
+        (
+            replace(RELAYED, relaying=replace(ASKING, ask_from=T0 + 7)),
+            Wait(T0 + 7, "round 3: the relayer did not take what is to be sent; its time ends at"),
+        ),
+        (
+            replace(RELAYED, relaying=TAKEN),
+            Wait(OWN_COMMIT_IF_TAKEN, "round 3: the relayer has what is to be sent"),
+        ),
+        (replace(RELAYED, now=OWN_COMMIT), Commit()),
+        (
+            replace(RELAYED, now=OWN_COMMIT, relaying=TAKEN),
+            Wait(OWN_COMMIT_IF_TAKEN, "round 3: the relayer has what is to be sent"),
+        ),
+        (replace(RELAYED, now=OWN_COMMIT_IF_TAKEN, relaying=TAKEN), Commit()),
+        (
+            replace(RELAYED, now=OWN_COMMIT, relaying=replace(ASKING, affords=False)),
+            RelayCommit(),
+        ),
+        (
+            replace(
+                RELAYED,
+                now=OWN_COMMIT,
+                relaying=replace(ASKING, affords=False, ask_from=T0 + 19),
+            ),
+            Wait(T0 + 19, "round 3: the relayer sent nothing, and gas cannot be paid"),
+        ),
+        (
+            replace(RELAYED, now=OWN_COMMIT_IF_TAKEN, relaying=replace(TAKEN, affords=False)),
+            Wait(IN_REVEAL, "round 3: the relayer sent nothing, and gas cannot be paid"),
+        ),
+        (replace(RELAYED, relaying=replace(ASKING, signs=False)), Commit()),
+        (
+            replace(RELAYED, relaying=replace(ASKING, signs=False, affords=False)),
+            Wait(IN_REVEAL, "another commitment to round 3 may have been signed"),
+        ),
+        (OPENING, RelayReveal()),
+        (replace(OPENING, relaying=replace(ASKING, signs=False)), RelayReveal()),
+        (replace(OPENING, now=OWN_REVEAL), Reveal()),
+        (
+            replace(OPENING, relaying=replace(ASKING, taken=True)),
+            Wait(T0 + 32, "round 3: the relayer has what is to be sent"),
+        ),
+        # Scores come before whatever may fail for want of bytes, and after disputes.
+        (JUDGING, CommitScores()),
+        (replace(JUDGING, publishes=True), CommitScores()),
+        (replace(JUDGING, scored=True, publishes=True), Publish()),
+        (replace(JUDGING, scored=True), Wait(SCORES_OPEN, "round 3 is in AGGREGATE")),
+        (replace(JUDGING, judges=False), Wait(SCORES_OPEN, "round 3 is in AGGREGATE")),
+        (replace(JUDGING, seat=COMMITTED), Wait(SCORES_OPEN, "round 3 is in AGGREGATE")),
+        (replace(JUDGING, params=PARAMS), Wait(HEAD_START_OVER, "round 3 is in AGGREGATE")),
+        (replace(JUDGING, scored=True, now=SCORES_OPEN), RevealScores()),
+        (
+            replace(JUDGING, scored=True, round_state=PUBLISHED, now=SCORES_OPEN),
+            RevealScores(),
+        ),
+        (replace(JUDGING, now=SCORES_OPEN), Wait(HEAD_START_OVER, "round 3 is in AGGREGATE")),
+        (
+            replace(JUDGING, scored=True, round_state=PUBLISHED, now=SCORES_OVER),
+            Verify(),
+        ),
+        (replace(WRONG, params=BY_SCORES, seat=OPENED), Seal()),
+        (replace(WRONG, params=BY_SCORES, seat=OPENED, dispute=FLAGGED), CommitScores()),
+        # What anybody may do is done by whoever drives, when nothing else is to be done.
+        (facts(now=IN_SELECTION, withheld=OTHER, drives=True), SlashWithheld(OTHER)),
+        (facts(now=IN_COMMIT, withheld=OWN), SlashWithheld(OWN)),
+        (facts(now=IN_SELECTION, undistributed=2, drives=True), Distribute(2)),
+        (facts(now=IN_SELECTION, undistributed=2), Wait(IN_COMMIT, "round 3 is in SELECTION")),
+        (facts(now=IN_COMMIT, undistributed=2, withheld=OTHER, drives=True), Commit()),
         (
             facts(now=IN_AVAILABILITY, round_state=REVEALED),
             Wait(FLAGGING, "round 3: updates are being fetched"),
@@ -430,10 +728,21 @@ def test_waiting_says_why_and_until_a_time_to_come(known):
         (facts(now=AFTER, round_state=PUBLISHED, seat=Seat(), watches=True), Verify()),
         (facts(now=AFTER), Wait(None, "no round is running")),
         (facts(now=AFTER, drives=True), Drive("openRound")),
-        (facts(now=AFTER, drives=True, task=replace(TASK, seats=2)), Drive("voidRound")),
-        (facts(seat=Seat()), Join()),
+        (facts(now=AFTER, drives=True, task=replace(TASK, active=2)), Drive("voidRound")),
+        # One seat of four waits at most for three sixteenths of a window.
+        (replace(WRONG, place=3), Wait(T0 + 47, "seats before this one may dispute it first")),
+        (replace(WRONG, place=3, now=T0 + 47), Seal()),
+        (replace(WRONG, place=3, now=T0 + 47, dispute=SEALED), Challenge()),
+        (replace(WRONG, place=3, dispute=HIDDEN), FlagResult(Published.AGGREGATE)),
+        (facts(seat=Seat()), Join(60)),
+        (facts(seat=Seat(samples=55)), Join(55)),
+        (
+            facts(seat=Seat(), samples=49),
+            Wait(IN_REVEAL, "the task asks for at least 50 training samples, this node has 49"),
+        ),
+        (facts(seat=Seat(), task=replace(TASK, ended=True)), Wait(None, "the task takes no more")),
         (facts(seat=Seat(), wants_seat=False), Wait(IN_REVEAL, "this node has no seat and was no")),
-        (facts(seat=Seat(), task=replace(TASK, seats=5)), Wait(IN_REVEAL, "all 5 seats are taken")),
+        (facts(seat=Seat(), task=replace(TASK, seats=6)), Wait(IN_REVEAL, "all 6 seats are taken")),
         (facts(seat=Seat(), task=replace(TASK, closed=True)), Wait(None, "the task takes no more")),
         (facts(seat=Seat(), task=replace(TASK, round=10)), Wait(None, "the task takes no more")),
     ],
@@ -460,8 +769,8 @@ def test_driver_settles_the_last_round():
 
 
 def test_driver_waits_for_seats_before_the_first_round():
-    early = replace(TASK, round=0, seats=2)
+    early = replace(TASK, round=0, active=0, entering=2)
     known = facts(task=early, round_state=RoundState(), drives=True)
 
     assert decide(known) == Wait(None, "no round is running")
-    assert decide(replace(known, task=replace(early, seats=3))) == Drive("openRound")
+    assert decide(replace(known, task=replace(early, entering=3))) == Drive("openRound")

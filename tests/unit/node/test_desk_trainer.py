@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from node import smile
+from node.contribution import contribution_scores
 from node.desk_trainer import DeskTrainer
 from node.training import TrainingSettings
-from protocol.numbers import to_float
+from protocol.numbers import quantise, to_float
 from tests.unit.node import small_market
 
 pytestmark = pytest.mark.unit
@@ -63,3 +64,21 @@ def test_report_of_a_training_holds_numbers_and_no_quotes(desk, genesis):
     assert desk.last.loss_after < desk.last.loss_before
     sizes = [np.size(value) for name, value in vars(desk.last).items() if name != "vector"]
     assert sizes == [1] * len(sizes)
+
+
+def test_others_are_judged_by_what_was_held_out_and_the_desk_itself_is_not(desk, genesis):
+    base = smile.genesis(0, SHIFT)
+    moves = [desk.train(genesis, number) - genesis for number in (1, 2)]
+    moves.append(-moves[0])
+    updates = np.stack([quantise(move, SHIFT) for move in moves])
+
+    by_trained = desk.scores(base, updates, shift=SHIFT, own=None)
+    early = small_market.samples().take(np.arange(40))
+    judging = DeskTrainer(small_market.samples(), SETTINGS, seed=5, held_out=early)
+
+    assert (max(by_trained), by_trained[2]) == (255, 0)
+    assert desk.scores(base, updates, shift=SHIFT, own=1) == bytes([255, 0, 0])
+    assert judging.scores(base, updates, shift=SHIFT, own=None) == contribution_scores(
+        base, updates, early, shift=SHIFT
+    )
+    assert desk.sample_count == len(small_market.samples())

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from node import memory as memory_module
-from node.memory import VERSION, Memory, MemoryFile, Mismatch, Pending
+from node.memory import VERSION, Memory, MemoryFile, Mismatch, Pending, Scores, Signed
 from protocol.errors import ConfigError
 
 pytestmark = pytest.mark.unit
@@ -27,6 +27,8 @@ FULL = Memory(
     verified_model_root=b"\4" * 32,
     unverified_rounds=(2, 5),
     mismatch=Mismatch(round=6, publication="1:2", why="model root", provable=True),
+    signed=Signed(round=7, commitment=b"\5" * 32),
+    scores=Scores(round=6, updates_hash=b"\6" * 32, given=b"\0\xff\1"),
     pending=PENDING,
 )
 
@@ -53,7 +55,15 @@ def test_first_start_remembers_nothing(file):
     assert_same(file.load(DIMENSION), Memory(residual=np.zeros(DIMENSION)))
 
 
-@pytest.mark.parametrize("memory", [FULL, replace(FULL, pending=None), Memory(np.zeros(DIMENSION))])
+@pytest.mark.parametrize(
+    "memory",
+    [
+        FULL,
+        replace(FULL, pending=None),
+        replace(FULL, signed=Signed(round=7, commitment=b"")),
+        Memory(np.zeros(DIMENSION)),
+    ],
+)
 def test_what_was_saved_is_loaded_bit_for_bit(file, memory):
     file.save(memory)
 
@@ -94,7 +104,7 @@ def test_failed_save_leaves_the_old_memory(file, monkeypatch):
 def test_memory_of_another_model_is_refused(file):
     file.save(FULL)
 
-    with pytest.raises(ConfigError, match=r"for 5 parameters, wanted version 2 for 6"):
+    with pytest.raises(ConfigError, match=r"for 5 parameters, wanted version 3 for 6"):
         file.load(DIMENSION + 1)
 
 
@@ -103,7 +113,7 @@ def test_memory_of_another_version_is_refused(file, monkeypatch):
     file.save(FULL)
     monkeypatch.undo()
 
-    with pytest.raises(ConfigError, match=r"holds version 1 .* wanted version 2"):
+    with pytest.raises(ConfigError, match=r"holds version 2 .* wanted version 3"):
         file.load(DIMENSION)
 
 
@@ -122,7 +132,7 @@ def save_without_facts(path: Path) -> None:
 
 
 def save_with_other_facts(path: Path) -> None:
-    facts = np.frombuffer(b'{"version": 2}', dtype=np.uint8)
+    facts = np.frombuffer(b'{"version": 3}', dtype=np.uint8)
     np.savez(path, facts=facts, residual=np.zeros(DIMENSION), pending_residual=np.zeros(0))
 
 
@@ -139,7 +149,7 @@ def save_one_array(path: Path) -> None:
 def save_objects(path: Path) -> None:
     # Loading it would run code of the file's choosing.
     with path.open("wb") as file:
-        np.savez(file, facts=np.array([{"version": 2}], dtype=object))
+        np.savez(file, facts=np.array([{"version": 3}], dtype=object))
 
 
 def save_text(path: Path) -> None:

@@ -64,6 +64,13 @@ def test_node_challenges_and_flags_and_does_not_publish_unless_told(load):
     assert (config.publish, config.watch) == (False, False)
 
 
+def test_node_pays_nothing_back_and_sends_by_itself_unless_told(load):
+    told = load(LEAST + 'restore = true\nrelayer = "https://relayer.example/task"\n')
+
+    assert (load(LEAST).restore, load(LEAST).relayer) == (False, None)
+    assert (told.restore, told.relayer) == (True, "https://relayer.example/task")
+
+
 def test_settings_cannot_be_changed_after_they_were_checked(load):
     with pytest.raises(ValueError, match="frozen"):
         load(LEAST).desk = 3
@@ -87,6 +94,8 @@ def test_settings_cannot_be_changed_after_they_were_checked(load):
         (LEAST + 'device = "tpu"\n', "device"),
         (LEAST + 'log_level = "loud"\n', "log_level"),
         (LEAST + "blob_urls = [3]\n", "blob_urls.0"),
+        (LEAST + 'relayer = "127.0.0.1:8500"\n', "relayer"),
+        (LEAST + 'restore = "often"\n', "restore"),
         (LEAST + "keystore = 3\n", "keystore"),
         (LEAST.replace('"deployment.json"', "5"), "deployment"),
         (LEAST.replace("http:", "ipc:"), "rpc_url"),

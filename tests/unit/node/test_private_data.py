@@ -12,7 +12,7 @@ from node.config import NodeConfig
 from node.desks import write_desk
 from node.features import Samples, anchor_samples, build_samples, split_for
 from node.panel import build_panel
-from node.private_data import at_public_snapshots, desk_samples
+from node.private_data import at_public_snapshots, desk_samples, judging_desk_samples
 from node.quotes import QUOTES
 from node.synthetic import market
 from protocol.errors import DataError
@@ -161,3 +161,15 @@ def test_panel_of_other_days_is_refused(own, tmp_path):
 
     with pytest.raises(DataError, match="found none of"):
         desk_samples(config(data=own, reference=tmp_path))
+
+
+def test_judge_does_not_train_on_its_own_latest_days(own, public, chain):
+    of_folder = config(data=own, reference=public)
+    anchors = anchor_samples(build_panel(clean(chain).quotes))
+
+    trained_on, held_out = judging_desk_samples(of_folder)
+
+    early = trained_on.take(np.arange(len(trained_on) - len(anchors)))
+    assert same(Samples.join(early, held_out, anchors), desk_samples(of_folder))
+    assert 0 < len(held_out) < len(early) / 4
+    assert early.snapshot.max() < held_out.snapshot.min()

@@ -54,6 +54,7 @@ def test_host_and_port_are_read_from_listen(load):
         (LEAST + 'keystore = "k"\n', "password_env"),
         (LEAST + 'keystore = "k"\npassword_env = "P"\nkey_env = "K"\n', "not both"),
         (LEAST + "[evaluator_settings]\ndata = 1\n", "evaluator_settings without evaluator"),
+        (LEAST + "relay = true\n", "relay needs a key"),
         ('state_dir = "s"\n', "rpc_url"),
         ("= 3", "is not TOML"),
     ],

@@ -7,6 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.decide import (
+    Distribute,
+    DrawSeats,
     Facts,
     Finalise,
     FlagUpdate,
@@ -14,12 +16,18 @@ from orchestrator.decide import (
     PostResult,
     Publish,
     ReclaimDeposit,
+    RecordSeed,
+    SendBatch,
+    SlashEquivocation,
+    SlashWithheld,
     VoidRound,
     Wait,
     decide,
     patient_until,
 )
+from orchestrator.relay_batches import Batch
 from protocol import rounds
+from protocol.commitment import counted
 from protocol.task import ZERO_ADDRESS, Phase, Published, RoundState, TaskParams, TaskState
 
 pytestmark = pytest.mark.unit
@@ -44,7 +52,14 @@ PARAMS = replace(
     aggregate_seconds=20,
     challenge_seconds=6,
 )
-REVEALED = RoundState(opened_at=T0, revealed=3)
+
+
+def opened(revealed=0, at=T0):
+    return RoundState(opened_at=at, updates_hash=counted(b"\5" * 32, revealed))
+
+
+REVEALED = opened(3)
+SEATED = TaskState(sponsor=OTHER, round=1, seats=5, active=5)
 FLAGGING, POSTING, AVAILABLE_AT = T0 + 32, T0 + 34, T0 + 38
 PUBLISHED = replace(REVEALED, published_at=AVAILABLE_AT, publisher=OWN, model_root=b"\2" * 32)
 
@@ -52,7 +67,7 @@ PUBLISHED = replace(REVEALED, published_at=AVAILABLE_AT, publisher=OWN, model_ro
 def facts(**changes):
     default = Facts(
         params=PARAMS,
-        task_state=TaskState(sponsor=OTHER, round=1, seats=5),
+        task_state=SEATED,
         round_state=REVEALED,
         now=T0,
         own_address=OWN,
@@ -62,10 +77,10 @@ def facts(**changes):
 
 
 def test_the_first_round_is_opened_once_quorum_is_seated():
-    none_yet = TaskState(sponsor=OTHER, seats=2)
+    none_yet = TaskState(sponsor=OTHER, seats=2, entering=2)
     waiting = decide(facts(task_state=none_yet, round_state=RoundState()))
-    assert waiting == Wait(None, "2 seats taken, quorum is 3")
-    enough = replace(none_yet, seats=3)
+    assert waiting == Wait(None, "2 seats would be active, quorum is 3")
+    enough = replace(none_yet, seats=3, entering=3)
     assert decide(facts(task_state=enough, round_state=RoundState())) == OpenRound(1)
 
 
@@ -102,7 +117,7 @@ def test_a_deposit_is_taken_back_when_there_is_nothing_else_to_do():
     idle = facts(now=T0, reclaimable=OTHER)
     assert decide(idle) == ReclaimDeposit(1, OTHER)
     assert decide(replace(idle, now=AVAILABLE_AT)) == Publish(1, AVAILABLE_AT + 20)
-    closed = TaskState(sponsor=OTHER, round=1, seats=5, closed=True)
+    closed = replace(SEATED, closed=True)
     assert decide(replace(idle, task_state=closed)) == ReclaimDeposit(1, OTHER)
 
 
@@ -141,16 +156,16 @@ def test_a_published_round_is_waited_for_and_then_followed_by_the_next():
 
 
 def test_a_round_below_quorum_is_followed_by_the_next():
-    few = replace(REVEALED, revealed=2)
-    assert decide(facts(round_state=few, now=T0 + 30)) == OpenRound(2)
+    assert decide(facts(round_state=opened(2), now=T0 + 30)) == OpenRound(2)
 
 
 @pytest.mark.parametrize(
     "changes",
     [
         {"open_rounds": False},
-        {"task_state": TaskState(sponsor=OTHER, round=4, seats=5)},
-        {"task_state": TaskState(sponsor=OTHER, round=1, seats=2)},
+        {"task_state": replace(SEATED, round=4)},
+        {"task_state": replace(SEATED, active=2)},
+        {"task_state": replace(SEATED, ended=True)},
         {"params": replace(PARAMS, closes_at=T0 + 1)},
     ],
 )
@@ -165,7 +180,7 @@ def test_where_no_round_opens_the_last_one_is_settled(changes):
 
 
 def test_a_closed_task_needs_nothing():
-    closed = TaskState(sponsor=OTHER, round=1, seats=5, closed=True)
+    closed = replace(SEATED, closed=True)
     assert decide(facts(task_state=closed)) == Wait(None, "the task is closed")
 
 
@@ -174,6 +189,56 @@ def test_a_dry_run_says_what_it_would_do():
     assert decide(dry) == Wait(AVAILABLE_AT + 10, "dry run: would publish round 1")
     flagging = replace(dry, now=FLAGGING, unfetched=0)
     assert decide(flagging) == Wait(POSTING, "dry run: would flag an update of round 1")
+
+
+DRAWING = replace(SEATED, seats=9, active=9, draws=True, opened_block=7)
+
+
+@pytest.mark.parametrize("now", [T0, T0 + 19])
+def test_seats_are_drawn_before_anything_else_once_the_seed_is_known(now):
+    undrawn = facts(task_state=DRAWING, now=now, round_state=opened(), batch=COMMITS)
+    waiting = "round 1 waits for the seed that draws its seats"
+    assert decide(undrawn) == Wait(T0 + 20, waiting)
+    assert decide(replace(undrawn, recordable=9)) == RecordSeed(1, 9)
+    assert decide(replace(undrawn, recordable=9, seed_known=True)) == DrawSeats(1)
+    drawn = replace(DRAWING, draw=b"\1" * 32)
+    assert decide(replace(undrawn, task_state=drawn)) == SendBatch(1, COMMITS)
+
+
+def test_seats_that_nobody_drew_in_time_are_not_drawn_any_more():
+    late = facts(task_state=DRAWING, now=T0 + 20, round_state=opened(), seed_known=True)
+    assert decide(late) == Wait(T0 + 30, "round 1 is in reveal")
+
+
+COMMITS = Batch("commitUpdates", ())
+
+
+@pytest.mark.parametrize(("now", "end"), [(T0, 20), (T0 + 20, 30)])
+def test_what_was_handed_in_is_sent_and_then_an_equivocation_slashed(now, end):
+    relaying = facts(now=now, round_state=opened(), relay_until=T0 + end - 5)
+    assert decide(relaying).until == T0 + end - 5
+    assert decide(replace(relaying, equivocator=OTHER)) == SlashEquivocation(1, OTHER)
+    assert decide(replace(relaying, equivocator=OTHER, batch=COMMITS)) == SendBatch(1, COMMITS)
+
+
+def test_a_withheld_commitment_is_slashed_before_its_seat_can_serve_again():
+    idle = facts(now=T0, withholder=OTHER, undistributed=1, reclaimable=OTHER)
+    assert decide(idle) == SlashWithheld(1, OTHER)
+    assert decide(replace(idle, batch=COMMITS, round_state=opened())) == SendBatch(1, COMMITS)
+    assert decide(replace(idle, now=AVAILABLE_AT)) == Publish(1, AVAILABLE_AT + 20)
+
+
+def test_a_reward_is_divided_as_soon_as_nothing_is_more_urgent():
+    earlier = facts(now=T0, task_state=replace(SEATED, round=2), undistributed=1, reclaimable=OTHER)
+    assert decide(earlier) == Distribute(1)
+    over = facts(round_state=PUBLISHED, now=AVAILABLE_AT + 6, undistributed=1)
+    assert decide(over) == OpenRound(2)
+    # Dividing it settles the round, so that one transaction does both.
+    last = replace(over, task_state=replace(SEATED, round=4), undistributed=4)
+    assert decide(last) == Distribute(4)
+    assert decide(replace(last, undistributed=3)) == Finalise(4)
+    closed = replace(SEATED, closed=True)
+    assert decide(replace(over, task_state=closed)) == Distribute(1)
 
 
 seconds = st.integers(1, 50)
@@ -198,17 +263,24 @@ def any_facts(draw):
     number = draw(st.integers(0, params.rounds))
     state = RoundState()
     if number:
-        state = RoundState(opened_at=T0, revealed=draw(st.integers(0, 5)))
+        state = opened(draw(st.integers(0, 5)))
         ends = rounds.deadlines(params, state)
         if state.revealed >= params.quorum and draw(st.booleans()):
             published_at = draw(st.integers(ends.availability, ends.aggregate - 1))
             state = replace(state, published_at=published_at, model_root=b"\2" * 32)
     now = draw(st.integers(max(T0, state.published_at), T0 + 400))
     ended = rounds.phase(params, state, now) in rounds.ENDED
+    active = draw(st.integers(0, 9))
+    draws = bool(number) and active > 5
     return Facts(
         params=params,
         task_state=TaskState(
-            sponsor=OTHER, round=number, seats=draw(st.integers(0, 5)), closed=False
+            sponsor=OTHER,
+            round=number,
+            seats=active,
+            active=active,
+            draws=draws,
+            draw=bytes(31) + draw(st.binary(min_size=1, max_size=1)) if draws else bytes(32),
         ),
         round_state=replace(state, settled=ended and draw(st.booleans())),
         now=now,
@@ -217,6 +289,8 @@ def any_facts(draw):
         flags=draw(st.booleans()),
         missing=draw(st.sampled_from([(), ("an update",)])),
         unfetched=draw(st.sampled_from([None, 0])) if state.revealed else None,
+        seed_known=draw(st.booleans()),
+        recordable=draw(st.sampled_from([None, 3])),
     )
 
 
@@ -238,6 +312,14 @@ def test_the_contract_would_accept_every_action(given_facts):
             assert given_facts.now >= patient
             assert rounds.can_flag_update(
                 given_facts.params, given_facts.round_state, given_facts.now
+            )
+        case DrawSeats(undrawn) | RecordSeed(undrawn, _):
+            assert undrawn == number
+            assert rounds.can_draw(
+                given_facts.params,
+                given_facts.task_state,
+                given_facts.round_state,
+                given_facts.now,
             )
         case Publish(published, until):
             assert (published, phase) == (number, Phase.AGGREGATE)
@@ -275,8 +357,13 @@ def test_following_the_decisions_always_ends_with_everything_settled(given_facts
                 current = replace(
                     current,
                     task_state=replace(current.task_state, round=number),
-                    round_state=RoundState(opened_at=current.now, revealed=revealed),
+                    round_state=opened(revealed, at=current.now),
                 )
+            case RecordSeed():
+                current = replace(current, recordable=None)
+            case DrawSeats():
+                drawn = replace(current.task_state, draw=b"\1" * 32)
+                current = replace(current, task_state=drawn)
             case FlagUpdate():
                 flagged = replace(current.round_state, unavailable=1)
                 current = replace(current, round_state=flagged, unfetched=None)

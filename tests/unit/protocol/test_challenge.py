@@ -19,7 +19,7 @@ from protocol.challenge import (
     wrong_norm,
 )
 from protocol.choice import choice_of
-from protocol.commitment import Evidence, ProofKind, seal
+from protocol.commitment import Evidence, ProofKind, counted, seal
 from protocol.encoding import encode_model, encode_update
 from protocol.errors import BlobNotFound, VerificationFailed
 from protocol.gram import Table, choice_hash, encode_masks
@@ -28,6 +28,7 @@ from protocol.sumtree import SumTree, depth_of
 from protocol.task import (
     MAX_CHUNK_LENGTH,
     MAX_COHORT,
+    ZERO_HASH,
     PreSteps,
     Published,
     RoundState,
@@ -236,7 +237,7 @@ def case_of(aggregate_root: bytes, model_root: bytes, **changes) -> Case:
     state = RoundState(
         opened_at=1,
         published_at=2,
-        revealed=3,
+        updates_hash=counted(ZERO_HASH, 3),
         aggregate_root=aggregate_root,
         model_root=model_root,
     )
@@ -487,7 +488,7 @@ def chosen_case(params: TaskParams, **changes) -> Case:
     state = RoundState(
         opened_at=1,
         published_at=2,
-        revealed=5,
+        updates_hash=counted(ZERO_HASH, 5),
         aggregate_root=changes.pop("aggregate_root", combined.aggregate_root),
         model_root=combined.model_root,
     )

@@ -6,7 +6,7 @@ from eth_account import Account
 from eth_hash.auto import keccak
 
 from protocol.errors import ConfigError
-from protocol.keys import derive_salt, derive_seal_salt, load_account
+from protocol.keys import derive_salt, derive_scores_salt, derive_seal_salt, load_account
 
 pytestmark = pytest.mark.unit
 
@@ -112,5 +112,7 @@ def test_a_salt_is_another_for_every_circumstance() -> None:
         derive_seal_salt(account, 1, CONTRACT, task, 1, subject=b"\x03" * 32),
         derive_seal_salt(account, 1, CONTRACT, task, 1, subject=b"\x04" * 32),
         derive_seal_salt(account, 1, CONTRACT, task, 2, subject=b"\x03" * 32),
+        derive_scores_salt(account, 1, CONTRACT, task, 1),
+        derive_scores_salt(account, 1, CONTRACT, task, 2),
     }
-    assert len(salts) == 10
+    assert len(salts) == 12

@@ -7,13 +7,14 @@ import pytest
 
 from protocol.blobs import DirectoryStore
 from protocol.choice import choice_of
+from protocol.commitment import counted
 from protocol.encoding import Blob, Kind, encode_model, encode_update
 from protocol.errors import BlobCorrupt, BlobNotFound, RangeError, RuleError, VerificationFailed
 from protocol.gram import Table, choice_hash, neighbours
 from protocol.recompute import RevealedUpdate, check_published, combine, recompute_round
 from protocol.rules import arc, compose
 from protocol.sumtree import SumTree
-from protocol.task import PreSteps, RoundState, Rule, TaskParams
+from protocol.task import ZERO_HASH, PreSteps, RoundState, Rule, TaskParams
 
 pytestmark = pytest.mark.unit
 
@@ -66,7 +67,7 @@ def published(combined, **changes):
     facts = RoundState(
         opened_at=1,
         published_at=2,
-        revealed=5,
+        updates_hash=counted(ZERO_HASH, 5),
         aggregate_root=combined.aggregate_root,
         model_root=combined.model_root,
         publisher=PUBLISHER,

@@ -6,7 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from protocol.commitment import counted
 from protocol.rounds import (
+    can_commit_scores,
+    can_distribute,
+    can_draw,
     can_flag_result,
     can_flag_update,
     can_open,
@@ -14,22 +18,28 @@ from protocol.rounds import (
     can_post_update,
     can_reclaim,
     can_refute_unavailable,
+    can_reveal_scores,
     deadlines,
     excluded,
     included,
+    is_exhausted,
+    is_undrawn,
+    is_withheld,
     next_deadline,
     phase,
     publication,
-    share_wei,
 )
 from protocol.task import (
     MAX_REFUTATIONS,
+    ZERO_HASH,
     Deadlines,
     Flag,
     Phase,
     PreSteps,
     Published,
+    RewardRule,
     RoundState,
+    Seat,
     TaskParams,
     TaskState,
 )
@@ -55,15 +65,23 @@ PARAMS = replace(
     challenge_seconds=70,
     quorum=3,
 )
+# Scores of 40 seconds from 1100: committed until 1120, revealed until 1140.
+SCORING = replace(PARAMS, reward_rule=RewardRule.SCORES, score_seconds=40)
+
+
+def with_reveals(facts, count):
+    return replace(facts, updates_hash=counted(ZERO_HASH, count))
+
+
 OPEN = RoundState(opened_at=1_000)
-QUORATE = replace(OPEN, revealed=3)
+QUORATE = with_reveals(OPEN, 3)
 PUBLISHED = replace(QUORATE, published_at=1_120)
 REFUTED = replace(QUORATE, restarted_at=1_150, refutations=1)
 LAST_CHANCE = replace(REFUTED, refutations=MAX_REFUTATIONS - 1)
 WORN_OUT = replace(REFUTED, refutations=MAX_REFUTATIONS)
 # Four revealed, of whom the second, or the second and the last, are missing.
-ONE_MISSING = replace(QUORATE, revealed=4, unavailable=0b0010)
-TWO_MISSING = replace(QUORATE, revealed=4, unavailable=0b1010)
+ONE_MISSING = replace(with_reveals(OPEN, 4), unavailable=0b0010)
+TWO_MISSING = replace(with_reveals(OPEN, 4), unavailable=0b1010)
 AGAIN = replace(REFUTED, published_at=1_200)
 LATEST = 10**10
 
@@ -83,9 +101,11 @@ def rounds(draw, published=None):
         aggregator_seconds=draw(st.integers(0, aggregate_seconds)),
         aggregate_seconds=aggregate_seconds,
         challenge_seconds=draw(windows),
+        score_seconds=draw(windows),
     )
     least = params.quorum if published else 0
-    facts = RoundState(opened_at=draw(st.integers(1, 1000)), revealed=draw(st.integers(least, 6)))
+    facts = RoundState(opened_at=draw(st.integers(1, 1000)))
+    facts = with_reveals(facts, draw(st.integers(least, 6)))
     if facts.revealed >= params.quorum:
         missing = facts.revealed - (params.quorum if published else 0)
         gone = draw(st.sets(st.integers(0, facts.revealed - 1), max_size=missing))
@@ -117,7 +137,7 @@ def rounds(draw, published=None):
         (OPEN, 1_030, Phase.REVEAL),
         (OPEN, 1_059, Phase.REVEAL),
         (OPEN, 1_060, Phase.VOID),
-        (replace(OPEN, revealed=2), 1_060, Phase.VOID),
+        (with_reveals(OPEN, 2), 1_060, Phase.VOID),
         (QUORATE, 1_030, Phase.REVEAL),
         (QUORATE, 1_060, Phase.AVAILABILITY),
         (QUORATE, 1_099, Phase.AVAILABILITY),
@@ -235,6 +255,8 @@ def permitted(params, facts, now):
         can_flag_result(params, asked, unflagged, now),
         can_post_result(params, asked, flagged, flag, now),
         can_refute_unavailable(params, asked, flagged, flag, now),
+        can_commit_scores(params, facts, now),
+        can_reveal_scores(params, facts, now),
     )
 
 
@@ -279,7 +301,7 @@ def test_phase_ends_at_the_deadline_of_its_name(facts_of_round):
 @given(rounds(), st.integers(0, 1500))
 def test_one_more_reveal_changes_only_what_follows_the_reveal_phase(facts_of_round, now):
     params, facts = facts_of_round
-    more = replace(facts, revealed=facts.revealed + 1)
+    more = with_reveals(facts, facts.revealed + 1)
     if phase(params, facts, now) <= Phase.REVEAL:
         assert phase(params, more, now) == phase(params, facts, now)
 
@@ -294,8 +316,8 @@ def test_publishing_starts_the_challenge_at_once_or_ends_the_round(facts_of_roun
     assert phase(params, facts, moment) == wanted
 
 
-RUNNING = TaskState(sponsor="0x" + "11" * 20, round=1, seats=5)
-FIRST = replace(RUNNING, round=0)
+RUNNING = TaskState(sponsor="0x" + "11" * 20, round=1, seats=5, active=5)
+FIRST = replace(RUNNING, round=0, active=0, entering=5)
 
 
 @pytest.mark.parametrize(
@@ -304,9 +326,13 @@ FIRST = replace(RUNNING, round=0)
         (FIRST, RoundState(), 1_000, True),
         (FIRST, RoundState(), 4_999, True),
         (FIRST, RoundState(), 5_000, False),
-        (replace(FIRST, seats=3), RoundState(), 1_000, True),
-        (replace(FIRST, seats=2), RoundState(), 1_000, False),
+        (replace(FIRST, entering=3), RoundState(), 1_000, True),
+        (replace(FIRST, entering=2), RoundState(), 1_000, False),
+        (replace(FIRST, entering=2, pending=3), RoundState(), 1_000, False),
         (replace(FIRST, closed=True), RoundState(), 1_000, False),
+        (replace(FIRST, ended=True), RoundState(), 1_000, False),
+        (replace(RUNNING, active=2, entering=1), OPEN, 1_060, True),
+        (replace(RUNNING, active=2), OPEN, 1_060, False),
         (RUNNING, OPEN, 1_059, False),
         (RUNNING, OPEN, 1_060, True),
         (RUNNING, QUORATE, 1_159, False),
@@ -388,6 +414,90 @@ def test_included_and_excluded_share_the_revealed_between_them():
     assert excluded(TWO_MISSING, "abcd") == ("b", "d")
 
 
-def test_the_reward_is_split_among_the_included():
-    assert share_wei(replace(PARAMS, reward_wei=10), ONE_MISSING) == 3
-    assert share_wei(replace(PARAMS, reward_wei=10), RoundState()) == 10
+@pytest.mark.parametrize(
+    ("state", "now", "expected"),
+    [
+        (RUNNING, 4_999, False),
+        (RUNNING, 5_000, True),
+        (replace(RUNNING, round=10), 1_000, True),
+        (replace(RUNNING, ended=True), 1_000, True),
+    ],
+)
+def test_a_task_is_exhausted_by_its_rounds_its_time_or_its_sponsor(state, now, expected):
+    assert is_exhausted(PARAMS, state, now) is expected
+
+
+DRAWING = replace(RUNNING, draws=True)
+
+
+@pytest.mark.parametrize(
+    ("state", "now", "expected"),
+    [
+        (DRAWING, 1_000, True),
+        (DRAWING, 1_029, True),
+        (DRAWING, 1_030, False),
+        (RUNNING, 1_000, False),
+        (replace(DRAWING, draw=b"\1" * 32), 1_000, False),
+        (replace(RUNNING, draw=b"\1" * 32), 1_000, False),  # an earlier round's
+    ],
+)
+def test_seats_are_drawn_once_and_while_somebody_can_still_commit(state, now, expected):
+    assert can_draw(PARAMS, state, OPEN, now) is expected
+    assert is_undrawn(state) is (state == DRAWING)
+
+
+COMMITTED = Seat(active_from=1, committed_round=1, commitment=b"\1" * 28)
+
+
+@pytest.mark.parametrize(
+    ("seat", "committed", "now", "expected"),
+    [
+        (COMMITTED, OPEN, 1_059, False),
+        (COMMITTED, OPEN, 1_060, True),
+        (COMMITTED, QUORATE, LATEST, True),
+        (COMMITTED, with_reveals(OPEN, PARAMS.cohort - 1), 1_060, True),
+        (COMMITTED, with_reveals(OPEN, PARAMS.cohort), 1_060, False),
+        (replace(COMMITTED, commitment=bytes(28)), OPEN, 1_060, False),
+        (Seat(), RoundState(), LATEST, False),
+    ],
+)
+def test_a_commitment_is_withheld_once_it_could_have_been_opened(seat, committed, now, expected):
+    assert is_withheld(PARAMS, committed, seat, now) is expected
+
+
+@pytest.mark.parametrize(
+    ("now", "committing", "revealing"),
+    [
+        (1_099, False, False),
+        (1_100, True, False),
+        (1_119, True, False),
+        (1_120, False, True),
+        (1_139, False, True),
+        (1_140, False, False),
+    ],
+)
+def test_scores_are_committed_to_and_then_revealed(now, committing, revealing):
+    early = replace(QUORATE, published_at=1_101)
+    for facts in (QUORATE, early):
+        assert can_commit_scores(SCORING, facts, now) is committing
+        assert can_reveal_scores(SCORING, facts, now) is revealing
+        assert not can_commit_scores(PARAMS, facts, now)
+        assert not can_reveal_scores(PARAMS, facts, now)
+    assert not can_commit_scores(SCORING, OPEN, now)
+    assert not can_reveal_scores(SCORING, TWO_MISSING, now)
+
+
+def test_scoring_has_deadlines_where_there_is_any():
+    ends = deadlines(SCORING, QUORATE)
+    assert (ends.score_commit, ends.score_reveal) == (1_120, 1_140)
+    odd = deadlines(replace(SCORING, score_seconds=3), QUORATE)
+    assert (odd.score_commit, odd.score_reveal) == (1_101, 1_103)
+    assert next_deadline(SCORING, QUORATE, 1_100) == 1_120
+    assert next_deadline(SCORING, PUBLISHED, 1_120) == 1_140
+
+
+def test_a_reward_is_distributed_once_and_only_of_a_final_round():
+    assert can_distribute(PARAMS, PUBLISHED, 1_190)
+    assert not can_distribute(PARAMS, PUBLISHED, 1_189)
+    assert not can_distribute(PARAMS, replace(PUBLISHED, distributed=True), 1_190)
+    assert not can_distribute(PARAMS, OPEN, LATEST)

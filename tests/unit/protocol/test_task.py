@@ -12,13 +12,17 @@ from hypothesis import strategies as st
 from protocol import task
 from protocol.errors import ConfigError
 from protocol.task import (
+    SUSPENDED,
+    ZERO_ADDRESS,
     Deadlines,
     Fault,
     Flag,
+    Offence,
     Phase,
     PreSteps,
     Privacy,
     Published,
+    RewardRule,
     RoundState,
     Rule,
     Seat,
@@ -46,6 +50,11 @@ def snake(name):
 
 
 def valid(**changes):
+    """Parameters with these changes; as many seats as a round includes unless they say more."""
+    changes = {"seats": changes["cohort"]} | changes if "cohort" in changes else changes
+    if "drawn" not in changes:
+        changes["drawn"] = min(5, changes.get("cohort", 5))
+        changes["drawn"] = max(changes["drawn"], changes.get("quorum", 3))
     params = TaskParams.default(
         model_spec_hash=bytes([1]) * 32,
         genesis_model_root=bytes([2]) * 32,
@@ -56,7 +65,9 @@ def valid(**changes):
 
 
 @pytest.mark.parametrize(
-    "enum", [Phase, Rule, Fault, Published, Privacy], ids=lambda enum: enum.__name__
+    "enum",
+    [Phase, Rule, RewardRule, Offence, Fault, Published, Privacy],
+    ids=lambda enum: enum.__name__,
 )
 def test_enum_has_the_contracts_members_in_order(enum):
     wanted = [snake(member).upper() for member in block("enum", enum.__name__)]
@@ -72,7 +83,8 @@ def test_struct_has_the_contracts_fields_in_order(struct):
 
 def test_abi_type_has_the_contracts_types_in_order():
     types = [line.split()[0] for line in block("struct", "TaskParams")]
-    wanted = ["uint8" if name in {"Rule", "Privacy"} else name for name in types]
+    enums = {"Rule", "Privacy", "RewardRule"}
+    wanted = ["uint8" if name in enums else name for name in types]
     assert f"({','.join(wanted)})" == TaskParams.ABI_TYPE
 
 
@@ -93,6 +105,8 @@ def test_parameters_survive_the_abi():
         clip_norm=9,
         aggregator="0x" + "ab" * 20,
         pre_steps=PreSteps.ARC | PreSteps.NNM,
+        reward_rule=RewardRule.SAMPLES,
+        currency="0x" + "cd" * 20,
     )
     (values,) = decode([TaskParams.ABI_TYPE], encode([TaskParams.ABI_TYPE], [params.abi_tuple()]))
     found = TaskParams.from_abi(values)
@@ -100,6 +114,7 @@ def test_parameters_survive_the_abi():
     assert isinstance(found.rule, Rule)
     assert isinstance(found.pre_steps, PreSteps)
     assert isinstance(found.privacy, Privacy)
+    assert isinstance(found.reward_rule, RewardRule)
 
 
 def test_facts_cannot_be_changed():
@@ -132,7 +147,15 @@ def test_default_is_a_task_that_the_contract_accepts():
         {"closes_at": NOW + 3650 * 86_400},
         {"rounds": 2**32 - 1, "reward_wei": 2**64},
         {"rounds": 1, "reward_wei": 2**96 - 1},
-        {"stake_wei": 0, "bond_wei": 0, "flag_wei": 0, "reward_wei": 0},
+        {"rounds": 1, "reward_wei": 2**95, "publisher_wei": 2**95 - 1},
+        {"stake_wei": 0, "slice_wei": 0, "bond_wei": 0, "flag_wei": 0, "reward_wei": 0},
+        {"slice_wei": 10**16},
+        {"seats": 6, "seed_source": "0x" + "11" * 20},
+        {"seats": 2**16 - 1, "seed_source": "0x" + "11" * 20, "drawn": 3},
+        {"currency": "0x" + "11" * 20},
+        {"reward_rule": RewardRule.SAMPLES, "sample_cap": 1, "min_samples": 2**32 - 1},
+        {"reward_rule": RewardRule.SCORES, "score_seconds": 2},
+        {"reward_rule": RewardRule.SCORES, "score_seconds": 30},
         {"flag_wei": 2**96 - 1},
     ],
 )
@@ -169,6 +192,17 @@ def test_refusal_says_range_and_value():
         valid(chunk_length=24).check()
     with pytest.raises(ConfigError, match=r"^genesis_model_root must not be zero$"):
         valid(genesis_model_root=bytes(32)).check()
+    source = r"^seed_source must be {} with {} seats and a cohort of 5; found 0x"
+    with pytest.raises(ConfigError, match=source.format("a contract's address", 6)):
+        valid(seats=6).check()
+    with pytest.raises(ConfigError, match=source.format("the zero address", 5)):
+        valid(seed_source="0x" + "11" * 20).check()
+
+
+def test_sponsor_pays_all_rounds_in_advance():
+    params = valid(rounds=7, reward_wei=10, publisher_wei=3)
+    assert params.budget_wei == 7 * 13
+    assert valid().currency == ZERO_ADDRESS
 
 
 def test_closing_time_is_judged_only_when_the_time_is_known():
@@ -234,8 +268,8 @@ def test_largest_table_has_two_to_the_sixteen_leaves(cohort, chunks, fits, chang
 
 
 def test_included_are_the_revealed_that_are_not_unavailable():
-    state = RoundState(opened_at=1, revealed=5, unavailable=0b10010)
-    assert state.included == 3
+    state = RoundState(opened_at=1, updates_hash=bytes(31) + b"\5", unavailable=0b10010)
+    assert (state.revealed, state.included) == (5, 3)
     assert [state.is_unavailable(index) for index in range(5)] == [False, True, False, False, True]
 
 
@@ -243,3 +277,29 @@ def test_a_result_flag_is_a_bit_of_its_vector():
     state = RoundState(result_flags=1 << Published.MODEL)
     assert state.is_flagged(Published.MODEL)
     assert not state.is_flagged(Published.AGGREGATE)
+
+
+def test_running_hashes_tell_how_many_revealed_and_scored():
+    state = RoundState(updates_hash=b"\7" * 31 + b"\3", scores_hash=b"\7" * 31 + b"\2")
+    assert (state.revealed, state.scored) == (3, 2)
+    assert (RoundState().revealed, RoundState().scored) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("seat", "committed", "revealed"),
+    [
+        (Seat(), False, False),
+        (Seat(active_from=1), False, False),
+        (Seat(active_from=1, committed_round=2, commitment=b"\1" * 28), True, False),
+        (Seat(active_from=1, committed_round=2), True, True),
+        (Seat(active_from=1, committed_round=1), False, False),
+    ],
+)
+def test_a_seat_tells_what_it_did_in_a_round(seat, committed, revealed):
+    assert (seat.committed_in(2), seat.revealed_in(2)) == (committed, revealed)
+    assert not seat.committed_in(0)
+
+
+def test_a_suspended_seat_serves_no_round():
+    assert Seat(active_from=SUSPENDED).suspended
+    assert not Seat(active_from=1).suspended

@@ -8,10 +8,20 @@ from typing import Any
 import numpy as np
 import pytest
 from eth_abi.abi import decode as abi_decode
+from eth_account import Account
 from eth_hash.auto import keccak
 
 from protocol import challenge, commitment, encoding, errors, numbers, posting, rules, sumtree
-from protocol.task import Rule, TaskParams
+from protocol.draw import draw_of, is_drawn
+from protocol.scores import (
+    given_scores,
+    scores_commitment,
+    scores_hash_step,
+    shares_wei,
+    stored_scores_commitment,
+)
+from protocol.signing import CommitDomain, SignedCommit
+from protocol.task import RewardRule, RoundState, Rule, TaskParams
 from tests.vectors import generate, reference
 
 pytestmark = pytest.mark.unit
@@ -172,6 +182,64 @@ def test_updates_hash_runs_over_every_reveal() -> None:
             running = commitment.updates_hash_step(running, *reveal)
             assert running == row["updatesHash"]
         assert commitment.updates_hash(task_id, round_number, revealed) == running
+
+
+@pytest.mark.parametrize("case", cases("members.json"))
+def test_commitment_is_signed_and_its_signer_found(case: dict[str, Any]) -> None:
+    account = Account.from_key(case["key"])
+    domain = CommitDomain(case["chainId"], case["contract"], case["taskId"], case["round"])
+    signed = SignedCommit(case["commitment"], case["r"], case["vs"])
+    assert account.address.lower() == case["participant"]
+    assert domain.digest(case["commitment"]) == case["digest"]
+    assert domain.sign(account, case["commitment"]) == signed
+    assert domain.signer(signed) == account.address
+
+
+@pytest.mark.parametrize("case", cases("members.json"))
+def test_draw_chooses_by_lot(case: dict[str, Any]) -> None:
+    found = draw_of(
+        case["seed"], case["taskId"], case["round"], drawn=case["draws"], active=case["active"]
+    )
+    assert found == case["draw"]
+    assert is_drawn(found, case["participant"]) == case["drawn"]
+
+
+@pytest.mark.parametrize("case", cases("members.json"))
+def test_scores_are_hashed(case: dict[str, Any]) -> None:
+    found = scores_commitment(
+        chain_id=case["chainId"],
+        contract=case["contract"],
+        task_id=case["taskId"],
+        round_number=case["round"],
+        participant=case["participant"],
+        scores=case["scores"],
+        salt=case["salt"],
+    )
+    assert found == case["scoresCommitment"]
+    assert stored_scores_commitment(found) == case["scoresStored"]
+    step = scores_hash_step(case["previous"], case["participant"], case["scores"])
+    assert step == case["scoresHash"]
+
+
+@pytest.mark.parametrize("case", cases("shares.json"))
+def test_reward_is_divided(case: dict[str, Any]) -> None:
+    count, carried = case["count"], case["scores"]
+    params = replace(
+        task_params(rows("task_id.json")[0]["params"]),
+        reward_rule=RewardRule(case["rewardRule"]),
+        reward_wei=int.from_bytes(case["rewardWei"], "big"),
+        sample_cap=case["sampleCap"],
+    )
+    state = RoundState(updates_hash=bytes(31) + bytes([count]), unavailable=case["unavailable"])
+    given = {
+        carried[start]: carried[start + 1 : start + 1 + count]
+        for start in range(0, len(carried), count + 1)
+    }
+    samples = [int(number) for number in np.frombuffer(case["samples"], ">u4")]
+    found = shares_wei(params, state, samples=samples, scores=given)
+    assert b"".join(share.to_bytes(12, "big") for share in found) == case["sharesWei"]
+    assert sum(found) <= params.reward_wei
+    assert given_scores(given) == carried
 
 
 @pytest.mark.parametrize("case", cases("task_id.json"))

@@ -26,7 +26,6 @@ def machine(tmp_path, monkeypatch):
     for name, value in {
         "ROOT": tmp_path,
         "VENV": tmp_path / ".venv",
-        "SLITHER_VENV": tmp_path / ".venv-slither",
     }.items():
         monkeypatch.setattr(bootstrap, name, value)
 
@@ -108,10 +107,17 @@ def test_run_environment_is_not_enough_for_development(machine):
 def test_fresh_tools_are_left_alone(machine):
     wanted = bootstrap.stamp_of(machine / "package.json", machine / "package-lock.json")
     (machine / "node_modules" / ".stamp").write_text(wanted)
-    (machine / ".venv-slither" / ".stamp").write_text(bootstrap.SLITHER)
+    (machine / ".venv-slither" / ".stamp").write_text("slither==1")
 
     bootstrap.install_npm_tools()
-    bootstrap.install_slither()
+    bootstrap.install_alone(machine / ".venv-slither", "slither==1")
+
+
+def test_tool_of_another_version_is_installed(machine):
+    (machine / ".venv-slither" / ".stamp").write_text("slither==1")
+
+    with pytest.raises(AssertionError, match="ran"):
+        bootstrap.install_alone(machine / ".venv-slither", "slither==2")
 
 
 def test_failed_installation_leaves_no_stamp(machine, monkeypatch, capsys):

@@ -51,7 +51,9 @@ def test_unknown_command_is_a_wrong_argument():
     assert "No such command 'dance'" in result.output
 
 
-@pytest.mark.parametrize("name", ["round-state", "verify-round", "leave"])
+@pytest.mark.parametrize(
+    "name", ["round-state", "verify-round", "leave", "restore", "end-task", "drive"]
+)
 def test_outsiders_commands_do_not_load_the_participants_libraries(name):
     code = (
         "import sys; from scripts.cli import main; "

@@ -71,6 +71,10 @@ RESULT = {
     ],
     "rounds_final": 1,
     "verified_by": 5,
+    "services": [
+        {"desk": 0, "served": 11, "missed": 0, "reward_wei": "1234500000000000"},
+        {"desk": 1, "served": 10, "missed": 1, "reward_wei": "987000000000000000"},
+    ],
     "left_wei": 0,
     "burned_wei": 0,
     "rmse_vol_points": {**RMSE, "stress": {name: value * 2 for name, value in RMSE.items()}},
@@ -181,6 +185,11 @@ def test_task_without_a_final_round_has_a_report_too(tmp_path):
     nothing["rounds"] = [RESULT["rounds"][1]]
     write_report(tmp_path / "report.html", nothing)
     assert "void" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_rewards_are_shown_in_ether(page):
+    assert "0.0012345 ETH" in page.text
+    assert "0.987 ETH" in page.text
 
 
 def test_result_is_what_json_can_hold():

@@ -7,14 +7,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from node import smile
+from protocol.chain.deployment import SeedSource
 from protocol.errors import ConfigError
 from protocol.sumtree import SumTree
-from protocol.task import PreSteps, Rule
-from scripts.task_config import RULES, TaskConfig
+from protocol.task import ZERO_ADDRESS, PreSteps, RewardRule, Rule
+from scripts.task_config import REWARD_RULES, RULES, TaskConfig
 
 pytestmark = pytest.mark.unit
 
 NOW = 1_800_000_000
+TOKEN = "0x" + "ab" * 20
+SOURCE = "0x" + "cd" * 20
 
 
 @pytest.fixture
@@ -42,17 +45,32 @@ def load(tmp_path):
     ],
 )
 def test_ether_becomes_exactly_the_wei_that_was_written(load, written, wei):
-    amounts = ("stake_ether", "bond_ether", "flag_ether")
+    amounts = ("stake", "slice", "bond", "flag_deposit", "publisher_reward")
     params = load("".join(f"{name} = {written}\n" for name in amounts)).params(NOW)
 
-    assert (params.stake_wei, params.bond_wei, params.flag_wei) == (wei, wei, wei)
+    assert [params.stake_wei, params.slice_wei, params.bond_wei] == [wei] * 3
+    assert [params.flag_wei, params.publisher_wei] == [wei] * 2
+
+
+def test_amounts_of_a_token_are_counted_in_its_decimals(load):
+    text = f'currency = "{TOKEN}"\ndecimals = 6\nstake = 250.5\nreward = 0.000001\n'
+    params = load(text).params(NOW)
+
+    assert params.currency == TOKEN
+    assert (params.stake_wei, params.reward_wei) == (250_500_000, 1)
+
+
+def test_slice_left_out_is_a_tenth_of_the_stake(load):
+    assert load("stake = 0.3\n").params(NOW).slice_wei == 3 * 10**16
+    assert load("stake = 0\n").params(NOW).slice_wei == 0
+    assert load("stake = 0.3\nslice = 0\n").params(NOW).slice_wei == 0
 
 
 @settings(max_examples=50)  # each makes a whole genesis model
 @given(st.integers(0, 10**15))
 def test_every_amount_of_fifteen_digits_is_exact(micros):
     written = Decimal(micros).scaleb(-9)
-    params = TaskConfig(reward_ether=float(written), rounds=1).params(NOW)
+    params = TaskConfig(reward=float(written), rounds=1).params(NOW)
 
     assert params.reward_wei == micros * 10**9
 
@@ -63,6 +81,9 @@ def test_defaults_are_a_task_that_the_contract_takes():
     params.check(NOW)
     assert params.closes_at == NOW + 30 * 86_400
     assert (params.rule, params.tolerance) == (Rule.TRIMMED_MEAN, 1)
+    assert (params.seats, params.drawn, params.seed_source) == (64, 64, ZERO_ADDRESS)
+    assert (params.currency, params.reward_rule) == (ZERO_ADDRESS, RewardRule.EQUAL)
+    assert params.score_seconds == 0
     assert params.model_spec_hash == smile.spec().hash
     assert params.dimension == smile.spec().dimension
 
@@ -121,6 +142,54 @@ def test_tolerance_left_out_is_one_where_the_rule_can(settings, tolerance):
 
 def test_every_rule_of_the_contract_has_a_name():
     assert sorted(RULES.values()) == sorted(Rule)
+    assert sorted(REWARD_RULES.values()) == sorted(RewardRule)
+
+
+@pytest.mark.parametrize(
+    ("written", "to_deploy"),
+    [
+        ("", None),
+        ("seats = 5\n", None),
+        ("seats = 500\n", SeedSource("PrevrandaoSource", (8,))),
+        (
+            'seats = 500\nseed_source = "prevrandao"\nseed_delay_blocks = 64\n',
+            SeedSource("PrevrandaoSource", (64,)),
+        ),
+        (
+            'seats = 500\nseed_source = "beacon"\nseed_bond_ether = 0.5\nseed_commit_blocks = 7\n',
+            SeedSource("CommitRevealBeacon", (5 * 10**17, 7, 10)),
+        ),
+        (f'seats = 500\nseed_source = "{SOURCE}"\n', None),
+    ],
+)
+def test_source_is_deployed_for_a_task_that_draws_unless_one_is_named(load, written, to_deploy):
+    config = load(f"cohort = 5\n{written}")
+
+    assert config.source_to_deploy == to_deploy
+    config.check()
+
+
+def test_task_that_draws_takes_the_source_that_was_deployed_for_it(load):
+    config = load("cohort = 8\nseats = 500\ndrawn = 6\n")
+
+    params = config.params(NOW, seed_source=SOURCE)
+
+    assert (params.cohort, params.seats, params.drawn) == (8, 500, 6)
+    assert params.seed_source == SOURCE
+
+
+def test_scores_have_the_time_of_the_challenge_phase_unless_another_is_given(load):
+    by_scores = 'reward_rule = "scores"\nchallenge_seconds = 90\n'
+
+    assert load(by_scores).params(NOW).score_seconds == 90
+    assert load(by_scores + "score_seconds = 60\n").params(NOW).score_seconds == 60
+
+
+def test_samples_are_counted_up_to_their_cap(load):
+    params = load('reward_rule = "samples"\nmin_samples = 100\nsample_cap = 5000\n').params(NOW)
+
+    assert params.reward_rule is RewardRule.SAMPLES
+    assert (params.min_samples, params.sample_cap) == (100, 5000)
 
 
 @pytest.mark.parametrize(
@@ -129,8 +198,19 @@ def test_every_rule_of_the_contract_has_a_name():
         ("qourum = 3\n", "qourum"),
         ('rule = "krum"\n', "rule"),
         ('aggregator = "0x12"\n', "aggregator"),
-        ("stake_ether = -1\n", "stake_ether"),
-        ("stake_ether = inf\n", "stake_ether"),
+        (f'aggregator = "{"0x" + "aB" * 20}"\n', "whose mixed case is its checksum"),
+        ("stake = -1\n", "stake"),
+        ("stake = inf\n", "stake"),
+        ('currency = "USDC"\n', "wanted ETH, or an address"),
+        (f'currency = "{TOKEN}"\n', "decimals are for a currency that is a token"),
+        ("decimals = 18\n", "decimals are for a currency that is a token"),
+        (f'currency = "{TOKEN}"\ndecimals = 256\n', "decimals"),
+        ('seats = 100\nseed_source = "drand"\n', "wanted prevrandao, or beacon, or an address"),
+        ('seed_source = "beacon"\n', "more seats than its cohort of 64"),
+        ("seats = 65536\n", "seats"),
+        ("seed_delay_blocks = 1\n", "seed_delay_blocks"),
+        ('reward_rule = "shapley"\n', "reward_rule"),
+        ("max_missed = 256\n", "max_missed"),
         ("max_norm = nan\n", "max_norm"),
         ("max_norm = 1e300\n", "max_norm"),
         ("chunk_length = 100\n", "chunk_length"),
@@ -166,7 +246,19 @@ def test_mistake_is_refused_with_file_and_key(load, tmp_path, text, named):
         ({"commit_seconds": 366 * 86_400}, "commit_seconds"),
         ({"aggregator_seconds": 601}, "aggregator_seconds"),
         ({"lifetime_seconds": 11 * 365 * 86_400}, "closes_at"),
-        ({"stake_ether": 1e11}, "stake_wei"),
+        ({"stake": 1e11}, "stake_wei"),
+        ({"stake": 0.1, "slice": 0.2}, "slice_wei"),
+        ({"reward": 1e9, "publisher_reward": 1e10}, "reward_wei"),
+        ({"seats": 63}, "seats"),
+        ({"drawn": 2}, "drawn"),
+        ({"cohort": 5, "drawn": 6}, "drawn"),
+        ({"reward_rule": "samples"}, "sample_cap"),
+        ({"sample_cap": 10}, "sample_cap"),
+        ({"score_seconds": 10}, "score_seconds"),
+        ({"reward_rule": "scores", "score_seconds": 1}, "score_seconds"),
+        ({"reward_rule": "scores", "score_seconds": 121}, "score_seconds"),
+        ({"stake": 1e-19}, "stake must have at most the 18 decimals"),
+        ({"currency": TOKEN, "decimals": 6, "bond": 1e-7}, "bond must have at most the 6 decimals"),
         ({"max_norm": 2.0**31}, "max_squared_norm"),
     ],
 )
@@ -175,6 +267,13 @@ def test_what_the_contract_would_refuse_is_refused_before_anything_is_paid(setti
 
     with pytest.raises(ConfigError, match=named):
         config.params(NOW)
+
+
+def test_what_the_contract_would_refuse_is_refused_before_a_source_is_deployed():
+    config = TaskConfig(cohort=5, seats=100, drawn=6)
+
+    with pytest.raises(ConfigError, match="drawn"):
+        config.check()
 
 
 def test_missing_file_is_refused(tmp_path):

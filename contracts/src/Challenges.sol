@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {VolquorumBase} from "./VolquorumBase.sol";
+import {IVolquorum} from "./interfaces/IVolquorum.sol";
+import {ChallengeLib} from "./libraries/ChallengeLib.sol";
+import {CommitmentLib} from "./libraries/CommitmentLib.sol";
+import {EvidenceLib} from "./libraries/EvidenceLib.sol";
+import {Task} from "./libraries/TaskLib.sol";
+
+/// @title The part of Volquorum that decides whether published results and recorded norms are right
+/// @notice Runs in the storage of `Volquorum`, which forwards these calls; their promises are written on `IVolquorum`.
+/// @dev Called directly it knows no task.
+contract Challenges is VolquorumBase {
+    /// @dev See `IVolquorum.sealChallenge`.
+    function sealChallenge(bytes32 seal) external {
+        if (seals[seal] != 0) revert IVolquorum.SealExists(seal);
+        seals[seal] = block.number;
+    }
+
+    // ------------------------------------------------------------------------------------------------ updates
+
+    /// @dev See `IVolquorum.challengeNorm`.
+    function challengeNorm(
+        bytes32 taskId,
+        uint32 round,
+        IVolquorum.Update[] calldata updates,
+        uint256 index,
+        uint32 chunk,
+        bytes calldata opening,
+        bytes32 salt
+    ) external {
+        CommitmentLib.Claim memory claim = CommitmentLib.Claim(taskId, round, CommitmentLib.SEAL_NORM, chunk, 0, salt);
+        (Task storage task, IVolquorum.RoundState storage facts) =
+            _inPhase(taskId, round, IVolquorum.Phase.Availability);
+        IVolquorum.Update calldata update = _revealed(taskId, round, facts, updates, index);
+        claim.subject = update.updateRoot;
+        if (ChallengeLib.normHolds(task, update, index, chunk, opening)) {
+            revert IVolquorum.NoFraud(taskId, round, chunk);
+        }
+        uint64 bit = _bit(index);
+        // Without the bit, no flag of this round waits for an answer.
+        if (facts.unavailable & bit != 0) _returnUpdateDeposit(task, update.participant);
+        else facts.unavailable |= bit;
+        _slash(task, update.participant, claim);
+    }
+
+    // ------------------------------------------------------------------------------------------------ results
+
+    /// @dev See `IVolquorum.challengeAggregate`.
+    function challengeAggregate(
+        bytes32 taskId,
+        uint32 round,
+        address[] calldata participants,
+        IVolquorum.Update[] calldata excluded,
+        uint32 chunk,
+        bytes calldata openings,
+        bytes calldata evidence,
+        bytes32 salt
+    ) external {
+        CommitmentLib.Claim memory claim =
+            CommitmentLib.Claim(taskId, round, CommitmentLib.SEAL_AGGREGATE, chunk, 0, salt);
+        _challengeAggregate(claim, participants, excluded, openings, evidence);
+    }
+
+    /// @dev See `IVolquorum.challengeModel`.
+    function challengeModel(bytes32 taskId, uint32 round, uint32 chunk, bytes calldata openings, bytes32 salt)
+        external
+    {
+        (Task storage task, IVolquorum.RoundState storage facts) = _inPhase(taskId, round, IVolquorum.Phase.Challenge);
+        CommitmentLib.Claim memory claim =
+            CommitmentLib.Claim(taskId, round, CommitmentLib.SEAL_MODEL, chunk, facts.modelRoot, salt);
+        bool holds = ChallengeLib.modelHolds(task, facts, chunk, openings);
+        _decide(task, facts, claim, IVolquorum.Fault.Model, holds);
+    }
+
+    /// @dev See `IVolquorum.challengeProduct`.
+    function challengeProduct(
+        bytes32 taskId,
+        uint32 round,
+        IVolquorum.Update[] calldata updates,
+        uint32 leaf,
+        bytes calldata openings,
+        bytes32 choiceHash,
+        bytes32 salt
+    ) external {
+        CommitmentLib.Claim memory claim = CommitmentLib.Claim(taskId, round, CommitmentLib.SEAL_PRODUCT, leaf, 0, salt);
+        (Task storage task, IVolquorum.RoundState storage facts) = _withTable(claim.taskId, claim.round);
+        bool holds;
+        (claim.subject, holds) = EvidenceLib.productHolds(task, facts, claim, updates, openings);
+        EvidenceLib.check(facts, claim.subject, choiceHash);
+        _decide(task, facts, claim, IVolquorum.Fault.Product, holds);
+    }
+
+    /// @dev See `IVolquorum.challengeChoice`.
+    function challengeChoice(bytes32 taskId, uint32 round, bytes calldata nodes, bytes32 choiceHash, bytes32 salt)
+        external
+    {
+        CommitmentLib.Claim memory claim = CommitmentLib.Claim(taskId, round, CommitmentLib.SEAL_CHOICE, 0, 0, salt);
+        (Task storage task, IVolquorum.RoundState storage facts) = _withTable(taskId, round);
+        bool holds;
+        (claim.subject, holds) = EvidenceLib.choiceHolds(task, facts, nodes, choiceHash);
+        EvidenceLib.check(facts, claim.subject, choiceHash);
+        _decide(task, facts, claim, IVolquorum.Fault.Choice, holds);
+    }
+
+    // ------------------------------------------------------------------------------------------------- effects
+
+    /// @dev A function of its own because the stack has no room.
+    function _challengeAggregate(
+        CommitmentLib.Claim memory claim,
+        address[] calldata participants,
+        IVolquorum.Update[] calldata excluded,
+        bytes calldata openings,
+        bytes calldata evidence
+    ) private {
+        (Task storage task, IVolquorum.RoundState storage facts) =
+            _inPhase(claim.taskId, claim.round, IVolquorum.Phase.Challenge);
+        bool holds = ChallengeLib.aggregateHolds(task, facts, claim, participants, excluded, openings, evidence);
+        claim.subject = facts.aggregateRoot;
+        _decide(task, facts, claim, IVolquorum.Fault.Aggregate, holds);
+    }
+
+    /// @dev Refutes a result by a proof of the caller's, unless it holds.
+    function _decide(
+        Task storage task,
+        IVolquorum.RoundState storage facts,
+        CommitmentLib.Claim memory claim,
+        IVolquorum.Fault fault,
+        bool holds
+    ) private {
+        if (holds) revert IVolquorum.NoFraud(claim.taskId, claim.round, claim.chunk);
+        _refute(task, facts, claim, fault, msg.sender, _award(claim, facts.bondWei));
+    }
+
+    /// @dev Half of what a proof takes, if its sender sealed it in an earlier block: a proof that was copied on its way
+    /// into a block earns nothing.
+    function _award(CommitmentLib.Claim memory claim, uint256 takenWei) private view returns (uint256) {
+        uint256 number = seals[CommitmentLib.seal(claim, msg.sender)];
+        return number != 0 && number < block.number ? takenWei / 2 : 0;
+    }
+
+    function _returnUpdateDeposit(Task storage task, address participant) private {
+        IVolquorum.Flag storage flag = task.updateFlagOf[participant];
+        address flagger = flag.flagger;
+        if (flagger != address(0)) _releaseDeposit(task, flag, flagger);
+    }
+
+    /// @dev Takes away the seat behind a false norm. Invariant: a seat pays for the round that it revealed in. One that
+    /// was taken since, by whoever was slashed, has not committed in it.
+    function _slash(Task storage task, address participant, CommitmentLib.Claim memory claim) private {
+        IVolquorum.Seat storage theirs = task.seatOf[participant];
+        if (theirs.committedRound != claim.round) {
+            revert IVolquorum.NotSeated(claim.taskId, participant, claim.round);
+        }
+        uint96 stakeWei = theirs.stakeWei;
+        uint256 awardWei = _award(claim, stakeWei);
+        uint256 lostWei = stakeWei - awardWei;
+        _retire(task, theirs);
+        --task.seats;
+        theirs.stakeWei = 0;
+        theirs.activeFrom = 0;
+        theirs.committedRound = 0;
+        theirs.commitment = 0;
+        theirs.slashed = _oneMore(theirs.slashed);
+        _burn(task.currency, lostWei);
+        _credit(task.currency, msg.sender, awardWei);
+        emit IVolquorum.NormRefuted(claim.taskId, claim.round, participant, msg.sender, claim.chunk, awardWei, lostWei);
+    }
+}

@@ -1,0 +1,411 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {IVolquorum} from "../src/interfaces/IVolquorum.sol";
+import {PhaseLib} from "../src/libraries/PhaseLib.sol";
+import {HandlerMembers} from "./HandlerMembers.sol";
+import {PlainGram} from "./PlainGram.sol";
+
+/// @notice What publishers, flaggers and challengers do: lie, leave bytes unanswered, contest what is right or wrong.
+abstract contract HandlerDisputes is HandlerMembers {
+    // What was published last, of each task.
+    mapping(bytes32 taskId => Made made) private publishedOf;
+    uint256 private salts;
+
+    // -------------------------------------------------------------------------------------------------- results
+
+    /// @dev Lie 1 is an aggregate, 2 a model, 3 a product, 4 a choice that the aggregate follows, 5 one that it does not.
+    function publish(bytes32 taskId, uint256 who, uint256 lie) internal {
+        uint32 round = latestOf(taskId);
+        bytes32[] memory roots = includedRoots(taskId, round);
+        Recipe memory recipe = recipeOf[taskId];
+        if (roots.length <= 2 * uint256(recipe.tolerance)) return;
+        bytes32 base = VOLQUORUM.taskState(taskId).modelRoot;
+        Made memory made = make(recipe, roots, base);
+        makeWrong(recipe, made, roots, base, lie % (recipe.hasTable ? 6 : 3));
+        bytes memory data = abi.encodeCall(IVolquorum.publish, (taskId, round, resultOf(taskId, round, made)));
+        if (pay("publish", who, taskId, termsOf[taskId].bondWei, data)) {
+            keep(taskId, made);
+            // Without a challenge time the result is final at once, as if time had passed.
+            if (VOLQUORUM.phase(taskId, round) == IVolquorum.Phase.Final) note(taskId);
+        }
+        check(taskId);
+    }
+
+    function makeWrong(Recipe memory recipe, Made memory made, bytes32[] memory roots, bytes32 base, uint256 lie)
+        private
+        view
+    {
+        if (lie == 1) made.aggregate[3] ^= 0x01;
+        if (lie == 2) made.model[7] ^= 0x01;
+        // The second pair is of two different updates, and no distance may be less than nothing.
+        if (lie == 3) --made.products[1][0];
+        if (lie > 3) made.masks = firstMembers(recipe, roots.length);
+        if (lie == 4) made.aggregate = aggregateBy(recipe, rowsOf(recipe, roots), made.masks);
+        if (lie == 1 || lie == 4) made.model = sum(vectorOf[base].chunk, made.aggregate);
+    }
+
+    function resultOf(bytes32 taskId, uint32 round, Made memory made)
+        private
+        returns (IVolquorum.Result memory result)
+    {
+        IVolquorum.RoundState memory facts = VOLQUORUM.roundState(taskId, round);
+        (result.aggregateRoot, result.modelRoot) = (rootOf(made.aggregate, 2), rootOf(made.model, 4));
+        (result.updatesHash, result.unavailable) = (facts.updatesHash, facts.unavailable);
+        if (recipeOf[taskId].hasTable) (result.tableRoot, result.choiceHash) = tableOf(made);
+    }
+
+    /// @dev Nested arrays cannot be copied to storage as they are.
+    function keep(bytes32 taskId, Made memory made) private {
+        Made storage kept = publishedOf[taskId];
+        (kept.aggregate, kept.model, kept.masks) = (made.aggregate, made.model, made.masks);
+        delete kept.products;
+        for (uint256 pair = 0; pair < made.products.length; ++pair) {
+            kept.products.push(made.products[pair]);
+        }
+    }
+
+    function tableOf(Made memory made) private pure returns (bytes32 root, bytes32 choiceHash) {
+        uint256 rows = 0;
+        while (rows * (rows + 1) / 2 < made.products.length) ++rows;
+        return (tableRootOf(made.products, rows), keccak256(made.masks));
+    }
+
+    // -------------------------------------------------------------------------------------------- availability
+
+    function flagUpdate(bytes32 taskId, uint256 who, uint256 seed) internal {
+        uint32 round = latestOf(taskId);
+        IVolquorum.Update[] memory updates = watchedIn[taskId][round].revealed;
+        if (updates.length == 0) return;
+        uint256 index = seed % updates.length;
+        everFlagged[taskId][numberOf(updates[index].participant)] = true;
+        bytes memory data = abi.encodeCall(IVolquorum.flagUpdate, (taskId, round, updates, index));
+        if (pay("flagUpdate", who, taskId, termsOf[taskId].flagWei, data)) {
+            watchedIn[taskId][round].excluded |= uint64(1 << index);
+        }
+        check(taskId);
+    }
+
+    /// @dev Invariant: the bytes behind an open flag can be posted until Availability ends.
+    function postUpdate(bytes32 taskId, uint256 who, uint256 seed) internal {
+        uint32 round = latestOf(taskId);
+        Watched storage watched = watchedIn[taskId][round];
+        if (watched.revealed.length == 0) return;
+        uint256 index = seed % watched.revealed.length;
+        IVolquorum.Update memory flagged = watched.revealed[index];
+        IVolquorum.Flag memory flag = VOLQUORUM.updateFlag(taskId, flagged.participant);
+        bool expected = flag.round == round && flag.flagger != address(0) && !vectorOf[flagged.updateRoot].falseNorm
+            && VOLQUORUM.phase(taskId, round) == IVolquorum.Phase.Availability;
+        bytes memory chunk = vectorOf[flagged.updateRoot].chunk;
+        bytes memory data = abi.encodeCall(IVolquorum.postUpdate, (taskId, round, flagged.participant, chunk, ""));
+        assertEq(call("postUpdate", who, 0, data), expected, "an answer to an open flag, and to nothing else");
+        if (expected) {
+            watched.excluded &= ~uint64(1 << index);
+            answered(taskId, flag.flagger, flagged.participant);
+        }
+        check(taskId);
+    }
+
+    function answered(bytes32 taskId, address flagger, address earner) private {
+        Terms memory terms = termsOf[taskId];
+        move(terms.currency, numberOf(flagger), numberOf(earner), terms.flagWei);
+    }
+
+    function reclaimDeposit(bytes32 taskId, uint256 who, uint256 seed) internal {
+        address whose = accounts[seed % ACCOUNTS];
+        act("reclaim", who, taskId, abi.encodeCall(IVolquorum.reclaimDeposit, (taskId, whose)));
+    }
+
+    function flagResult(bytes32 taskId, uint256 who, uint256 seed) internal {
+        uint32 round = latestOf(taskId);
+        IVolquorum.Published what = IVolquorum.Published(seed % 3);
+        bytes memory data = abi.encodeCall(IVolquorum.flagResult, (taskId, round, what));
+        if (what == IVolquorum.Published.Table) {
+            if (publishedOf[taskId].products.length == 0) return;
+            (bytes32 root, bytes32 choiceHash) = tableOf(publishedOf[taskId]);
+            data = abi.encodeCall(IVolquorum.flagTable, (taskId, round, root, choiceHash));
+        }
+        termsOf[taskId].flagged = true;
+        pay("flagResult", who, taskId, termsOf[taskId].flagWei, data);
+        check(taskId);
+    }
+
+    /// @dev Invariant: whoever has the bytes of a flagged result can post them in time, and the publisher is paid.
+    function postResult(bytes32 taskId, uint256 who, uint256 seed) internal {
+        uint32 round = latestOf(taskId);
+        IVolquorum.Published what = IVolquorum.Published(seed % 3);
+        IVolquorum.RoundState memory facts = VOLQUORUM.roundState(taskId, round);
+        address flagger = flaggerOf(taskId, facts, what);
+        bool expected = flagger != address(0) && VOLQUORUM.phase(taskId, round) == IVolquorum.Phase.Challenge
+            && block.timestamp < VOLQUORUM.deadlines(taskId, round).postResult;
+        bytes memory chunks = partOf(taskId, facts, what);
+        bytes memory data = abi.encodeCall(IVolquorum.postResult, (taskId, round, what, chunks, ""));
+        assertEq(call("postResult", who, 0, data), expected, "an answer to an open flag, and to nothing else");
+        if (expected) answered(taskId, flagger, facts.publisher);
+        check(taskId);
+    }
+
+    /// @dev Invariant: a result is refuted as unavailable exactly if a flag was left open until posting was over. So a
+    /// publisher who posts what is flagged is never refuted but by a proof.
+    function refuteUnavailable(bytes32 taskId, uint256 who, uint256 seed) internal {
+        uint32 round = latestOf(taskId);
+        IVolquorum.Published what = IVolquorum.Published(seed % 3);
+        IVolquorum.RoundState memory facts = VOLQUORUM.roundState(taskId, round);
+        address flagger = flaggerOf(taskId, facts, what);
+        bool expected = flagger != address(0) && VOLQUORUM.phase(taskId, round) == IVolquorum.Phase.Challenge
+            && block.timestamp >= VOLQUORUM.deadlines(taskId, round).postResult;
+        bytes memory data = abi.encodeCall(IVolquorum.refuteUnavailable, (taskId, round, what));
+        assertEq(call("refuteUnavailable", who, 0, data), expected, "what nobody posted, and nothing else");
+        if (expected) unpublished(taskId, round, facts, numberOf(flagger), true);
+        check(taskId);
+    }
+
+    // ---------------------------------------------------------------------------------------------- challenges
+
+    /// @dev Invariant: a seat is taken away exactly if the norm of its update is false and Availability still runs.
+    function challengeNorm(bytes32 taskId, uint256 who, uint256 seed) internal {
+        uint32 round = latestOf(taskId);
+        Watched storage watched = watchedIn[taskId][round];
+        if (watched.revealed.length == 0) return;
+        uint256 index = seed % watched.revealed.length;
+        IVolquorum.Update memory contested = watched.revealed[index];
+        IVolquorum.Seat memory seat = VOLQUORUM.seat(taskId, contested.participant);
+        bool expected = VOLQUORUM.phase(taskId, round) == IVolquorum.Phase.Availability
+            && vectorOf[contested.updateRoot].falseNorm && seat.committedRound == round;
+        bytes32 salt = sealFor(who, taskId, round, Claim(2, 0, contested.updateRoot), seed);
+        bytes memory chunk = vectorOf[contested.updateRoot].chunk;
+        bytes memory data =
+            abi.encodeCall(IVolquorum.challengeNorm, (taskId, round, watched.revealed, index, 0, chunk, salt));
+        assertEq(call("refuteNorm", who, 0, data), expected, "a proof of a false norm, and of nothing else");
+        if (expected) {
+            watched.excluded |= uint64(1 << index);
+            lose(termsOf[taskId].currency, numberOf(contested.participant), who, seat.stakeWei, isSealed(seed));
+        }
+        check(taskId);
+    }
+
+    function challengeAggregate(bytes32 taskId, uint256 who, uint256 seed) internal {
+        uint32 round = latestOf(taskId);
+        bytes32 root = VOLQUORUM.roundState(taskId, round).aggregateRoot;
+        if (root == 0) return;
+        bytes32 salt = sealFor(who, taskId, round, Claim(0, 0, root), seed);
+        bytes memory data = dataOfAggregate(taskId, round, root, salt);
+        challenge("refuteAggregate", taskId, who, isWrongAggregate(taskId, round, root), seed, data);
+    }
+
+    function dataOfAggregate(bytes32 taskId, uint32 round, bytes32 root, bytes32 salt)
+        private
+        view
+        returns (bytes memory)
+    {
+        (IVolquorum.Update[] memory included, IVolquorum.Update[] memory excluded) = selection(taskId, round);
+        address[] memory participants = new address[](included.length);
+        bytes memory openings;
+        for (uint256 index = 0; index < included.length; ++index) {
+            participants[index] = included[index].participant;
+            openings = bytes.concat(openings, vectorOf[included[index].updateRoot].chunk);
+        }
+        openings = bytes.concat(openings, pathOf(root, 2));
+        bytes memory evidence = evidenceOf(taskId);
+        return abi.encodeCall(
+            IVolquorum.challengeAggregate, (taskId, round, participants, excluded, 0, openings, evidence, salt)
+        );
+    }
+
+    function evidenceOf(bytes32 taskId) private view returns (bytes memory) {
+        if (!recipeOf[taskId].hasTable) return "";
+        (bytes32 root,) = tableOf(publishedOf[taskId]);
+        return bytes.concat(root, publishedOf[taskId].masks);
+    }
+
+    /// @dev By the published choice, whether that is right or not.
+    function isWrongAggregate(bytes32 taskId, uint32 round, bytes32 root) private view returns (bool) {
+        (IVolquorum.Update[] memory included,) = selection(taskId, round);
+        if (!isProvable(included)) return false;
+        Recipe memory recipe = recipeOf[taskId];
+        int256[][] memory rows = rowsOf(recipe, includedRoots(taskId, round));
+        return plainRootOf(aggregateBy(recipe, rows, publishedOf[taskId].masks), 2) != root;
+    }
+
+    function challengeModel(bytes32 taskId, uint256 who, uint256 seed) internal {
+        uint32 round = latestOf(taskId);
+        IVolquorum.RoundState memory facts = VOLQUORUM.roundState(taskId, round);
+        bytes memory base = vectorOf[VOLQUORUM.taskState(taskId).modelRoot].chunk;
+        bytes memory aggregate = vectorOf[facts.aggregateRoot].chunk;
+        if (aggregate.length == 0) return;
+        bytes32 salt = sealFor(who, taskId, round, Claim(1, 0, facts.modelRoot), seed);
+        bytes memory openings = bytes.concat(base, aggregate, pathOf(facts.modelRoot, 4));
+        bytes memory data = abi.encodeCall(IVolquorum.challengeModel, (taskId, round, 0, openings, salt));
+        challenge("refuteModel", taskId, who, plainRootOf(sum(base, aggregate), 4) != facts.modelRoot, seed, data);
+    }
+
+    function challengeProduct(bytes32 taskId, uint256 who, uint256 seed) internal {
+        uint32 round = latestOf(taskId);
+        (IVolquorum.Update[] memory included,) = selection(taskId, round);
+        if (!hasPublishedTable(taskId, round) || !isProvable(included)) return;
+        uint256 leaves = 2 ** PlainGram.heightOver(publishedOf[taskId].products.length);
+        // Often the one that lies are about.
+        uint32 leaf = seed % 2 == 0 ? 1 : uint32((seed >> 8) % leaves);
+        bytes memory data = dataOfProduct(taskId, who, round, leaf, seed);
+        challenge("refuteProduct", taskId, who, isWrongProduct(taskId, round, leaf), seed, data);
+    }
+
+    function dataOfProduct(bytes32 taskId, uint256 who, uint32 round, uint32 leaf, uint256 seed)
+        private
+        returns (bytes memory)
+    {
+        (bytes32 root, bytes32 choiceHash) = tableOf(publishedOf[taskId]);
+        bytes32 salt = sealFor(who, taskId, round, Claim(3, leaf, root), seed);
+        bytes memory openings = openingsOfLeaf(taskId, round, leaf);
+        return abi.encodeCall(
+            IVolquorum.challengeProduct,
+            (taskId, round, watchedIn[taskId][round].revealed, leaf, openings, choiceHash, salt)
+        );
+    }
+
+    function openingsOfLeaf(bytes32 taskId, uint32 round, uint32 leaf) private view returns (bytes memory openings) {
+        bytes32[] memory roots = includedRoots(taskId, round);
+        openings = PlainGram.pathOf(PlainGram.levelsOf(publishedOf[taskId].products), leaf);
+        for ((uint256 i, uint256 pair) = (0, 0); i < roots.length; ++i) {
+            for (uint256 j = i; j < roots.length; ++j) {
+                if (pair++ != leaf) continue;
+                openings = bytes.concat(openings, vectorOf[roots[i]].chunk);
+                if (i != j) openings = bytes.concat(openings, vectorOf[roots[j]].chunk);
+            }
+        }
+    }
+
+    /// @dev Padding is never wrong here.
+    function isWrongProduct(bytes32 taskId, uint32 round, uint32 leaf) private view returns (bool) {
+        int64[][] memory products = publishedOf[taskId].products;
+        if (leaf >= products.length) return false;
+        int256[][] memory rows = rowsOf(recipeOf[taskId], includedRoots(taskId, round));
+        return PlainGram.products(rows, 16)[leaf][0] != products[leaf][0];
+    }
+
+    function challengeChoice(bytes32 taskId, uint256 who, uint256 seed) internal {
+        uint32 round = latestOf(taskId);
+        if (!hasPublishedTable(taskId, round)) return;
+        int64[][] memory products = publishedOf[taskId].products;
+        (bytes32 root, bytes32 choiceHash) = tableOf(publishedOf[taskId]);
+        bytes32 salt = sealFor(who, taskId, round, Claim(4, 0, root), seed);
+        bytes memory nodes = PlainGram.pairNodes(PlainGram.levelsOf(products), products);
+        bytes memory data = abi.encodeCall(IVolquorum.challengeChoice, (taskId, round, nodes, choiceHash, salt));
+        bytes memory right = choiceBy(recipeOf[taskId], products, includedRoots(taskId, round).length);
+        challenge("refuteChoice", taskId, who, keccak256(right) != choiceHash, seed, data);
+    }
+
+    /// @dev Invariant: a proof succeeds exactly if the result is wrong and can still be contested.
+    function challenge(string memory name, bytes32 taskId, uint256 who, bool wrong, uint256 seed, bytes memory data)
+        private
+    {
+        uint32 round = latestOf(taskId);
+        IVolquorum.RoundState memory facts = VOLQUORUM.roundState(taskId, round);
+        bool expected = wrong && VOLQUORUM.phase(taskId, round) == IVolquorum.Phase.Challenge;
+        assertEq(call(name, who, 0, data), expected, "a proof of a wrong result, and of nothing else");
+        if (expected) unpublished(taskId, round, facts, who, isSealed(seed));
+        check(taskId);
+    }
+
+    /// @dev Invariant: a refutation takes the publisher's bond, and it alone sets a phase back, from Challenge to
+    /// Aggregate, but for the last.
+    function unpublished(
+        bytes32 taskId,
+        uint32 round,
+        IVolquorum.RoundState memory before,
+        uint256 challenger,
+        bool awarded
+    ) private {
+        IVolquorum.Phase current = VOLQUORUM.phase(taskId, round);
+        bool last = before.refutations + 1 == PhaseLib.MAX_REFUTATIONS;
+        assertEq(uint8(current), uint8(last ? IVolquorum.Phase.Void : IVolquorum.Phase.Aggregate), "the round goes on");
+        if (last) ++done["lastRefutation"];
+        watchedIn[taskId][round].furthest = IVolquorum.Phase.Aggregate;
+        ++watchedIn[taskId][round].refutations;
+        lose(termsOf[taskId].currency, numberOf(before.publisher), challenger, before.bondWei, awarded);
+    }
+
+    // ------------------------------------------------------------------------------------------------------- steps
+
+    struct Claim {
+        uint8 kind;
+        uint32 chunk;
+        bytes32 subject;
+    }
+
+    /// @dev A salt, whose seal was stored in an earlier block, or not at all.
+    function sealFor(uint256 who, bytes32 taskId, uint32 round, Claim memory claim, uint256 seed)
+        private
+        returns (bytes32 salt)
+    {
+        salt = bytes32(++salts);
+        if (!isSealed(seed)) return salt;
+        bytes32 tag = keccak256("volquorum.seal.1");
+        address to = address(VOLQUORUM);
+        bytes32 seal = keccak256(
+            abi.encode(
+                tag, block.chainid, to, taskId, round, accounts[who], claim.kind, claim.chunk, claim.subject, salt
+            )
+        );
+        assertTrue(call("seal", who, 0, abi.encodeCall(IVolquorum.sealChallenge, (seal))), "a new seal");
+        vm.roll(block.number + 1);
+    }
+
+    function isSealed(uint256 seed) private pure returns (bool) {
+        return seed >> 160 & 1 == 1;
+    }
+
+    function selection(bytes32 taskId, uint32 round)
+        private
+        view
+        returns (IVolquorum.Update[] memory included, IVolquorum.Update[] memory excluded)
+    {
+        Watched memory watched = watchedIn[taskId][round];
+        included = new IVolquorum.Update[](includedIn(watched));
+        excluded = new IVolquorum.Update[](watched.revealed.length - included.length);
+        for ((uint256 index, uint256 taken) = (0, 0); index < watched.revealed.length; ++index) {
+            if (watched.excluded >> index & 1 == 0) included[taken++] = watched.revealed[index];
+            else excluded[index - taken] = watched.revealed[index];
+        }
+    }
+
+    function includedRoots(bytes32 taskId, uint32 round) private view returns (bytes32[] memory roots) {
+        (IVolquorum.Update[] memory included,) = selection(taskId, round);
+        roots = new bytes32[](included.length);
+        for (uint256 index = 0; index < roots.length; ++index) {
+            roots[index] = included[index].updateRoot;
+        }
+    }
+
+    /// @dev A norm that nobody contested in time is false for ever, and no opening leads to it.
+    function isProvable(IVolquorum.Update[] memory included) private view returns (bool) {
+        for (uint256 index = 0; index < included.length; ++index) {
+            if (vectorOf[included[index].updateRoot].falseNorm) return false;
+        }
+        return true;
+    }
+
+    function hasPublishedTable(bytes32 taskId, uint32 round) private view returns (bool) {
+        return recipeOf[taskId].hasTable && VOLQUORUM.roundState(taskId, round).publishedAt != 0;
+    }
+
+    function partOf(bytes32 taskId, IVolquorum.RoundState memory facts, IVolquorum.Published what)
+        private
+        view
+        returns (bytes memory chunks)
+    {
+        if (what == IVolquorum.Published.Aggregate) return vectorOf[facts.aggregateRoot].chunk;
+        if (what == IVolquorum.Published.Model) return vectorOf[facts.modelRoot].chunk;
+        int64[][] memory products = publishedOf[taskId].products;
+        if (products.length != 0) (chunks,) = PlainGram.part(PlainGram.levelsOf(products), 0);
+    }
+
+    function flaggerOf(bytes32 taskId, IVolquorum.RoundState memory facts, IVolquorum.Published what)
+        private
+        view
+        returns (address)
+    {
+        bool flagged = facts.resultFlags >> uint8(what) & 1 == 1;
+        return flagged ? VOLQUORUM.resultFlag(taskId, what).flagger : address(0);
+    }
+}

@@ -1,0 +1,217 @@
+"""What participants handed in to be relayed, on disk before they are told so.
+
+Of one participant's signed commitments to one round two are kept: more prove nothing that these do
+not.
+"""
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from pathlib import Path
+from typing import Any
+
+from protocol.errors import ConfigError
+from protocol.signing import SignedCommit
+
+BUSY_SECONDS = 30.0
+SCHEMA_VERSION = 1
+_KEPT_COMMITS = 2
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS signed_commit (
+    id INTEGER PRIMARY KEY,
+    task BLOB NOT NULL,
+    round INTEGER NOT NULL,
+    participant TEXT NOT NULL,
+    commitment BLOB NOT NULL,
+    r BLOB NOT NULL,
+    vs BLOB NOT NULL,
+    received_at INTEGER NOT NULL,
+    dropped TEXT NOT NULL,
+    UNIQUE (task, round, participant, commitment)
+) STRICT;
+CREATE TABLE IF NOT EXISTS opening (
+    id INTEGER PRIMARY KEY,
+    task BLOB NOT NULL,
+    round INTEGER NOT NULL,
+    participant TEXT NOT NULL,
+    tree_top BLOB NOT NULL,
+    squared_norm TEXT NOT NULL,
+    salt BLOB NOT NULL,
+    received_at INTEGER NOT NULL,
+    dropped TEXT NOT NULL,
+    UNIQUE (task, round, participant)
+) STRICT;
+"""
+
+
+@dataclass(frozen=True)
+class RelayedCommit:
+    """A commitment that its participant signed."""
+
+    participant: str
+    signed: SignedCommit
+    received_at: int
+    """Chain time, as known when it came in."""
+    dropped: str = ""
+    """Why it will not be sent; empty while it may be."""
+
+    @property
+    def argument(self) -> tuple[object, ...]:
+        """What `commitUpdates` takes."""
+        return tuple(self.signed)
+
+
+@dataclass(frozen=True)
+class RelayedOpening:
+    """What opens a participant's commitment; a secret until it is revealed, so it shows nothing."""
+
+    participant: str
+    tree_top: bytes = field(repr=False)
+    squared_norm: int = field(repr=False)
+    salt: bytes = field(repr=False)
+    received_at: int = 0
+    dropped: str = ""
+
+    @property
+    def argument(self) -> tuple[object, ...]:
+        """What `revealUpdates` takes."""
+        return (self.participant, self.tree_top, self.squared_norm, self.salt)
+
+
+Entry = RelayedCommit | RelayedOpening
+
+
+class Kept(Enum):
+    """What became of a commitment handed in."""
+
+    NEW = auto()
+    KNOWN = auto()
+    CONFLICTING = auto()
+    """The same participant signed another one for this round."""
+
+
+class RelayStore:
+    """A SQLite file; threads may share it.
+
+    Raises:
+        ConfigError: the file cannot be opened, or another version wrote it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        # Python refuses other threads; this lock is what makes them safe.
+        self._lock = threading.RLock()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._database = sqlite3.connect(
+                path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            )
+            self._database.execute("PRAGMA journal_mode = WAL")
+            # FULL: a commit returns when the row is on the disk, not merely on its way.
+            self._database.execute("PRAGMA synchronous = FULL")
+            self._create()
+        except sqlite3.Error as failure:
+            raise ConfigError(f"the relay's file {path} cannot be opened: {failure}") from failure
+
+    def keep_commit(self, task_id: bytes, number: int, commit: RelayedCommit) -> Kept:
+        """Keeps a signed commitment for round `number`."""
+        signed = commit.signed
+        with self._transaction():
+            known = {
+                bytes(commitment)
+                for (commitment,) in self._execute(
+                    "SELECT commitment FROM signed_commit "
+                    "WHERE task = ? AND round = ? AND participant = ?",
+                    *(task_id, number, commit.participant),
+                )
+            }
+            if signed.commitment in known:
+                return Kept.CONFLICTING if len(known) == _KEPT_COMMITS else Kept.KNOWN
+            if len(known) < _KEPT_COMMITS:
+                self._execute(
+                    "INSERT INTO signed_commit (task, round, participant, commitment, r, vs, "
+                    "received_at, dropped) VALUES (?, ?, ?, ?, ?, ?, ?, '')",
+                    *(task_id, number, commit.participant, *signed, commit.received_at),
+                )
+            return Kept.CONFLICTING if known else Kept.NEW
+
+    def keep_opening(self, task_id: bytes, number: int, opening: RelayedOpening) -> None:
+        """Keeps an opening for round `number`; one that is there already stays."""
+        self._execute(
+            "INSERT OR IGNORE INTO opening (task, round, participant, tree_top, squared_norm, "
+            "salt, received_at, dropped) VALUES (?, ?, ?, ?, ?, ?, ?, '')",
+            *(task_id, number, opening.participant, opening.tree_top, str(opening.squared_norm)),
+            *(opening.salt, opening.received_at),
+        )
+
+    def commits(self, task_id: bytes, number: int) -> tuple[RelayedCommit, ...]:
+        """A round's signed commitments, in order of arrival."""
+        rows = self._execute(
+            "SELECT participant, commitment, r, vs, received_at, dropped FROM signed_commit "
+            "WHERE task = ? AND round = ? ORDER BY id",
+            *(task_id, number),
+        )
+        return tuple(
+            RelayedCommit(participant, SignedCommit(commitment, r, vs), received_at, dropped)
+            for participant, commitment, r, vs, received_at, dropped in rows
+        )
+
+    def openings(self, task_id: bytes, number: int) -> tuple[RelayedOpening, ...]:
+        """A round's openings, in order of arrival."""
+        rows = self._execute(
+            "SELECT participant, tree_top, squared_norm, salt, received_at, dropped FROM opening "
+            "WHERE task = ? AND round = ? ORDER BY id",
+            *(task_id, number),
+        )
+        return tuple(
+            RelayedOpening(participant, tree_top, int(squared_norm), salt, received_at, dropped)
+            for participant, tree_top, squared_norm, salt, received_at, dropped in rows
+        )
+
+    def drop(self, task_id: bytes, number: int, entry: Entry, why: str) -> None:
+        """Says why an entry will never be sent."""
+        table = "signed_commit" if isinstance(entry, RelayedCommit) else "opening"
+        self._execute(
+            f"UPDATE {table} SET dropped = ? WHERE task = ? AND round = ? AND participant = ?",  # noqa: S608 - one of two fixed names
+            *(why, task_id, number, entry.participant),
+        )
+
+    def forget_before(self, task_id: bytes, number: int) -> None:
+        """Deletes what belongs to earlier rounds: it can neither be sent nor proves anything."""
+        for table in ("signed_commit", "opening"):
+            self._execute(
+                f"DELETE FROM {table} WHERE task = ? AND round < ?",  # noqa: S608 - fixed names
+                *(task_id, number),
+            )
+
+    def close(self) -> None:
+        """Closes the file; what was kept stays."""
+        with self._lock:
+            self._database.close()
+
+    def _create(self) -> None:
+        with self._transaction():
+            ((version,),) = self._execute("PRAGMA user_version")
+            if version not in {0, SCHEMA_VERSION}:
+                raise ConfigError(f"the relay's file has version {version}, not {SCHEMA_VERSION}")
+            for statement in filter(str.strip, _SCHEMA.split(";")):
+                self._execute(statement)
+            self._execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    def _execute(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
+        with self._lock:
+            return self._database.execute(statement, values).fetchall()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._lock:
+            # IMMEDIATE: a second process must not read between this one's reading and writing.
+            self._database.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._database.execute("ROLLBACK")
+                raise
+            self._database.execute("COMMIT")

@@ -1,0 +1,108 @@
+"""What a task needs that anybody may do now and that costs nothing but gas, at one block.
+
+A publication is not among it: that takes a bond and the result.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from protocol import rounds
+from protocol.chain.gateway import Snapshot
+from protocol.chain.seed import seed_of
+from protocol.scores import given_scores
+from protocol.task import ZERO_HASH, Phase, RoundState
+
+
+@dataclass(frozen=True)
+class Due:
+    """One call that the contract would take now."""
+
+    function: str
+    args: tuple[object, ...]
+    what: str
+    """In words."""
+    purpose: str
+    """Its name in an outbox: the same thing to do has the same one."""
+
+
+def due(snapshot: Snapshot, task_id: bytes) -> tuple[Due, ...]:
+    """What is to be done, first what others wait for."""
+    return (
+        *_to_the_next_round(snapshot, task_id),
+        *to_distribute(snapshot, task_id),
+        *_to_slash(snapshot, task_id),
+        *_to_reclaim(snapshot, task_id),
+    )
+
+
+def _to_the_next_round(snapshot: Snapshot, task_id: bytes) -> Iterator[Due]:
+    """Draw the seats, or open the next round, which settles this one, or settle or close."""
+    params, task = snapshot.task_params(task_id), snapshot.task_state(task_id)
+    state = snapshot.round_state(task_id, task.round) if task.round else RoundState()
+    now, number = snapshot.block.timestamp, task.round
+    phase = rounds.phase(params, state, now)
+    has_ended = phase in rounds.ENDED
+    if rounds.can_draw(params, task, state, now):
+        seed = seed_of(snapshot.chain, params.seed_source, task.opened_block, at=snapshot.block)
+        if seed != ZERO_HASH:
+            yield _on_round(task_id, number, "drawSeats", f"draw the seats of round {number}")
+    elif rounds.can_open(params, task, state, now):
+        yield _on_task(task_id, number, "openRound", f"open round {number + 1}")
+    elif (
+        not task.closed
+        and (has_ended or phase is Phase.NONE)
+        and rounds.is_exhausted(params, task, now)
+    ):
+        yield _on_task(task_id, number, "closeTask", "close the task")
+    elif has_ended and not state.settled:
+        function = "finalise" if phase is Phase.FINAL else "voidRound"
+        yield _on_task(task_id, number, function, f"settle round {number}")
+
+
+def to_distribute(snapshot: Snapshot, task_id: bytes, account: str | None = None) -> Iterator[Due]:
+    """The rewards that wait; of one account only those of rounds that included its update."""
+    for number in snapshot.undistributed(task_id):
+        included = {each.participant for each in snapshot.included(task_id, number)}
+        if account is not None and account not in included:
+            continue
+        updates = tuple(tuple(update) for update in snapshot.revealed(task_id, number))
+        scores = given_scores(snapshot.scores(task_id, number))
+        what = f"distribute the reward of round {number}"
+        yield _on_round(task_id, number, "distribute", what, updates, scores)
+
+
+def _to_slash(snapshot: Snapshot, task_id: bytes) -> Iterator[Due]:
+    for participant in snapshot.withheld(task_id):
+        number = snapshot.seat(task_id, participant).committed_round
+        yield Due(
+            "slashWithheld",
+            (task_id, participant),
+            f"slash {participant}, who did not open its commitment of round {number}",
+            f"{task_id.hex()}:{number}:slash:{participant}",
+        )
+
+
+def _to_reclaim(snapshot: Snapshot, task_id: bytes) -> Iterator[Due]:
+    flaggers = {
+        event.arguments["flagger"]
+        for event in snapshot.chain.events.until(snapshot.block, (None, task_id))
+        if event.event == "UpdateFlagged"
+    }
+    for flagger in sorted(flaggers):
+        for participant in snapshot.free_deposits(task_id, flagger):
+            number = snapshot.update_flag(task_id, participant).round
+            yield Due(
+                "reclaimDeposit",
+                (task_id, participant),
+                f"give {flagger} the deposit on the update of {participant} back",
+                f"{task_id.hex()}:{number}:reclaim:{participant}",
+            )
+
+
+def _on_task(task_id: bytes, number: int, function: str, what: str) -> Due:
+    return Due(function, (task_id,), what, f"{task_id.hex()}:{number}:{function}")
+
+
+def _on_round(task_id: bytes, number: int, function: str, what: str, *more: object) -> Due:
+    args = (task_id, number, *more)
+    return Due(function, args, what, f"{task_id.hex()}:{number}:{function}")

@@ -1,0 +1,130 @@
+"""An outsider's check of a round: who was drawn, what was published, and how it was paid."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+
+from protocol.blobs import DirectoryStore
+from protocol.chain.gateway import Snapshot
+from protocol.encoding import encode_model, encode_update
+from protocol.exit_codes import ExitCode
+from protocol.task import RewardRule
+from scripts import verify_round
+from tests.chain import made
+from tests.chain.game import STRANGER, Game
+from tests.chain.network import Network
+
+pytestmark = pytest.mark.chain
+
+Run = Callable[..., Result]
+SEED = b"\7" * 32
+
+
+@pytest.fixture
+def verified(run: Run, tmp_path: Path) -> Callable[[Game], tuple[int, dict]]:
+    """The exit status and what the command says of round 1, to whoever has all blobs."""
+    store = DirectoryStore(tmp_path)
+
+    def verified(game: Game) -> tuple[int, dict]:
+        params = game.params
+        store.put(encode_model(game.genesis, params.shift), chunk_length=params.chunk_length)
+        for desk in game.desks:
+            content = encode_update(game.values(desk), params.shift)
+            store.put(content, chunk_length=params.chunk_length)
+        done = run(verify_round.main, game, "--blobs", str(tmp_path), "--json")
+        (verdict,) = json.loads(done.stdout)["rounds"]
+        return done.exit_code, verdict
+
+    return verified
+
+
+def finish(game: Game) -> None:
+    """From revealed updates to a final round with the right result."""
+    game.travel(game.deadlines().reveal)
+    game.travel(game.deadlines().availability)
+    honest = game.honest()
+    game.publish(STRANGER, aggregate_root=honest.aggregate_root, model_root=honest.model_root)
+    game.travel(game.deadlines().challenge)
+
+
+def by_relay(game: Game, *desks: int) -> None:
+    """Commitments and openings of these desks in one transaction each."""
+    game.travel(game.deadlines().selection)
+    game.commit_together(STRANGER, *desks)
+    game.travel(game.deadlines().commit)
+    game.reveal_together(STRANGER, *desks)
+
+
+def test_relayed_round_is_verified_with_its_reward(embedded: Network, verified) -> None:
+    game = Game(embedded)
+    game.begin()
+    by_relay(game, *game.desks)
+    finish(game)
+
+    status, verdict = verified(game)
+    assert (status, verdict["verdict"], verdict["why"]) == (ExitCode.OK, "verified", "")
+    assert verdict["rewards"] == "waiting"
+    everybody = [game.address(desk) for desk in game.desks]
+    for step in ("seated", "drawn", "committed", "revealed"):
+        assert verdict["selection"][step] == everybody
+
+    game.distribute(STRANGER)
+    status, verdict = verified(game)
+    assert (status, verdict["verdict"], verdict["rewards"]) == (0, "verified", "distributed")
+
+
+def test_scores_decide_the_shares_that_are_verified(
+    embedded: Network, verified, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    game = Game(embedded, reward_rule=RewardRule.SCORES, score_seconds=60)
+    game.begin()
+    by_relay(game, *game.desks)
+    game.travel(game.deadlines().availability)
+    given = {desk: bytes([desk, 2 * desk, 50]) for desk in game.desks[1:]}
+    for desk, scores in given.items():
+        game.commit_scores(desk, scores)
+    honest = game.honest()
+    game.publish(STRANGER, aggregate_root=honest.aggregate_root, model_root=honest.model_root)
+    game.travel(game.deadlines().score_commit)
+    for desk, scores in given.items():
+        game.reveal_scores(desk, scores)
+    game.travel(game.deadlines().challenge)
+    game.distribute(STRANGER)
+
+    assert verified(game)[1]["verdict"] == "verified"
+    told = Snapshot.shares_wei
+
+    def lies(snapshot: Snapshot, *of: object) -> tuple[int, ...]:
+        first, second, *others = told(snapshot, *of)
+        return (first - 1, second + 1, *others)
+
+    monkeypatch.setattr(Snapshot, "shares_wei", lies)
+    status, verdict = verified(game)
+    assert (status, verdict["verdict"]) == (ExitCode.VERIFICATION, "wrong")
+    assert verdict["why"].startswith(f"reward of round 1: {game.address(game.desks[0])} was given")
+
+
+def test_draw_is_held_against_its_seed(embedded: Network, verified) -> None:
+    source = made.chosen_seed(embedded)
+    desks = (1, 2, 3, 4, 5, 6)
+    game = Game(embedded, desks=desks, seats=6, cohort=5, drawn=4, seed_source=source)
+    game.begin()
+    made.choose(game.transactors[STRANGER], source, SEED)
+    game.send(STRANGER, "drawSeats", game.task_id, 1)
+    taken = [desk for desk in desks if game.may_commit(desk)]
+    assert 2 <= len(taken) < 6
+    by_relay(game, *taken[:5])
+    finish(game)
+
+    status, verdict = verified(game)
+    assert (status, verdict["verdict"], verdict["why"]) == (ExitCode.OK, "verified", "")
+    assert verdict["selection"]["drawn"] == [game.address(desk) for desk in taken]
+
+    # A source that is not what it must be: its seed changed after the draw.
+    made.choose(game.transactors[STRANGER], source, b"\x08" * 32)
+    status, verdict = verified(game)
+    assert (status, verdict["verdict"]) == (ExitCode.VERIFICATION, "wrong")
+    assert "its seats were drawn by" in verdict["why"]
