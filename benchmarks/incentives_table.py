@@ -306,8 +306,9 @@ def swept(draws: Draws) -> list[str]:
     return [
         name
         for name, behaviour in BEHAVIOURS.items()
-        if behaviour.conduct != HONEST or behaviour.least > 1
-        if all(draws.story(behaviour.conduct, liars, draws.first.seed) for liars in wanted)
+        if behaviour.least <= draws.most_liars
+        and (behaviour.conduct != HONEST or behaviour.least > 1)
+        and all(draws.story(behaviour.conduct, liars, draws.first.seed) for liars in wanted)
     ]
 
 
