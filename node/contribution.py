@@ -97,9 +97,8 @@ def newness(
 ) -> Floats:
     """The share of each update's square that others had not shown before, in any combination.
 
-    Others' latest updates are public and still help when they are sent again. An honest update has
-    little in common with those of others: at most half until the last rounds of a long task, where
-    a copy has nothing else.
+    Others' latest updates are public and still help when they are sent again: without this a copy
+    of the best earns more than work. Source: `benchmarks/incentives.py`, with `--looks-back 0`.
 
     Shape: updates [n, d], shown [m, d] -> [n].
     """
