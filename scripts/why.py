@@ -8,7 +8,6 @@ from typing import Any
 from protocol import rounds
 from protocol.blobs import BlobStore
 from protocol.chain.gateway import Snapshot
-from protocol.draw import is_drawn
 from protocol.errors import BlobError, VerificationFailed
 from protocol.recompute import RevealedUpdate, fetch_updates
 from protocol.task import ZERO_ADDRESS, Phase, Published, RoundState, Seat, TaskParams, TaskState
@@ -62,13 +61,10 @@ def _draw(
 def taken(snapshot: Snapshot, task_id: bytes) -> list[str]:
     """Whose seat may commit in the latest round."""
     task = snapshot.task_state(task_id)
-    if rounds.is_undrawn(task):
-        return []
     return [
         participant
         for participant in snapshot.seated(task_id)
-        if snapshot.seat(task_id, participant).active_from <= task.round
-        and (not task.draws or is_drawn(task.draw, participant))
+        if rounds.may_commit(task, snapshot.seat(task_id, participant), participant)
     ]
 
 
