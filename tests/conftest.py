@@ -41,12 +41,16 @@ def _sockets_blocked_in_unit_tests(request: pytest.FixtureRequest) -> Iterator[N
     enable_socket()
 
 
-@pytest.fixture(autouse=True)
 def _logging_as_before() -> Iterator[None]:
+    """Commands configure logging for their process, which here is everybody's."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     configured = structlog.get_config()
     yield
-    # Commands configure logging for their process, which here is everybody's.
     root.handlers, root.level = handlers, level
     structlog.configure(**configured)
+
+
+# A module's fixtures run commands too, before the first of its tests takes note of anything.
+_logging_given_back_by_tests = pytest.fixture(autouse=True)(_logging_as_before)
+_logging_given_back_by_modules = pytest.fixture(autouse=True, scope="module")(_logging_as_before)
