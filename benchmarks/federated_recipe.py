@@ -1,7 +1,7 @@
 """What the published recipe reaches: federated, alone, central and formulas, on held-out days.
 
 Rounds are run without a chain but with the numbers of one: quantised updates, carried residuals and
-an integer rule. The defaults of `TrainingSettings` and of `node.smile` come from here.
+an integer rule. The defaults of `TrainingSettings` and of `node.models.smile` come from here.
 """
 
 import argparse
@@ -15,17 +15,20 @@ from typing import get_args
 import numpy as np
 import torch
 
-from node import smile
-from node.baselines import FORMULAS, Pricer, train_alone, train_boosting, train_central
-from node.cleaning import clean
-from node.deribit_parquet import read_chains
-from node.desks import Partition, partition
-from node.evaluation import Metrics, measure
-from node.features import Samples, anchor_samples, build_samples, split_for
-from node.panel import Floats, build_panel
-from node.synthetic import market
-from node.training import TrainingSettings, train_locally
-from node.update import make_update
+from node.evaluation.metrics import Metrics, measure
+from node.learning.alone import train_alone, train_central
+from node.learning.training import TrainingSettings, train_locally
+from node.learning.update import make_update
+from node.market.cleaning import clean
+from node.market.deribit_parquet import read_chains
+from node.market.desks import Partition, partition
+from node.market.features import Samples, anchor_samples, build_samples, split_for
+from node.market.panel import Floats, build_panel
+from node.market.synthetic import market
+from node.models.architecture import DEFAULT_MAX_NORM, DEFAULT_SHIFT
+from node.models.boosting import train_boosting
+from node.models.formulas import FORMULAS, Pricer
+from node.models.smile import SMILE
 from protocol import numbers
 from protocol.rules import aggregate
 from protocol.task import Rule
@@ -79,8 +82,8 @@ def federate(
     desks: tuple[Samples, ...], settings: TrainingSettings, rule: Rule, seed: int
 ) -> Floats:
     """The model after every round, as the contract and its participants would compute it."""
-    shift, max_norm = smile.DEFAULT_SHIFT, smile.DEFAULT_MAX_NORM
-    model = smile.genesis(seed, shift)
+    shift, max_norm = DEFAULT_SHIFT, DEFAULT_MAX_NORM
+    model = SMILE.genesis(seed, shift)
     residuals = [np.zeros(model.size) for _ in desks]
     for round_number in range(1, settings.rounds + 1):
         updates = []
@@ -108,12 +111,12 @@ def federate(
 
 
 def priced_by(vector: Floats) -> Pricer:
-    return lambda samples: smile.predict(vector, samples.x, samples.atm_vol)
+    return lambda samples: SMILE.predict(vector, samples)
 
 
 def compare(field: Field, settings: TrainingSettings, seed: int) -> dict[str, dict[str, Metrics]]:
     """Metrics on every held-out stretch by model."""
-    genesis = numbers.to_float(smile.genesis(seed), smile.DEFAULT_SHIFT)
+    genesis = numbers.to_float(SMILE.genesis(seed), DEFAULT_SHIFT)
     scored = {name: field.score(price) for name, price in FORMULAS.items()}
     for rule in TOLERANCES:
         begun = time.process_time()

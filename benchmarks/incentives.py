@@ -38,11 +38,12 @@ from benchmarks.incentives_table import (
     earnings,
 )
 from benchmarks.robustness import SHORT, Desk
-from node import smile
-from node.contribution import METHODS, SHOWN_ROUNDS, contribution_scores, hold_out, newness
-from node.features import Samples
-from node.training import TrainingSettings
-from node.update import max_squared_norm
+from node.learning.contribution import METHODS, SHOWN_ROUNDS, contribution_scores, hold_out, newness
+from node.learning.training import TrainingSettings
+from node.learning.update import max_squared_norm
+from node.market.features import Samples
+from node.models.architecture import DEFAULT_MAX_NORM, DEFAULT_SHIFT
+from node.models.smile import SMILE
 from protocol import numbers
 from protocol.numbers import Int16Array, Int32Array
 from protocol.task import RewardRule
@@ -137,9 +138,9 @@ def play(market: Market, run: Run) -> Story:
         for desk, samples in enumerate(market.trained)
     ]
     honest = [desk for desk in range(run.desks) if desk not in lying]
-    bound = max_squared_norm(smile.DEFAULT_MAX_NORM, smile.DEFAULT_SHIFT)
+    bound = max_squared_norm(DEFAULT_MAX_NORM, DEFAULT_SHIFT)
     rng = np.random.default_rng([run.seed, run.liars])
-    model, best = smile.genesis(run.seed, smile.DEFAULT_SHIFT), honest
+    model, best = SMILE.genesis(run.seed, DEFAULT_SHIFT), honest
     rounds, shown = list[Scored](), list[dict[int, Int16Array]]()
     for number in range(1, run.rounds + 1):
         sent = {desk: desks[desk].update(model, number) for desk in honest}
@@ -157,7 +158,7 @@ def play(market: Market, run: Run) -> Story:
         shown.append(sent)
         updates = np.stack([sent[desk] for desk in sorted(sent)])
         model = numbers.add_update(model, CONTESTANTS[RULE](updates, run.tolerance, updates[0]))
-    found = market.field.score(priced_by(numbers.to_float(model, smile.DEFAULT_SHIFT)))
+    found = market.field.score(priced_by(numbers.to_float(model, DEFAULT_SHIFT)))
     return Story(
         run,
         tuple(len(own) for own in market.field.desks),
@@ -187,7 +188,7 @@ def scored(
             model,
             updates,
             market.held_out[desk],
-            shift=smile.DEFAULT_SHIFT,
+            shift=DEFAULT_SHIFT,
             own=place,
             method=run.method,
             newness=new,

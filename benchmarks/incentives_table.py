@@ -18,7 +18,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
-from node.panel import Floats
+from node.market.panel import Floats
 from protocol.scores import HIGHEST_SCORE, shares_wei
 from protocol.task import ZERO_HASH, RewardRule, RoundState, TaskParams
 

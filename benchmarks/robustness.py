@@ -33,12 +33,13 @@ from benchmarks.robustness_table import (
     table_of_errors,
     tables,
 )
-from node import smile
-from node.desks import Partition
-from node.features import Samples
-from node.panel import Floats
-from node.training import TrainingSettings, train_locally
-from node.update import make_update, max_squared_norm
+from node.learning.training import TrainingSettings, train_locally
+from node.learning.update import make_update, max_squared_norm
+from node.market.desks import Partition
+from node.market.features import Samples
+from node.market.panel import Floats
+from node.models.architecture import DEFAULT_MAX_NORM, DEFAULT_SHIFT
+from node.models.smile import SMILE
 from protocol import numbers
 from protocol.errors import DataError, RuleError
 from protocol.numbers import Int16Array, Int32Array
@@ -63,7 +64,7 @@ class Desk:
     def update(self, model: Int32Array, round_number: int) -> Int16Array:
         entropy = np.random.SeedSequence([self.seed, self.number, round_number])
         local = train_locally(
-            numbers.to_float(model, smile.DEFAULT_SHIFT),
+            numbers.to_float(model, DEFAULT_SHIFT),
             self.samples,
             self.settings,
             seed=int(entropy.generate_state(1)[0]),
@@ -73,8 +74,8 @@ class Desk:
             local.vector,
             model,
             np.zeros(model.size) if self.residual is None else self.residual,
-            shift=smile.DEFAULT_SHIFT,
-            max_norm=smile.DEFAULT_MAX_NORM,
+            shift=DEFAULT_SHIFT,
+            max_norm=DEFAULT_MAX_NORM,
         )
         self.residual = made.residual
         return made.values
@@ -96,8 +97,8 @@ def play(cast: Cast, attack: Attack | None, cell: Cell) -> Floats:
     Raises: DataError if the model left the finite numbers, RuleError if the rule takes no such
     numbers of updates and liars.
     """
-    bound = max_squared_norm(smile.DEFAULT_MAX_NORM, smile.DEFAULT_SHIFT)
-    model = smile.genesis(cell.seed, smile.DEFAULT_SHIFT)
+    bound = max_squared_norm(DEFAULT_MAX_NORM, DEFAULT_SHIFT)
+    model = SMILE.genesis(cell.seed, DEFAULT_SHIFT)
     rng = np.random.default_rng([cell.seed, cell.liars])
     aggregate = np.zeros(model.size, dtype=np.int16)
     for number in range(1, cell.rounds + 1):
@@ -112,7 +113,7 @@ def play(cast: Cast, attack: Attack | None, cell: Cell) -> Floats:
         else:
             aggregate = CONTESTANTS[cell.rule](updates, cell.liars, aggregate)
         model = numbers.add_update(model, aggregate)
-    return numbers.to_float(model, smile.DEFAULT_SHIFT)
+    return numbers.to_float(model, DEFAULT_SHIFT)
 
 
 def run(field: Field, cell: Cell) -> Cell:

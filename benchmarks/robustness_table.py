@@ -11,7 +11,7 @@ from itertools import groupby
 from statistics import fmean
 from typing import Final
 
-from node.desks import Partition
+from node.market.desks import Partition
 
 NOBODY: Final = {"honest": "all desks honest", "absent": "the liars' desks stay away"}
 """What attacks are held against."""

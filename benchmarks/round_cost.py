@@ -21,11 +21,12 @@ from typing import Any
 import click
 import numpy as np
 
-from node import smile
-from node.cleaning import clean
-from node.desk_trainer import DeskTrainer
-from node.synthetic import market
-from node.training import TrainingSettings
+from node.learning.desk_trainer import DeskTrainer
+from node.learning.training import TrainingSettings
+from node.market.cleaning import clean
+from node.market.synthetic import market
+from node.models.architecture import DEFAULT_SHIFT
+from node.models.smile import SMILE
 from protocol import logs, recompute
 from protocol.blobs import Backend
 from protocol.chain.rpc import Rpc
@@ -116,7 +117,7 @@ def main(*, desks: int, rounds: int, as_json: bool) -> None:
 
 def plain_averaging(trainers: list[DeskTrainer], rounds: int) -> float:
     """Seconds of the same local training with float averaging in one loop, nothing else."""
-    model = to_float(smile.genesis(0), smile.DEFAULT_SHIFT)
+    model = to_float(SMILE.genesis(0), DEFAULT_SHIFT)
     started = time.perf_counter()
     for number in range(1, rounds + 1):
         model = np.mean([trainer.train(model, number) for trainer in trainers], axis=0)

@@ -6,12 +6,13 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, Gauge
 
 from node.config import NodeConfig
-from node.desk_trainer import DeskTrainer
+from node.learning.desk_trainer import DeskTrainer
+from node.learning.training import TrainingSettings
 from node.memory import MemoryFile
+from node.models import registry
 from node.private_data import desk_samples, judging_desk_samples
 from node.relay import Relayer
 from node.tick import Participant, Stores
-from node.training import TrainingSettings
 from protocol import keys
 from protocol.blob_server import blob_router
 from protocol.blobs import DirectoryStore, FirstOf, HttpStore, largest_blob_bytes
@@ -117,8 +118,16 @@ def _trainer(config: NodeConfig, params: TaskParams) -> DeskTrainer:
         training = TrainingSettings(rounds=params.rounds, steps_per_round=config.local_steps)
     if params.reward_rule is RewardRule.SCORES:
         samples, held_out = judging_desk_samples(config)
-        return DeskTrainer(samples, training, config.seed, config.device, held_out)
-    return DeskTrainer(desk_samples(config), training, config.seed, config.device)
+    else:
+        samples, held_out = desk_samples(config), None
+    return DeskTrainer(
+        samples,
+        training,
+        seed=config.seed,
+        device=config.device,
+        held_out=held_out,
+        architecture=registry.by_hash(params.model_spec_hash),
+    )
 
 
 def _task_of(config: NodeConfig, deployment: Deployment) -> bytes:

@@ -10,13 +10,13 @@ from datetime import timedelta
 import polars as pl
 import structlog
 
-from node.cleaning import clean
 from node.config import NodeConfig
-from node.contribution import hold_out
-from node.desks import partition, read_desk
-from node.features import Samples, Split, anchor_samples, build_samples, split_for
-from node.panel import build_panel
-from node.synthetic import market
+from node.learning.contribution import hold_out
+from node.market.cleaning import clean
+from node.market.desks import partition, read_desk
+from node.market.features import Samples, Split, anchor_samples, build_samples, split_for
+from node.market.panel import build_panel
+from node.market.synthetic import market
 from protocol.errors import ConfigError, DataError
 
 PANEL_AGE = timedelta(hours=1)

@@ -11,9 +11,9 @@ import numpy as np
 import structlog
 from eth_account.signers.local import LocalAccount
 
-from node.contribution import SHOWN_ROUNDS, newness
+from node.learning.contribution import SHOWN_ROUNDS, newness
+from node.market.panel import Floats
 from node.memory import Scores
-from node.panel import Floats
 from node.sending import Sending
 from protocol import keys
 from protocol.blobs import BlobStore

@@ -35,12 +35,12 @@ from node.actions import (
 from node.decide import Dispute, Facts, Relaying, decide, patient_until
 from node.disputes import Disputes
 from node.duties import Duties
+from node.learning.update import make_update
 from node.memory import Memory, MemoryFile, Mismatch, Pending, Scores, Signed
 from node.offers import Offers
 from node.relay import Relayer
 from node.scoring import Judge, Scoring
 from node.sending import Sending, can_pay_gas
-from node.update import make_update
 from protocol import keys, rounds
 from protocol.blobs import BlobStore, FirstOf
 from protocol.chain.gateway import Chain, Snapshot

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from node.collector import PUBLIC_API, Collected, Collector
-from node.quotes import CURRENCIES
+from node.market.collector import PUBLIC_API, Collected, Collector
+from node.market.quotes import CURRENCIES
 from protocol.logs import configure
 from scripts.command import json_option, print_json, reports_failures, stopped_by_signals
 

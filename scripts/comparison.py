@@ -9,13 +9,15 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from node import baselines, smile
-from node.desks import Partition, partition
-from node.evaluation import Metrics, measure
-from node.features import Samples, Split, anchor_samples, build_samples, split_for
-from node.panel import build_panel
+from node.evaluation.metrics import Metrics, measure
+from node.learning.alone import train_alone, train_central
+from node.learning.training import TrainingSettings
+from node.market.desks import Partition, partition
+from node.market.features import Samples, Split, anchor_samples, build_samples, split_for
+from node.market.panel import build_panel
+from node.models.formulas import FORMULAS
+from node.models.smile import SMILE
 from node.private_data import training_days
-from node.training import TrainingSettings
 from protocol.errors import DataError
 
 Floats = NDArray[np.float64]
@@ -139,7 +141,7 @@ def compare(
         )
 
     progress("training on all data together")
-    central = baselines.train_central(
+    central = train_central(
         genesis,
         market.pooled,
         settings,
@@ -150,7 +152,7 @@ def compare(
     alone = []
     for number, samples in enumerate(market.desks):
         progress(f"training desk {number} alone")
-        alone.append(baselines.train_alone(genesis, samples, settings, seed=seed + number))
+        alone.append(train_alone(genesis, samples, settings, seed=seed + number))
     progress("scoring on held-out days")
     local = tuple(scored(network(vector)) for vector in alone)
     best = min(range(len(local)), key=lambda number: local[number].test.rmse)
@@ -159,7 +161,7 @@ def compare(
         central=scored(network(central)),
         local=local,
         best_desk=network(alone[best]),
-        formulas={name: scored(pricer) for name, pricer in baselines.FORMULAS.items()},
+        formulas={name: scored(pricer) for name, pricer in FORMULAS.items()},
     )
 
 
@@ -167,7 +169,7 @@ def network(vector: Floats) -> Pricer:
     """The pricing function of a model vector."""
 
     def price(samples: Samples) -> Floats:
-        return smile.predict(vector, samples.x, samples.atm_vol)
+        return SMILE.predict(vector, samples)
 
     return price
 

@@ -19,14 +19,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from node import baselines, smile
-from node.cleaning import clean
-from node.deribit_parquet import read_chains
-from node.desk_trainer import DeskTrainer
-from node.desks import Partition
-from node.evaluation import by_cell, measure
-from node.synthetic import market
-from node.training import TrainingSettings
+from node.evaluation.metrics import by_cell, measure
+from node.learning.desk_trainer import DeskTrainer
+from node.learning.training import TrainingSettings
+from node.market.cleaning import clean
+from node.market.deribit_parquet import read_chains
+from node.market.desks import Partition
+from node.market.synthetic import market
+from node.models.formulas import quadratic_smile
 from protocol import logs
 from protocol.errors import ConfigError
 from protocol.numbers import to_float
@@ -183,7 +183,7 @@ def demonstrate(options: Options, console: Console) -> dict[str, Any]:
         records = _run(running, desks, options, console)
         federated = to_float(running.model(), task.shift)
         summary = running.wind_up()
-    genesis = to_float(smile.genesis(task.model_seed, task.shift), task.shift)
+    genesis = to_float(task.genesis(), task.shift)
     with console.status("comparing") as status:
         comparison = compare(
             desks, genesis, federated, settings, seed=options.seed, progress=status.update
@@ -286,7 +286,7 @@ def _pictures(desks: Market, federated: Floats, comparison: Comparison) -> dict[
     models = [
         ("federated", network(federated)),
         ("best desk alone", comparison.best_desk),
-        ("quadratic", baselines.quadratic_smile),
+        ("quadratic", quadratic_smile),
     ]
     cells = [
         {

@@ -5,7 +5,6 @@ from pathlib import Path
 import click
 from eth_account.signers.local import LocalAccount
 
-from node import smile
 from protocol.blobs import DirectoryStore
 from protocol.chain.abi import Interface
 from protocol.chain.deployment import Deployment, SeedSource, deploy
@@ -132,7 +131,7 @@ def _created(
     chain, sponsor = transactor.chain, transactor.address
     _check_decimals(chain, config)
     _say("making the genesis model")
-    genesis = smile.genesis(config.model_seed, config.shift)
+    genesis = config.genesis()
     DirectoryStore(blobs).put(encode_model(genesis, config.shift), chunk_length=config.chunk_length)
     snapshot = chain.at(chain.head())
     source = seed_source if config.source_to_deploy else None

@@ -13,7 +13,6 @@ import structlog
 from eth_account.signers.local import LocalAccount
 from numpy.typing import NDArray
 
-from node import smile
 from node.memory import MemoryFile
 from node.tick import Participant, Stores, Trainer
 from orchestrator.journal import Journal
@@ -99,7 +98,7 @@ class EmbeddedNetwork:
             for account in self.embedded.accounts
         }
         self.blobs = DirectoryStore(folder / "orchestrator")
-        genesis = smile.genesis(config.model_seed, config.shift)
+        genesis = config.genesis()
         self.blobs.put(encode_model(genesis, config.shift), chunk_length=config.chunk_length)
         self._send(
             self.sponsor,

@@ -8,9 +8,12 @@ from typing import Annotated, Literal, Self, get_args
 from eth_hash.auto import keccak
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from node import smile
+from node.models.architecture import DEFAULT_MAX_NORM, DEFAULT_SHIFT, Architecture
+from node.models.registry import by_name
+from node.models.smile import SMILE
 from protocol.chain.deployment import SeedSource
 from protocol.errors import ConfigError
+from protocol.numbers import Int32Array
 from protocol.settings import Settings
 from protocol.sumtree import SumTree
 from protocol.task import ZERO_ADDRESS, PreSteps, Privacy, RewardRule, Rule, TaskParams
@@ -57,6 +60,8 @@ def _or_address(*names: str) -> AfterValidator:
 class TaskConfig(Settings):
     """A task as its sponsor describes it."""
 
+    model: str = SMILE.name
+    """Name of the installed architecture that is trained."""
     model_seed: int = Field(default=0, ge=0)
     """Seed of the genesis model's weights."""
     rule: RuleName = "trimmed_mean"
@@ -68,9 +73,9 @@ class TaskConfig(Settings):
     the rule can with a mere quorum."""
     clip_norm: float = Field(default=0.0, ge=0, lt=2**32)
     """Norm to which `clipped_mean` clips each update; zero for every other rule."""
-    max_norm: float = Field(default=smile.DEFAULT_MAX_NORM, gt=0, lt=2**32)
+    max_norm: float = Field(default=DEFAULT_MAX_NORM, gt=0, lt=2**32)
     """Largest L2 norm of an update; the contract refuses larger ones."""
-    shift: int = Field(default=smile.DEFAULT_SHIFT, ge=1, le=30)
+    shift: int = Field(default=DEFAULT_SHIFT, ge=1, le=30)
     """One unit of a coordinate is 2^-shift."""
     chunk_length: int = Field(default=256, ge=16, le=512, multiple_of=16)
     """Coordinates in a Merkle leaf."""
@@ -180,6 +185,15 @@ class TaskConfig(Settings):
         """Raises: ConfigError as `params` would, before anything is deployed."""
         self.params(now=0, seed_source=_SOURCE_TO_COME if self.source_to_deploy else None)
 
+    @property
+    def architecture(self) -> Architecture:
+        """What the task trains. Raises: ConfigError if it is not installed."""
+        return by_name(self.model)
+
+    def genesis(self) -> Int32Array:
+        """The model of round 0, in units of `2^-shift`. Shape: [d]"""
+        return self.architecture.genesis(self.model_seed, self.shift)
+
     def params(
         self, now: int, salt: bytes | None = None, *, seed_source: str | None = None
     ) -> TaskParams:
@@ -192,8 +206,7 @@ class TaskConfig(Settings):
         transaction.
         """
         stake_wei = self._wei("stake")
-        spec = smile.spec()
-        genesis = smile.genesis(self.model_seed, self.shift)
+        spec, genesis = self.architecture.spec, self.genesis()
         unit = 2**self.shift
         rule = RULES[self.rule]
         pre_steps = reduce(or_, (PRE_STEPS[name] for name in self.pre_steps), PreSteps.NONE)

@@ -10,10 +10,10 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from node.cleaning import clean
-from node.desk_trainer import DeskTrainer
-from node.synthetic import market
-from node.training import TrainingSettings
+from node.learning.desk_trainer import DeskTrainer
+from node.learning.training import TrainingSettings
+from node.market.cleaning import clean
+from node.market.synthetic import market
 from scripts import command
 from scripts.comparison import Market
 from scripts.network import EmbeddedNetwork

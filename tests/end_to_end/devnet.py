@@ -115,7 +115,7 @@ class Devnet:
         ports = _free_ports(DESKS + 1)
         self._urls = [f"http://127.0.0.1:{port}" for port in ports]
         self.orchestrator = self._service(
-            "orchestrator", "orchestrator", 0, 'evaluator = "smile"\nrelay = true'
+            "orchestrator", "orchestrator", 0, 'evaluator = "volatility"\nrelay = true'
         )
         # The first desk lets the orchestrator send for it.
         relayers = [self._urls[0], *[None] * (DESKS - 1)]

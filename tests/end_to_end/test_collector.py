@@ -20,11 +20,11 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 
-from node.cleaning import clean
-from node.collector import Collector, ExchangeDown
-from node.desks import read_desk
-from node.quotes import QUOTES
-from node.synthetic import market
+from node.market.cleaning import clean
+from node.market.collector import Collector, ExchangeDown
+from node.market.desks import read_desk
+from node.market.quotes import QUOTES
+from node.market.synthetic import market
 from protocol.errors import ConfigError, DataError
 from scripts.collect_quotes import main
 

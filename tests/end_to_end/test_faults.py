@@ -483,8 +483,8 @@ def test_verified_result_that_a_reorganisation_takes_away_is_not_built_on(
 
 def test_training_gives_the_same_bits_in_another_process(make_network: Make) -> None:
     program = (
-        "from node import smile; from protocol.sumtree import SumTree;"
-        "print(SumTree.of(smile.genesis(0), 256).root.hex())"
+        "from node.models.smile import SMILE; from protocol.sumtree import SumTree;"
+        "print(SumTree.of(SMILE.genesis(0), 256).root.hex())"
     )
     answered = subprocess.run(  # noqa: S603 - this interpreter, that program
         [sys.executable, "-c", program],

@@ -15,8 +15,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from node.config import NodeConfig
-from node.deribit_parquet import COLUMNS
-from node.quotes import QUOTES
+from node.market.deribit_parquet import COLUMNS
+from node.market.quotes import QUOTES
 from orchestrator.config import OrchestratorConfig
 from protocol import errors
 from protocol.exit_codes import ExitCode

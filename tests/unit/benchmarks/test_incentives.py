@@ -24,8 +24,8 @@ from benchmarks.incentives_table import (
     net_shares,
 )
 from benchmarks.robustness import Desk
-from node import smile
-from node.training import TrainingSettings
+from node.learning.training import TrainingSettings
+from node.models.smile import SMILE
 from protocol.task import RewardRule
 from tests.unit.node import small_market
 
@@ -169,7 +169,7 @@ def test_scores_pay_honest_desks_and_not_who_sends_nothing_of_use(market, honest
 
 
 def test_copies_are_paid_where_nobody_was_shown_the_original(market):
-    model, desk, other = smile.genesis(SMALL.seed), SMALL.order[0], SMALL.order[1]
+    model, desk, other = SMILE.genesis(SMALL.seed), SMALL.order[0], SMALL.order[1]
     settings = TrainingSettings(rounds=1, steps_per_round=30, batch_size=64)
     sent = {
         number: Desk(samples, settings, number, SMALL.seed).update(model, 1)

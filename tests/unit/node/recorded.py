@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from node.quotes import QUOTES
+from node.market.quotes import QUOTES
 
 FOLDER = Path(
     os.environ.get("VOLQUORUM_DATA", Path(__file__).parents[4] / "shared" / "data")

@@ -5,10 +5,10 @@ from functools import cache
 
 import polars as pl
 
-from node.cleaning import clean
-from node.features import Samples, build_samples
-from node.panel import Panel, build_panel
-from node.synthetic import market
+from node.market.cleaning import clean
+from node.market.features import Samples, build_samples
+from node.market.panel import Panel, build_panel
+from node.market.synthetic import market
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

@@ -7,14 +7,14 @@ import numpy as np
 import polars as pl
 import pytest
 
-from node.cleaning import clean
 from node.config import NodeConfig
-from node.desks import write_desk
-from node.features import Samples, anchor_samples, build_samples, split_for
-from node.panel import build_panel
+from node.market.cleaning import clean
+from node.market.desks import write_desk
+from node.market.features import Samples, anchor_samples, build_samples, split_for
+from node.market.panel import build_panel
+from node.market.quotes import QUOTES
+from node.market.synthetic import market
 from node.private_data import at_public_snapshots, desk_samples, judging_desk_samples
-from node.quotes import QUOTES
-from node.synthetic import market
 from protocol.errors import DataError
 
 pytestmark = pytest.mark.unit

@@ -7,12 +7,13 @@ import numpy as np
 import polars as pl
 import pytest
 
-from node import baselines, smile
-from node.cleaning import clean
-from node.evaluation import Metrics, measure
-from node.features import Samples
-from node.synthetic import market
-from node.training import TrainingSettings
+from node.evaluation.metrics import Metrics, measure
+from node.learning.training import TrainingSettings
+from node.market.cleaning import clean
+from node.market.features import Samples
+from node.market.synthetic import market
+from node.models.formulas import FORMULAS, quadratic_smile
+from node.models.smile import SMILE
 from protocol.errors import DataError
 from protocol.numbers import to_float
 from scripts import comparison
@@ -36,7 +37,7 @@ def divided(chain: pl.DataFrame) -> Market:
 
 @pytest.fixture(scope="module")
 def genesis() -> np.ndarray:
-    return to_float(smile.genesis(0, SHIFT), SHIFT)
+    return to_float(SMILE.genesis(0, SHIFT), SHIFT)
 
 
 def metrics(rmse: float) -> Metrics:
@@ -100,7 +101,7 @@ def test_every_model_is_scored_on_the_same_held_out_quotes(divided, genesis):
     assert {each.test.quotes for each in everything} == {len(divided.test)}
     assert {each.stress.quotes for each in everything} == {len(divided.stress)}
     assert len(found.local) == 3
-    assert set(found.formulas) == set(baselines.FORMULAS)
+    assert set(found.formulas) == set(FORMULAS)
     assert "training on all data together" in said
     best = measure(found.best_desk(divided.test), divided.test)
     assert best.rmse == min(each.test.rmse for each in found.local)
@@ -112,7 +113,7 @@ def test_summary_names_the_best_the_worst_and_the_mean_desk_in_both_windows():
         central=scores(0.9, 1.9),
         local=(scores(3.0, 9.0), scores(2.0, 8.0), scores(7.0, 7.0)),
         formulas={"quadratic": scores(1.5, 2.5)},
-        best_desk=baselines.quadratic_smile,
+        best_desk=quadratic_smile,
     )
     assert found.rmse_vol_points() == {
         "federated": 1.0,
@@ -134,7 +135,7 @@ def test_summary_names_the_best_the_worst_and_the_mean_desk_in_both_windows():
 
 @pytest.mark.parametrize("is_btc", [True, False])
 def test_picture_is_one_expiry_of_one_coin_in_order_of_strike(divided, is_btc):
-    drawn = smiles([("quadratic", baselines.quadratic_smile)], divided.test, is_btc=is_btc)
+    drawn = smiles([("quadratic", quadratic_smile)], divided.test, is_btc=is_btc)
 
     assert drawn["coin"] == ("BTC" if is_btc else "ETH")
     assert drawn["log_moneyness"] == sorted(drawn["log_moneyness"])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from node import smile
+from node.models.smile import SMILE
 from protocol.chain.deployment import SeedSource
 from protocol.errors import ConfigError
 from protocol.sumtree import SumTree
@@ -84,13 +84,13 @@ def test_defaults_are_a_task_that_the_contract_takes():
     assert (params.seats, params.drawn, params.seed_source) == (64, 64, ZERO_ADDRESS)
     assert (params.currency, params.reward_rule) == (ZERO_ADDRESS, RewardRule.EQUAL)
     assert params.score_seconds == 0
-    assert params.model_spec_hash == smile.spec().hash
-    assert params.dimension == smile.spec().dimension
+    assert params.model_spec_hash == SMILE.spec.hash
+    assert params.dimension == SMILE.spec.dimension
 
 
 def test_genesis_root_is_the_root_of_the_blob_that_deploy_stores():
     config = TaskConfig(model_seed=4, shift=12, chunk_length=64)
-    genesis = smile.genesis(4, 12)
+    genesis = SMILE.genesis(4, 12)
 
     assert config.params(NOW).genesis_model_root == SumTree.of(genesis, 64).root
     assert config.params(NOW).genesis_model_root != TaskConfig().params(NOW).genesis_model_root

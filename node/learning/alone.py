@@ -1,0 +1,84 @@
+"""What one desk reaches alone, and what one would reach that saw everybody's quotes."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from node.learning.training import TrainingSettings, round_seed, train_locally
+from node.market.features import Samples
+from node.market.panel import Floats
+from node.models.architecture import Architecture
+from node.models.smile import SMILE
+
+
+def train_alone(
+    genesis: Floats,
+    samples: Samples,
+    settings: TrainingSettings,
+    *,
+    seed: int,
+    device: str = "cpu",
+    architecture: Architecture = SMILE,
+) -> Floats:
+    """The network after every round of the recipe on one desk's samples, never shared.
+
+    Shape: genesis [d] -> [d].
+    """
+    *_, last = _rounds(
+        genesis, samples, settings, seed=seed, device=device, architecture=architecture
+    )
+    return last
+
+
+def train_central(
+    genesis: Floats,
+    pooled: Samples,
+    settings: TrainingSettings,
+    *,
+    participants: int,
+    validation: Samples,
+    seed: int,
+    device: str = "cpu",
+    architecture: Architecture = SMILE,
+) -> Floats:
+    """The network on everybody's samples, with as many steps as all participants take together.
+
+    So many steps over-fit where nothing is averaged. The round that is best on `validation` is
+    kept, or the comparison would flatter the federated model.
+
+    Shape: genesis [d] -> [d].
+    """
+    everybody = replace(settings, steps_per_round=settings.steps_per_round * participants)
+    rounds = _rounds(
+        genesis, pooled, everybody, seed=seed, device=device, architecture=architecture
+    )
+    return min(rounds, key=lambda vector: _squared_error(architecture, vector, validation))
+
+
+def _rounds(
+    genesis: Floats,
+    samples: Samples,
+    settings: TrainingSettings,
+    *,
+    seed: int,
+    device: str,
+    architecture: Architecture,
+) -> Iterator[Floats]:
+    vector = genesis
+    for round_number in range(1, settings.rounds + 1):
+        vector = train_locally(
+            vector,
+            samples,
+            settings,
+            seed=round_seed(seed, round_number),
+            round_number=round_number,
+            device=device,
+            architecture=architecture,
+        ).vector
+        yield vector
+
+
+def _squared_error(architecture: Architecture, vector: Floats, samples: Samples) -> float:
+    error = architecture.predict(vector, samples) - samples.target_vol
+    return float(np.mean(error**2))

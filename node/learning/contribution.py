@@ -1,0 +1,219 @@
+"""What an update was worth to this desk: by how much it lowers the loss on its latest days.
+
+A desk scores the updates of a round with a byte each, which divide the round's reward where the
+task says so. It has only its own quotes to judge by, so the scores of many desks are put together.
+What the scores tell apart and what not is measured in docs/incentives.md.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from types import MappingProxyType
+from typing import Final
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.func import functional_call, vmap
+
+from node.learning.training import VOL_POINTS, TrainingSettings
+from node.market.features import Samples
+from node.market.panel import Floats
+from node.models.architecture import Architecture
+from node.models.smile import SMILE
+from protocol import numbers
+from protocol.errors import DataError
+from protocol.numbers import Int16Array, Int32Array
+from protocol.scores import HIGHEST_SCORE
+
+HELD_OUT_SHARE: Final = 0.1
+"""Of a desk's days, the latest: scores ask how well tomorrow is priced."""
+HELD_OUT_ROWS: Final = 1024
+"""The loss is taken on at most so many, evenly spaced: quotes of one snapshot err together."""
+NOTICED_SHARE: Final = 0.02
+"""Of the base model's loss: an update that lowers it by less may do so by chance."""
+SHOWN_ROUNDS: Final = 3
+"""How many rounds back an update may still be copied from: older ones no longer help."""
+MOVES_AT_ONCE: Final = 16
+"""Models that are evaluated together: a layer of them takes 4 MiB at most."""
+HOPELESS: Final = 1e30
+"""The loss of a model that leaves the finite numbers: updates are still told apart beside it."""
+DAY_MICROSECONDS: Final = 86_400_000_000
+
+Lowered = Callable[[Floats], Floats]
+"""By how much moves from the base model lower the loss. Shape: [m, d] -> [m]"""
+Method = Callable[[Lowered, Floats], Floats]
+"""The worth of each of a round's updates, of either sign. Shape: updates [n, d] -> [n]"""
+
+
+def hold_out(own: Samples, share: float = HELD_OUT_SHARE) -> tuple[Samples, Samples]:
+    """What a desk trains on and, for its scores, the latest whole days, which it does not.
+
+    `own` are its quotes without the public panel's points: those everybody could fit.
+
+    Raises: DataError if there are fewer than two days.
+    """
+    day = own.snapshot // DAY_MICROSECONDS
+    days = np.unique(day)
+    if days.size < 2:
+        raise DataError(
+            f"quotes of at least two days are wanted, to score by the latest, found {days.size}"
+        )
+    first = days[-max(1, int(share * days.size))]
+    return own.take(day < first), own.take(day >= first)
+
+
+def contribution_scores(
+    base: Int32Array,
+    updates: Int16Array,
+    held_out: Samples,
+    *,
+    shift: int,
+    own: int | None = None,
+    method: str = "alone",
+    newness: Floats | None = None,
+    architecture: Architecture = SMILE,
+) -> bytes:
+    """A byte for each update, in their order: 255 for the one worth most, 0 for what is worth none.
+
+    `own` is the number of the desk's own update, which gets 0: nobody counts it. An update is worth
+    only the share of it that `newness` says is its own; all of it where that is left out.
+
+    Shape: base [d], updates [n, d], newness [n].
+
+    Raises: DataError without quotes, or if the base model gives them no finite volatilities.
+    """
+    judge = Judge(held_out, numbers.to_float(base, shift), architecture)
+    worth = METHODS[method](judge.lowered, numbers.to_float(updates, shift))
+    if newness is not None:
+        worth = worth * newness
+    # Invariant: what is within chance of nothing gets nothing, even where nobody does better.
+    worth[worth < NOTICED_SHARE * judge.loss] = 0.0
+    if own is not None:
+        worth[own] = 0.0
+    best = float(worth.max(initial=0.0))
+    return np.floor(worth / (best or 1.0) * HIGHEST_SCORE).astype(np.uint8).tobytes()
+
+
+def newness(
+    updates: Int16Array, authors: Sequence[str], shown: Int16Array, shown_by: Sequence[str]
+) -> Floats:
+    """The share of each update's square that others had not shown before, in any combination.
+
+    Others' latest updates are public and still help when they are sent again: without this a copy
+    of the best earns more than work. Source: `benchmarks/incentives.py`, with `--looks-back 0`.
+
+    Shape: updates [n, d], shown [m, d] -> [n].
+    """
+    everything = np.vstack([shown, updates]).astype(np.float64)
+    lengths = np.linalg.norm(everything, axis=1, keepdims=True)
+    everything /= np.where(lengths, lengths, 1.0)
+    products = everything @ everything.T
+    before, found = len(shown), np.ones(len(updates))
+    by = np.array(shown_by, dtype=object)
+    for number, author in enumerate(authors):
+        others = np.flatnonzero(by != author)
+        if others.size:
+            among, along = products[np.ix_(others, others)], products[others, before + number]
+            # Copies of copies are parallel: the inverse leaves out what they have in common.
+            seen = along @ np.linalg.pinv(among, rcond=1e-9, hermitian=True) @ along
+            found[number] = 1.0 - min(float(seen), 1.0)
+    return found
+
+
+def alone(lowered: Lowered, updates: Floats) -> Floats:
+    """What each update does by itself, added to the base model."""
+    return lowered(updates)
+
+
+def without(lowered: Lowered, updates: Floats) -> Floats:
+    """What the mean of all does more than the mean of the others, times their number.
+
+    Means, whatever the task's rule: a robust one drops some updates, which then count for nothing.
+    """
+    count, total = len(updates), updates.sum(axis=0)
+    found = lowered(np.vstack([(total - updates) / max(count - 1, 1), total / count]))
+    return np.asarray(count * (found[-1] - found[:-1]))
+
+
+def shapley(
+    lowered: Lowered, updates: Floats, *, permutations: int, truncation: float, seed: int
+) -> Floats:
+    """What each update adds on average to the mean of those before it, times their number.
+
+    Random orders are walked all at once. One is left where the mean so far comes within
+    `truncation` of what all updates do, as a share of that: who comes later adds nothing.
+
+    Source: A. Ghorbani, J. Zou, "Data Shapley: Equitable Valuation of Data for Machine Learning",
+    2019 (truncated Monte Carlo).
+    """
+    count = len(updates)
+    rng = np.random.default_rng(seed)
+    orders = np.stack([rng.permutation(count) for _ in range(permutations)])
+    everything = float(lowered(updates.mean(axis=0, keepdims=True))[0])
+    sums = np.zeros((permutations, updates.shape[1]))
+    before, added = np.zeros(permutations), np.zeros(count)
+    walked = np.arange(permutations)
+    for place in range(count):
+        walked = walked[np.abs(everything - before[walked]) > truncation * abs(everything)]
+        if not walked.size:
+            break
+        coming = orders[walked, place]
+        sums[walked] += updates[coming]
+        now = lowered(sums[walked] / (place + 1))
+        np.add.at(added, coming, now - before[walked])
+        before[walked] = now
+    return added * (count / permutations)
+
+
+METHODS: Mapping[str, Method] = MappingProxyType(
+    {
+        "alone": alone,
+        "without": without,
+        "shapley": partial(shapley, permutations=16, truncation=0.05, seed=0),
+    }
+)
+
+
+class Judge:
+    """The training's loss on a desk's held-out quotes, about a base model.
+
+    Raises: DataError without quotes, or if the base model gives them no finite volatilities.
+    """
+
+    def __init__(self, held_out: Samples, base: Floats, architecture: Architecture = SMILE) -> None:
+        if not len(held_out):
+            raise DataError("at least one held-out quote is wanted to judge by, found none")
+        count = min(len(held_out), HELD_OUT_ROWS)
+        some = held_out.take(np.linspace(0, len(held_out) - 1, count).astype(np.int64))
+        self._base = base
+        self._module, self._spec = architecture.module(), architecture.spec
+        self._seen = tuple(
+            torch.from_numpy(np.ascontiguousarray(part)) for part in architecture.inputs(some)
+        )
+        self._target = torch.from_numpy((some.target_vol * VOL_POINTS).astype(np.float32))
+        self.loss = float(self._losses(np.zeros((1, base.size)))[0])
+        """The base model's, mean Huber loss in squared vol points."""
+        if self.loss == HOPELESS:
+            raise DataError("a base model of finite loss is wanted, found none on held-out quotes")
+
+    def lowered(self, moves: Floats) -> Floats:
+        """By how much each move from the base model lowers the loss. Shape: [m, d] -> [m]"""
+        parts = range(0, len(moves), MOVES_AT_ONCE)
+        return self.loss - np.concatenate(
+            [self._losses(moves[first : first + MOVES_AT_ONCE]) for first in parts]
+        )
+
+    def _losses(self, moves: Floats) -> Floats:
+        models = [self._spec.unflatten(self._base + move) for move in moves]
+        stacked = {
+            name: torch.from_numpy(np.stack([model[name] for model in models]).astype(np.float32))
+            for name, _ in self._spec.parameters
+        }
+        with torch.inference_mode():
+            found: Tensor = vmap(self._loss)(stacked)
+        return np.nan_to_num(found.numpy().astype(np.float64), nan=HOPELESS).clip(max=HOPELESS)
+
+    def _loss(self, parameters: dict[str, Tensor]) -> Tensor:
+        vols = VOL_POINTS * functional_call(self._module, parameters, self._seen)
+        delta = TrainingSettings.huber_vol_points
+        return torch.nn.functional.huber_loss(vols, self._target, delta=delta)

@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+
+from node.evaluation import evaluator as evaluation
+from node.evaluation.evaluator import VolatilityEvaluator
+from node.learning.training import TrainingSettings, train_locally
+from node.market.features import split_for
+from node.models.architecture import DEFAULT_SHIFT
+from node.models.smile import SMILE
+from protocol import numbers
+from protocol.errors import ConfigError
+from tests.unit.node.small_market import panel, samples
+
+pytestmark = pytest.mark.unit
+
+SHIFT = DEFAULT_SHIFT
+
+
+def held_out():
+    return split_for(panel()).validation(samples())
+
+
+def test_the_evaluator_scores_the_genesis_as_the_term_structure():
+    scored = VolatilityEvaluator(held_out())(SMILE.genesis(0), SHIFT)
+    expected = scored["validation_rmse_term_structure"]
+    assert scored["validation_rmse"] == pytest.approx(expected, rel=1e-4)
+    assert scored["validation_quotes"] == len(held_out())
+
+
+def test_the_evaluator_prefers_a_trained_model():
+    genesis = SMILE.genesis(0)
+    train = split_for(panel()).train(samples())
+    settings = TrainingSettings(rounds=1, steps_per_round=60, batch_size=128, learning_rate=3e-3)
+    trained = train_locally(numbers.to_float(genesis, SHIFT), train, settings, seed=1).vector
+    scored = VolatilityEvaluator(held_out())(numbers.to_model(trained, SHIFT), SHIFT)
+    assert scored["validation_rmse"] < 0.9 * scored["validation_rmse_term_structure"]
+
+
+def test_the_evaluator_is_built_from_plain_settings():
+    settings = {"data": "synthetic", "seed": 7, "synthetic_days": 14}
+    evaluator = VolatilityEvaluator.from_settings(settings)
+    np.testing.assert_array_equal(evaluator.samples.z, held_out().z)
+
+
+def test_a_folder_of_recorded_chains_is_read_where_one_is_named(monkeypatch, tmp_path):
+    asked = []
+
+    def read(folder):
+        asked.append(folder)
+        return evaluation.market(7, days=14)
+
+    monkeypatch.setattr(evaluation, "read_chains", read)
+    VolatilityEvaluator.from_settings({"data": str(tmp_path)})
+    assert asked == [tmp_path]
+
+
+@pytest.mark.parametrize(
+    "settings", [{"sed": 1}, {"seed": "1"}, {"seed": True}, {"data": 3}, {"synthetic_days": 1.5}]
+)
+def test_faulty_evaluator_settings_are_refused(settings):
+    with pytest.raises(ConfigError, match="evaluator settings"):
+        VolatilityEvaluator.from_settings(settings)

@@ -1,0 +1,84 @@
+"""A desk's training in a round can be repeated to the bit and depends on nothing but its inputs."""
+
+import numpy as np
+import pytest
+
+from node.learning.contribution import contribution_scores
+from node.learning.desk_trainer import DeskTrainer
+from node.learning.training import TrainingSettings
+from node.models.smile import SMILE
+from protocol.numbers import quantise, to_float
+from tests.unit.node import small_market
+
+pytestmark = pytest.mark.unit
+
+SETTINGS = TrainingSettings(rounds=4, steps_per_round=3, batch_size=32)
+SHIFT = 16
+
+
+@pytest.fixture(scope="module")
+def genesis() -> np.ndarray:
+    return to_float(SMILE.genesis(0, SHIFT), SHIFT)
+
+
+@pytest.fixture
+def desk() -> DeskTrainer:
+    return DeskTrainer(small_market.samples(), SETTINGS, seed=5)
+
+
+def test_it_trains_the_model_that_tasks_name(desk):
+    assert desk.spec_hash == SMILE.spec.hash
+
+
+def test_same_round_gives_the_same_bits_after_a_restart(desk, genesis):
+    first = desk.train(genesis, 2)
+    desk.train(genesis, 3)
+    restarted = DeskTrainer(small_market.samples(), SETTINGS, seed=5)
+
+    assert restarted.train(genesis, 2).tobytes() == first.tobytes()
+
+
+def test_round_seed_and_model_each_change_the_update(desk, genesis):
+    update = desk.train(genesis, 1) - genesis
+    other_desk = DeskTrainer(small_market.samples(), SETTINGS, seed=6)
+
+    assert update.any()
+    assert not np.array_equal(desk.train(genesis, 2) - genesis, update)
+    assert not np.array_equal(other_desk.train(genesis, 1) - genesis, update)
+    assert not np.array_equal(desk.train(genesis + 0.01, 1) - genesis, update)
+
+
+def test_given_model_is_left_as_it_was(desk, genesis):
+    before = genesis.copy()
+    desk.train(genesis, 1)
+
+    assert np.array_equal(genesis, before)
+
+
+def test_report_of_a_training_holds_numbers_and_no_quotes(desk, genesis):
+    assert desk.last is None
+    desk.train(genesis, 1)
+
+    assert desk.last is not None
+    assert desk.last.samples == len(small_market.samples())
+    assert desk.last.loss_after < desk.last.loss_before
+    sizes = [np.size(value) for name, value in vars(desk.last).items() if name != "vector"]
+    assert sizes == [1] * len(sizes)
+
+
+def test_others_are_judged_by_what_was_held_out_and_the_desk_itself_is_not(desk, genesis):
+    base = SMILE.genesis(0, SHIFT)
+    moves = [desk.train(genesis, number) - genesis for number in (1, 2)]
+    moves.append(-moves[0])
+    updates = np.stack([quantise(move, SHIFT) for move in moves])
+
+    by_trained = desk.scores(base, updates, shift=SHIFT, own=None)
+    early = small_market.samples().take(np.arange(40))
+    judging = DeskTrainer(small_market.samples(), SETTINGS, seed=5, held_out=early)
+
+    assert (max(by_trained), by_trained[2]) == (255, 0)
+    assert desk.scores(base, updates, shift=SHIFT, own=1) == bytes([255, 0, 0])
+    assert judging.scores(base, updates, shift=SHIFT, own=None) == contribution_scores(
+        base, updates, early, shift=SHIFT
+    )
+    assert desk.sample_count == len(small_market.samples())

@@ -1,0 +1,108 @@
+import os
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from node.evaluation.metrics import measure
+from node.learning.training import TrainingSettings, train_locally
+from node.models.architecture import DEFAULT_SHIFT
+from node.models.formulas import term_structure
+from node.models.smile import SMILE
+from protocol import numbers
+from protocol.errors import ConfigError, DataError
+from tests.unit.node.small_market import samples
+
+pytestmark = pytest.mark.unit
+
+SHORT = TrainingSettings(rounds=4, steps_per_round=20, batch_size=128, learning_rate=3e-3)
+GENESIS = numbers.to_float(SMILE.genesis(0), DEFAULT_SHIFT)
+
+
+def test_training_lowers_the_loss_and_prices_better_than_the_term_structure():
+    found = samples()
+    outcome = train_locally(GENESIS, found, SHORT, seed=1)
+    assert outcome.loss_after < 0.7 * outcome.loss_before
+    trained = measure(SMILE.predict(outcome.vector, found), found)
+    assert trained.rmse < 0.8 * measure(term_structure(found), found).rmse
+
+
+def test_the_same_seed_gives_the_same_bits():
+    first = train_locally(GENESIS, samples(), SHORT, seed=1).vector
+    torch.manual_seed(1234)
+    again = train_locally(GENESIS, samples(), SHORT, seed=1).vector
+    np.testing.assert_array_equal(first, again)
+    assert (train_locally(GENESIS, samples(), SHORT, seed=2).vector != first).any()
+
+
+def test_the_bits_do_not_depend_on_the_number_of_threads():
+    before = torch.get_num_threads()
+    first = train_locally(GENESIS, samples(), SHORT, seed=1).vector
+    try:
+        torch.set_num_threads(min(4, os.cpu_count() or 1) + 1)
+        several = train_locally(GENESIS, samples(), SHORT, seed=1).vector
+    finally:
+        torch.set_num_threads(before)
+    np.testing.assert_array_equal(first, several)
+
+
+def test_training_leaves_the_callers_torch_as_it_was():
+    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    state = torch.get_rng_state()
+    with pytest.raises(DataError):
+        train_locally(np.full(3, 0.0), samples(), SHORT, seed=1)
+    assert torch.get_num_threads() == threads
+    assert torch.are_deterministic_algorithms_enabled() == deterministic
+    train_locally(GENESIS, samples(), replace(SHORT, steps_per_round=1), seed=1)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_the_global_model_is_not_changed_in_place():
+    given = GENESIS.copy()
+    train_locally(given, samples(), replace(SHORT, steps_per_round=2), seed=1)
+    np.testing.assert_array_equal(given, GENESIS)
+
+
+def test_a_desk_with_fewer_samples_than_a_batch_sees_them_several_times():
+    few = samples().take(np.arange(50))
+    outcome = train_locally(GENESIS, few, SHORT, seed=1)
+    assert outcome.samples == 50
+    assert outcome.epochs == pytest.approx(20 * 128 / 50)
+    assert outcome.loss_after < outcome.loss_before
+
+
+def test_no_samples_are_refused():
+    with pytest.raises(DataError, match="at least one"):
+        train_locally(GENESIS, samples().take(np.array([], dtype=np.int64)), SHORT, seed=1)
+
+
+def test_one_absurd_target_does_not_steer_the_fit():
+    found = samples()
+    target = found.target_vol.copy()
+    target[::100] = 50.0
+    honest = train_locally(GENESIS, found, SHORT, seed=1).vector
+    steered = train_locally(GENESIS, replace(found, target_vol=target), SHORT, seed=1).vector
+    vols, moved = (SMILE.predict(vector, found) for vector in (honest, steered))
+    assert np.median(np.abs(vols - moved)) < 0.05
+
+
+def test_a_target_that_is_no_number_is_reported():
+    broken = replace(samples(), target_vol=np.full(len(samples()), np.nan))
+    with pytest.raises(DataError, match="finite"):
+        train_locally(GENESIS, broken, SHORT, seed=1)
+
+
+def test_the_learning_rate_falls_from_the_first_to_the_last_round_and_stays():
+    settings = TrainingSettings(rounds=10, learning_rate=1e-2, final_learning_rate=1e-4)
+    rates = [settings.learning_rate_at(number) for number in range(1, 13)]
+    assert rates[0] == pytest.approx(1e-2)
+    assert rates[9:] == pytest.approx([1e-4] * 3)
+    assert rates[:10] == sorted(rates[:10], reverse=True)
+    assert TrainingSettings(rounds=1).learning_rate_at(1) == TrainingSettings().learning_rate
+
+
+@pytest.mark.parametrize("name", ["rounds", "steps_per_round", "batch_size", "learning_rate"])
+def test_a_setting_that_is_not_above_zero_is_refused(name):
+    with pytest.raises(ConfigError, match=name):
+        TrainingSettings(**{name: 0})
