@@ -14,8 +14,8 @@ from typing import Final
 
 import numpy as np
 
-from node.market.features import Samples
 from node.market.panel import Booleans, Floats
+from node.market.samples import Samples
 from protocol.numbers import INT16, Int16Array, clip_to_norm
 
 BACK_DOOR_DAYS: Final = 14.0

@@ -22,8 +22,9 @@ from node.learning.update import make_update
 from node.market.cleaning import clean
 from node.market.deribit_parquet import read_chains
 from node.market.desks import Partition, partition
-from node.market.features import Samples, anchor_samples, build_samples, split_for
 from node.market.panel import Floats, build_panel
+from node.market.samples import Samples, anchor_samples, build_samples
+from node.market.split import split_for
 from node.market.synthetic import market
 from node.models.architecture import DEFAULT_MAX_NORM, DEFAULT_SHIFT
 from node.models.boosting import train_boosting

@@ -41,7 +41,7 @@ from benchmarks.robustness import SHORT, Desk
 from node.learning.contribution import METHODS, SHOWN_ROUNDS, contribution_scores, hold_out, newness
 from node.learning.training import TrainingSettings
 from node.learning.update import max_squared_norm
-from node.market.features import Samples
+from node.market.samples import Samples
 from node.models.architecture import DEFAULT_MAX_NORM, DEFAULT_SHIFT
 from node.models.smile import SMILE
 from protocol import numbers

@@ -36,8 +36,8 @@ from benchmarks.robustness_table import (
 from node.learning.training import TrainingSettings, train_locally
 from node.learning.update import make_update, max_squared_norm
 from node.market.desks import Partition
-from node.market.features import Samples
 from node.market.panel import Floats
+from node.market.samples import Samples
 from node.models.architecture import DEFAULT_MAX_NORM, DEFAULT_SHIFT
 from node.models.smile import SMILE
 from protocol import numbers

@@ -14,8 +14,9 @@ from node.config import NodeConfig
 from node.learning.contribution import hold_out
 from node.market.cleaning import clean
 from node.market.desks import partition, read_desk
-from node.market.features import Samples, Split, anchor_samples, build_samples, split_for
 from node.market.panel import build_panel
+from node.market.samples import Samples, anchor_samples, build_samples
+from node.market.split import Split, split_for
 from node.market.synthetic import market
 from protocol.errors import ConfigError, DataError
 

@@ -13,8 +13,9 @@ from node.evaluation.metrics import Metrics, measure
 from node.learning.alone import train_alone, train_central
 from node.learning.training import TrainingSettings
 from node.market.desks import Partition, partition
-from node.market.features import Samples, Split, anchor_samples, build_samples, split_for
 from node.market.panel import build_panel
+from node.market.samples import Samples, anchor_samples, build_samples
+from node.market.split import Split, split_for
 from node.models.formulas import FORMULAS
 from node.models.smile import SMILE
 from node.private_data import training_days

@@ -12,8 +12,9 @@ import polars as pl
 from node.evaluation.metrics import measure
 from node.market.cleaning import clean
 from node.market.deribit_parquet import read_chains
-from node.market.features import Samples, build_samples, split_for
 from node.market.panel import build_panel
+from node.market.samples import Samples, build_samples
+from node.market.split import split_for
 from node.market.synthetic import market
 from node.models.architecture import Architecture
 from node.models.formulas import term_structure

@@ -11,8 +11,8 @@ from typing import Final
 
 import numpy as np
 
-from node.market.features import Samples
 from node.market.panel import Booleans, Floats
+from node.market.samples import Samples
 from protocol.errors import DataError
 
 VOL_POINTS: Final = 100.0

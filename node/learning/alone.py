@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 
 from node.learning.training import TrainingSettings, round_seed, train_locally
-from node.market.features import Samples
 from node.market.panel import Floats
+from node.market.samples import Samples
 from node.models.architecture import Architecture
 from node.models.smile import SMILE
 

@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.func import functional_call, vmap
 
 from node.learning.training import VOL_POINTS, TrainingSettings
-from node.market.features import Samples
 from node.market.panel import Floats
+from node.market.samples import Samples
 from node.models.architecture import Architecture
 from node.models.smile import SMILE
 from protocol import numbers
@@ -187,9 +187,7 @@ class Judge:
         some = held_out.take(np.linspace(0, len(held_out) - 1, count).astype(np.int64))
         self._base = base
         self._module, self._spec = architecture.module(), architecture.spec
-        self._seen = tuple(
-            torch.from_numpy(np.ascontiguousarray(part)) for part in architecture.inputs(some)
-        )
+        self._seen = architecture.seen(some)
         self._target = torch.from_numpy((some.target_vol * VOL_POINTS).astype(np.float32))
         self.loss = float(self._losses(np.zeros((1, base.size)))[0])
         """The base model's, mean Huber loss in squared vol points."""

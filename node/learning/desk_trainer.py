@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from node.learning.contribution import contribution_scores
 from node.learning.training import TrainingOutcome, TrainingSettings, round_seed, train_locally
-from node.market.features import Samples
 from node.market.panel import Floats
+from node.market.samples import Samples
 from node.models.architecture import Architecture
 from node.models.smile import SMILE
 from protocol.numbers import Int16Array, Int32Array

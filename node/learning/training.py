@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from node.market.features import Samples
 from node.market.panel import Floats
+from node.market.samples import Samples
 from node.models.architecture import Architecture
 from node.models.smile import SMILE
 from protocol.errors import ConfigError, DataError
@@ -128,9 +128,8 @@ class _Quotes:
     @classmethod
     def of(cls, architecture: Architecture, samples: Samples, device: str) -> "_Quotes":
         target = (samples.target_vol * VOL_POINTS).astype(np.float32)
-        inputs = (np.ascontiguousarray(part) for part in architecture.inputs(samples))
         return cls(
-            tuple(torch.from_numpy(part).to(device) for part in inputs),
+            tuple(part.to(device) for part in architecture.seen(samples)),
             torch.from_numpy(target).to(device),
         )
 

@@ -29,6 +29,9 @@ instead of 1.20."""
 TENOR_YEARS = TENOR_DAYS / DAYS_PER_YEAR
 COLUMNS = 3
 """Lower wing, at the money, upper wing: z = -1, 0, +1."""
+LOWER, AT_MONEY, UPPER = 0, 1, 2
+THIRTY_DAYS = 2
+"""The tenor that volatility levels are compared by."""
 REACH = 2.0
 """A tenor farther than this factor from every expiry is unknown; nearer, volatility is flat."""
 

@@ -5,21 +5,20 @@ downloaded is ever run.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from node.market.features import Samples
 from node.market.panel import Floats
+from node.market.samples import Samples
+from node.models.points import Points
 from protocol import numbers
 from protocol.errors import DataError
 from protocol.model_spec import ModelSpec, Shape
-
-Float32s = npt.NDArray[np.float32]
 
 DEFAULT_SHIFT = 14
 """One unit is 2^-14 = 6.1e-5; an int16 update then reaches +-2 a coordinate."""
@@ -41,8 +40,9 @@ class Architecture:
     module: Callable[[], nn.Module]
     """A new module on the CPU. Its forward takes what `inputs` gives and answers decimal
     volatilities [n]; its parameters are those of the spec."""
-    inputs: Callable[[Samples], tuple[Float32s, ...]]
-    """What the module sees of samples, each array with one row a sample."""
+    inputs: Callable[[Points], tuple[Tensor, ...]]
+    """What the module sees of points, each tensor with one row a point, in the points' type;
+    differentiable in the points' log-moneyness and time."""
 
     @property
     def name(self) -> str:
@@ -88,11 +88,18 @@ class Architecture:
         """Decimal volatilities that a model gives samples, on the CPU. Shape: [d] -> [n]"""
         module = self.module()
         self.load(module, vector)
-        seen = [torch.from_numpy(np.ascontiguousarray(part)) for part in self.inputs(samples)]
         with torch.inference_mode():
-            parts = zip(*(torch.split(part, PRICED_AT_ONCE) for part in seen), strict=True)
-            vols = torch.cat([module(*part) for part in parts])
+            vols = torch.cat([module(*part) for part in self._parts(samples)])
         return np.asarray(vols.numpy(), dtype=np.float64)
+
+    def seen(self, samples: Samples) -> tuple[Tensor, ...]:
+        """The module's inputs for samples: float32 on the CPU, one row a sample."""
+        return tuple(torch.cat(parts) for parts in zip(*self._parts(samples), strict=True))
+
+    def _parts(self, samples: Samples) -> Iterator[tuple[Tensor, ...]]:
+        for first in range(0, max(len(samples), 1), PRICED_AT_ONCE):
+            points = Points.of(samples.take(slice(first, first + PRICED_AT_ONCE)))
+            yield tuple(part.to(torch.float32) for part in self.inputs(points))
 
 
 def linear(inputs: int, outputs: int) -> nn.Linear:

@@ -6,8 +6,8 @@ from typing import Final
 
 import numpy as np
 
-from node.market.features import Samples
 from node.market.panel import Floats
+from node.market.samples import Samples
 
 Pricer = Callable[[Samples], Floats]
 """Samples in, decimal volatilities out, one a sample."""

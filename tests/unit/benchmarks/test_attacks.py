@@ -11,8 +11,8 @@ from hypothesis.extra.numpy import arrays
 
 from benchmarks import attacks
 from benchmarks.attacks import ATTACKS, View
-from node.market.features import anchor_samples
 from node.market.panel import TENOR_YEARS, Panel
+from node.market.samples import anchor_samples
 from protocol.numbers import squared_norm
 from protocol.rules import mean
 

@@ -3,14 +3,16 @@
 from datetime import UTC, datetime, timedelta
 from functools import cache
 
+import numpy as np
 import polars as pl
 
 from node.market.cleaning import clean
-from node.market.features import Samples, build_samples
 from node.market.panel import Panel, build_panel
+from node.market.samples import Samples, build_samples
 from node.market.synthetic import market
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+NOON_MICROSECONDS = int(NOON.timestamp()) * 1_000_000
 
 
 @cache
@@ -47,3 +49,15 @@ def quote(days: float, strike: float, vol: float, **changed: object) -> dict[str
 def frame(rows: list[dict[str, object]]) -> pl.DataFrame:
     instant = pl.Datetime("us", "UTC")
     return pl.DataFrame(rows, schema_overrides={"timestamp": instant, "expiry": instant})
+
+
+def slanted_panel(**changed) -> Panel:
+    """One panel of BTC whose every entry differs."""
+    atm = np.array([0.8, 0.7, 0.6, 0.55, 0.5])
+    plain = {
+        "snapshot": np.array([NOON_MICROSECONDS]),
+        "is_btc": np.array([True]),
+        "vols": np.stack([atm * 1.2, atm, atm * 1.1])[None],
+        "incomplete": 0,
+    }
+    return Panel(**(plain | changed))

@@ -10,7 +10,7 @@ import pytest
 from node.evaluation.metrics import Metrics, measure
 from node.learning.training import TrainingSettings
 from node.market.cleaning import clean
-from node.market.features import Samples
+from node.market.samples import Samples
 from node.market.synthetic import market
 from node.models.formulas import FORMULAS, quadratic_smile
 from node.models.smile import SMILE

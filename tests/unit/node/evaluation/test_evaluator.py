@@ -4,7 +4,7 @@ import pytest
 from node.evaluation import evaluator as evaluation
 from node.evaluation.evaluator import VolatilityEvaluator
 from node.learning.training import TrainingSettings, train_locally
-from node.market.features import split_for
+from node.market.split import split_for
 from node.models.architecture import DEFAULT_SHIFT
 from node.models.smile import SMILE
 from protocol import numbers

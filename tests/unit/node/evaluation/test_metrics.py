@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from node.evaluation.metrics import by_cell, measure
-from node.market.features import split_for
+from node.market.split import split_for
 from node.models.architecture import DEFAULT_SHIFT
 from node.models.formulas import term_structure
 from protocol.errors import DataError

@@ -7,9 +7,10 @@ from node.evaluation.metrics import measure
 from node.learning.training import TrainingSettings
 from node.market.cleaning import clean
 from node.market.deribit_parquet import read_chains
-from node.market.features import RECORDED_SPLIT, build_samples
 from node.market.panel import build_panel
 from node.market.quotes import DAYS_PER_YEAR
+from node.market.samples import build_samples
+from node.market.split import RECORDED_SPLIT
 from node.models.architecture import DEFAULT_SHIFT
 from node.models.formulas import (
     FORMULAS,

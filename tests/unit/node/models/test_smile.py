@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from node.market.features import INPUTS
+from node.market.quotes import DAYS_PER_YEAR
+from node.market.samples import build_samples
 from node.models import smile
 from node.models.architecture import DEFAULT_SHIFT
-from node.models.smile import SMILE, Smile
+from node.models.smile import INPUTS, NORMALISATION, SMILE, Smile
 from protocol import numbers
 from protocol.errors import DataError
-from tests.unit.node.small_market import samples
+from tests.unit.node.small_market import frame, quote, samples, slanted_panel
 
 pytestmark = pytest.mark.unit
 
@@ -24,6 +25,36 @@ def test_the_network_has_9153_parameters_and_eleven_inputs():
     assert SMILE.spec.dimension == 9153
     assert dict(SMILE.spec.parameters)["hidden.0.weight"] == (64, INPUTS)
     assert INPUTS == 11
+
+
+def test_inputs_are_the_eleven_published_ones():
+    found = build_samples(frame([quote(30.0, 110.0, 0.65)]), slanted_panel())
+    years = 30.0 / DAYS_PER_YEAR
+    raw = {
+        "z": np.log(1.1) / (0.6 * np.sqrt(years)),
+        "sqrt_years": np.sqrt(years),
+        "log_years": np.log(years),
+        "is_btc": 1.0,
+        "log_atm_30d": np.log(0.6),
+        "log_atm_2d_over_30d": np.log(0.8 / 0.6),
+        "log_atm_7d_over_30d": np.log(0.7 / 0.6),
+        "log_atm_90d_over_30d": np.log(0.55 / 0.6),
+        "log_atm_180d_over_30d": np.log(0.5 / 0.6),
+        "log_lower_wing_over_atm": np.log(1.2),
+        "log_upper_wing_over_atm": np.log(1.1),
+    }
+    wanted = [(raw[name] - centre) / scale for name, centre, scale in NORMALISATION]
+    x, atm_vol = SMILE.seen(found)
+    assert x.dtype == atm_vol.dtype == torch.float32
+    np.testing.assert_allclose(x[0], wanted, rtol=1e-5)
+    np.testing.assert_allclose(atm_vol, 0.6, rtol=1e-6)
+    assert found.z[0] == pytest.approx(raw["z"])
+
+
+def test_a_normalised_input_does_not_depend_on_other_quotes():
+    everything, _ = SMILE.seen(samples())
+    some, _ = SMILE.seen(samples().take(slice(0, 500)))
+    np.testing.assert_array_equal(some, everything[:500])
 
 
 def test_round_zero_prices_with_the_term_structure_alone():

@@ -1,39 +1,25 @@
-from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
 
-from node.market.features import (
-    INPUTS,
-    NORMALISATION,
-    RECORDED_SPLIT,
-    Samples,
-    Split,
-    anchor_samples,
-    build_samples,
-    split_for,
-)
 from node.market.panel import TENOR_YEARS, Panel, vols_at
-from node.market.quotes import DAYS_PER_YEAR
+from node.market.samples import Samples, anchor_samples, build_samples
+from node.market.split import RECORDED_SPLIT, Split, split_for
 from node.models.formulas import quadratic_smile
+from node.models.smile import SMILE
 from protocol.errors import DataError
-from tests.unit.node.small_market import NOON, frame, panel, quote, quotes, samples
+from tests.unit.node.small_market import (
+    NOON,
+    NOON_MICROSECONDS,
+    frame,
+    panel,
+    quote,
+    samples,
+    slanted_panel,
+)
 
 pytestmark = pytest.mark.unit
-
-NOON_MICROSECONDS = int(NOON.timestamp()) * 1_000_000
-
-
-def slanted_panel(**changed) -> Panel:
-    atm = np.array([0.8, 0.7, 0.6, 0.55, 0.5])
-    plain = {
-        "snapshot": np.array([NOON_MICROSECONDS]),
-        "is_btc": np.array([True]),
-        "vols": np.stack([atm * 1.2, atm, atm * 1.1])[None],
-        "incomplete": 0,
-    }
-    return Panel(**(plain | changed))
 
 
 def panels_of(moments: list[datetime], jump_at: int) -> Panel:
@@ -47,41 +33,12 @@ def panels_of(moments: list[datetime], jump_at: int) -> Panel:
     )
 
 
-def test_inputs_are_the_eleven_published_ones():
-    found = build_samples(frame([quote(30.0, 110.0, 0.65)]), slanted_panel())
-    years = 30.0 / DAYS_PER_YEAR
-    raw = {
-        "z": np.log(1.1) / (0.6 * np.sqrt(years)),
-        "sqrt_years": np.sqrt(years),
-        "log_years": np.log(years),
-        "is_btc": 1.0,
-        "log_atm_30d": np.log(0.6),
-        "log_atm_2d_over_30d": np.log(0.8 / 0.6),
-        "log_atm_7d_over_30d": np.log(0.7 / 0.6),
-        "log_atm_90d_over_30d": np.log(0.55 / 0.6),
-        "log_atm_180d_over_30d": np.log(0.5 / 0.6),
-        "log_lower_wing_over_atm": np.log(1.2),
-        "log_upper_wing_over_atm": np.log(1.1),
-    }
-    wanted = [(raw[name] - centre) / scale for name, centre, scale in NORMALISATION]
-    assert found.x.dtype == np.float32
-    np.testing.assert_allclose(found.x[0], wanted, rtol=1e-5)
-    assert found.z[0] == pytest.approx(raw["z"])
-
-
-def test_a_normalised_input_does_not_depend_on_other_quotes():
-    everything = samples()
-    some = quotes().head(500)
-    np.testing.assert_array_equal(build_samples(some, panel()).x, everything.x[:500])
-
-
 def test_samples_are_finite_and_of_one_length():
     found = samples()
-    assert found.x.shape == (len(found), INPUTS)
-    for field in fields(found):
-        values = getattr(found, field.name)
-        assert len(values) == len(found), field.name
-        assert np.isfinite(values).all(), field.name
+    for name in found.columns():
+        values = getattr(found, name)
+        assert len(values) == len(found), name
+        assert np.isfinite(values).all(), name
 
 
 def test_quotes_without_a_panel_are_left_out():
@@ -99,9 +56,31 @@ def test_take_keeps_the_rows_of_every_array_together():
     found = samples()
     rows = np.array([5, 3, 100])
     taken = found.take(rows)
-    for field in fields(found):
-        expected = getattr(found, field.name)[rows]
-        np.testing.assert_array_equal(getattr(taken, field.name), expected)
+    for name in found.columns():
+        np.testing.assert_array_equal(getattr(taken, name), getattr(found, name)[rows])
+    assert taken.surfaces is found.surfaces
+
+
+def test_joined_samples_keep_their_own_surfaces():
+    some = samples().take(np.array([3, 700]))
+    other = build_samples(frame([quote(30.0, 110.0, 0.65)]), slanted_panel())
+
+    joined = Samples.join(some, other, other)
+
+    wanted = np.concatenate([each.surfaces[each.surface_row] for each in (some, other, other)])
+    np.testing.assert_array_equal(joined.surfaces[joined.surface_row], wanted)
+    np.testing.assert_array_equal(joined.z, np.concatenate([some.z, other.z, other.z]))
+
+
+def test_joined_samples_share_one_table_of_surfaces():
+    some, others = samples().take(slice(0, 5)), samples().take(slice(5, 7))
+    assert Samples.join(some, others).surfaces is samples().surfaces
+
+
+def test_log_moneyness_is_that_of_the_strike():
+    found = samples()
+    expected = np.log(found.strike / found.forward)
+    np.testing.assert_allclose(found.log_moneyness, expected, rtol=1e-9, atol=1e-12)
 
 
 def test_volatility_at_the_expiry_is_the_panels():
@@ -176,7 +155,8 @@ def test_an_anchor_has_the_inputs_that_a_quote_at_its_place_would_have():
     upper_30d = np.flatnonzero((anchors.z == 1.0) & np.isclose(anchors.tenor_days, 30.0))
     strike = 100.0 * anchors.strike[upper_30d[0]]
     quoted = build_samples(frame([quote(30.0, strike, 0.66)]), slanted_panel())
-    np.testing.assert_allclose(anchors.x[upper_30d], quoted.x, rtol=1e-4, atol=1e-6)
+    at_anchor, at_quote = SMILE.seen(anchors.take(upper_30d)), SMILE.seen(quoted)
+    np.testing.assert_allclose(at_anchor[0], at_quote[0], rtol=1e-4, atol=1e-6)
     assert anchors.target_vol[upper_30d[0]] == pytest.approx(0.66)
 
 
@@ -184,7 +164,7 @@ def test_joined_samples_hold_all_rows_in_order():
     anchors = anchor_samples(panel())
     joined = Samples.join(samples(), anchors)
     assert len(joined) == len(samples()) + len(anchors)
-    for field in fields(joined):
-        values = getattr(joined, field.name)
-        np.testing.assert_array_equal(values[: len(samples())], getattr(samples(), field.name))
-        np.testing.assert_array_equal(values[len(samples()) :], getattr(anchors, field.name))
+    for name in joined.columns():
+        values = getattr(joined, name)
+        np.testing.assert_array_equal(values[: len(samples())], getattr(samples(), name))
+        np.testing.assert_array_equal(values[len(samples()) :], getattr(anchors, name))
