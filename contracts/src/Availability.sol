@@ -11,7 +11,7 @@ import {PostLib} from "./libraries/PostLib.sol";
 import {SumTree} from "./libraries/SumTree.sol";
 import {Task, TaskLib} from "./libraries/TaskLib.sol";
 
-/// @title The part of Volquorum that decides whether bytes can be had: flags and posts
+/// @title The module of Volquorum that decides whether bytes can be had: flags and posts
 /// @notice Runs in the storage of `Volquorum`, which forwards these calls; their promises are written on `IVolquorum`.
 /// @dev Called directly it knows no task.
 // slither-disable-next-line locked-ether -- called directly it refuses any, and otherwise `Volquorum` holds it

@@ -8,7 +8,7 @@ import {CommitmentLib} from "./libraries/CommitmentLib.sol";
 import {EvidenceLib} from "./libraries/EvidenceLib.sol";
 import {Task} from "./libraries/TaskLib.sol";
 
-/// @title The part of Volquorum that decides whether published results and recorded norms are right
+/// @title The module of Volquorum that decides whether published results and recorded norms are right
 /// @notice Runs in the storage of `Volquorum`, which forwards these calls; their promises are written on `IVolquorum`.
 /// @dev Called directly it knows no task.
 contract Challenges is VolquorumBase {

@@ -11,7 +11,7 @@ import {PhaseLib} from "./libraries/PhaseLib.sol";
 import {ScoreLib} from "./libraries/ScoreLib.sol";
 import {Task, TaskLib} from "./libraries/TaskLib.sol";
 
-/// @title The part of Volquorum that has tasks, seats and rewards
+/// @title The module of Volquorum that has tasks, seats and rewards
 /// @notice Runs in the storage of `Volquorum`, which forwards these calls; their promises are written on `IVolquorum`.
 /// @dev Called directly it knows no task, and creates none.
 // slither-disable-next-line locked-ether -- called directly it refuses any, and otherwise `Volquorum` holds it

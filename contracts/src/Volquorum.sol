@@ -15,7 +15,7 @@ import {ISeedSource} from "./seeds/ISeedSource.sol";
 
 /// @title Volquorum
 /// @notice The round machine, at the address where every call of `IVolquorum` goes; what each promises is written there.
-/// @dev Rounds and views are here. Everything else is forwarded to one of three parts, which run in this storage:
+/// @dev Rounds and views are here. Everything else is forwarded to one of three modules, which run in this storage:
 /// `Members` has tasks, seats and rewards, `Availability` flags and posts, `Challenges` proofs. The storage layout is
 /// `VolquorumBase`'s and `TaskLib`'s, the clock `PhaseLib`'s, the hashes `CommitmentLib`'s and `SumTree`'s.
 contract Volquorum is VolquorumBase {
@@ -36,13 +36,13 @@ contract Volquorum is VolquorumBase {
         CHALLENGES = challenges;
     }
 
-    /// @dev Lets the part that has this call run it in this contract's storage.
+    /// @dev Lets the module that has this call run it in this contract's storage.
     // solhint-disable-next-line no-complex-fallback
     fallback() external payable {
-        address part = _part(msg.sig);
+        address module = _module(msg.sig);
         assembly {
             calldatacopy(0, 0, calldatasize())
-            let done := delegatecall(gas(), part, 0, calldatasize(), 0, 0)
+            let done := delegatecall(gas(), module, 0, calldatasize(), 0, 0)
             returndatacopy(0, 0, returndatasize())
             if iszero(done) { revert(0, returndatasize()) }
             return(0, returndatasize())
@@ -437,10 +437,10 @@ contract Volquorum is VolquorumBase {
         );
     }
 
-    // -------------------------------------------------------------------------------------------------- parts
+    // ------------------------------------------------------------------------------------------------ modules
 
-    /// @dev The part that has a function. What none has is refused by `Challenges`.
-    function _part(bytes4 sig) private view returns (address) {
+    /// @dev The module that has a function. What none has is refused by `Challenges`.
+    function _module(bytes4 sig) private view returns (address) {
         if (
             sig == IVolquorum.createTask.selector || sig == IVolquorum.endTask.selector
                 || sig == IVolquorum.closeTask.selector || sig == IVolquorum.join.selector

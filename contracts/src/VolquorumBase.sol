@@ -8,7 +8,7 @@ import {CommitmentLib} from "./libraries/CommitmentLib.sol";
 import {PhaseLib} from "./libraries/PhaseLib.sol";
 import {Task, TaskLib} from "./libraries/TaskLib.sol";
 
-/// @notice The storage that `Volquorum` and its parts share, and what more than one of them does with it.
+/// @notice The storage that `Volquorum` and its modules share, and what more than one of them does with it.
 /// @dev Several contracts, because the code of one alone exceeds what a contract may have.
 abstract contract VolquorumBase {
     using PhaseLib for Task;
@@ -67,7 +67,7 @@ abstract contract VolquorumBase {
 
     /// @dev Takes what a call must pay. It calls a token, so it comes last; a token that calls back finds the payment
     /// booked, and the exact difference of balances leaves no room for another one meanwhile.
-    // slither-disable-next-line msg-value-in-nonpayable -- every part has other payable functions that call it
+    // slither-disable-next-line msg-value-in-nonpayable -- every module has other payable functions that call it
     function _take(Task storage task, uint256 amountWei) internal {
         address currency = task.currency;
         if (currency == ETH) {

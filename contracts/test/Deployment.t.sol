@@ -8,7 +8,7 @@ import {Volquorum} from "../src/Volquorum.sol";
 import {IVolquorum} from "../src/interfaces/IVolquorum.sol";
 import {Fixture} from "./Fixture.sol";
 
-/// @notice The four contracts: what each has, that each fits where it must, and that the parts alone hold nothing.
+/// @notice The four contracts: what each has, that each fits where it must, and that the modules alone hold nothing.
 contract DeploymentTest is Fixture {
     // Long enough for the arguments of any call; all zero, so that every offset, length and number is.
     uint256 private constant ARGUMENT_BYTES = 2048;
@@ -41,9 +41,9 @@ contract DeploymentTest is Fixture {
         checkCreation(before - gasleft(), type(Volquorum).creationCode.length);
     }
 
-    /// @dev Whoever connects compares the code and takes the parts' addresses from where they are.
-    function testVolquorumsCodeDiffersByThePartsAddressesAlone() public {
-        address[3] memory parts = [members, availability, challenges];
+    /// @dev Whoever connects compares the code and takes the modules' addresses from where they are.
+    function testVolquorumsCodeDiffersByTheModulesAddressesAlone() public {
+        address[3] memory modules = [members, availability, challenges];
         address[3] memory others = [makeAddr("members"), makeAddr("availability"), makeAddr("challenges")];
         bytes memory code = address(volquorum).code;
         bytes memory other = address(new Volquorum(others[0], others[1], others[2])).code;
@@ -55,23 +55,23 @@ contract DeploymentTest is Fixture {
             if (code[index] == plain[index] && other[index] == plain[index]) continue;
             // An address, whose first byte differs, lies behind twelve zeros.
             bytes32 word = wordAt(code, index - 12);
-            uint256 part = word == asWord(members) ? 0 : word == asWord(availability) ? 1 : 2;
-            assertEq(word, asWord(parts[part]), "another difference");
-            assertEq(wordAt(other, index - 12), asWord(others[part]));
+            uint256 module = word == asWord(members) ? 0 : word == asWord(availability) ? 1 : 2;
+            assertEq(word, asWord(modules[module]), "another difference");
+            assertEq(wordAt(other, index - 12), asWord(others[module]));
             assertEq(wordAt(plain, index - 12), 0);
-            ++places[part];
+            ++places[module];
             index += 19;
         }
-        for (uint256 part = 0; part < 3; ++part) {
-            assertGt(places[part], 0, "a part has no place");
+        for (uint256 module = 0; module < 3; ++module) {
+            assertGt(places[module], 0, "a module has no place");
         }
     }
 
     // ------------------------------------------------------------------------------------------ what goes where
 
-    /// @dev Calls of parts that say who they are, and the parts themselves, with every call of the interface.
-    function testEveryCallReachesTheOnlyPartThatHasIt() public {
-        address[3] memory parts = [members, availability, challenges];
+    /// @dev Calls of modules that say who they are, and the modules themselves, with every call of the interface.
+    function testEveryCallReachesTheOnlyModuleThatHasIt() public {
+        address[3] memory modules = [members, availability, challenges];
         address marked = address(
             new Volquorum(
                 address(new Marked("members")), address(new Marked("availability")), address(new Marked("challenges"))
@@ -82,8 +82,8 @@ contract DeploymentTest is Fixture {
             bytes memory data = abi.encodePacked(selectors[index], new bytes(ARGUMENT_BYTES));
             (bool done, bytes memory reason) = marked.call(data);
             uint256 place = done ? 3 : placeOf(reason);
-            for (uint256 part = 0; part < 3; ++part) {
-                assertEq(has(parts[part], data), part == place, vm.toString(selectors[index]));
+            for (uint256 module = 0; module < 3; ++module) {
+                assertEq(has(modules[module], data), module == place, vm.toString(selectors[index]));
             }
             assertTrue(has(address(volquorum), data), vm.toString(selectors[index]));
         }
@@ -101,7 +101,7 @@ contract DeploymentTest is Fixture {
         assertEq(all, type(IVolquorum).interfaceId, "a call is missing");
     }
 
-    function testWhatNoPartHasIsRefused(bytes4 selector, bytes calldata arguments, uint96 valueWei) public {
+    function testWhatNoModuleHasIsRefused(bytes4 selector, bytes calldata arguments, uint96 valueWei) public {
         bytes4[] memory selectors = allSelectors();
         for (uint256 index = 0; index < selectors.length; ++index) {
             vm.assume(selector != selectors[index]);
@@ -119,35 +119,35 @@ contract DeploymentTest is Fixture {
         assertFalse(done);
     }
 
-    // ---------------------------------------------------------------------------------- parts that are called directly
+    // -------------------------------------------------------------------------------- modules that are called directly
 
-    /// @dev With what they ask for, with nothing and with too much. A seal is all that a part can store: of no use to
+    /// @dev With what they ask for, with nothing and with too much. A seal is all that a module can store: of no use to
     /// anybody, since no challenge comes to it.
-    function testCalledDirectlyPartsKeepNothing() public {
+    function testCalledDirectlyModulesKeepNothing() public {
         bytes32 taskId = playedTask();
         bytes[] memory calls = callsOf(taskId);
-        address[3] memory parts = [members, availability, challenges];
+        address[3] memory modules = [members, availability, challenges];
         uint256[5] memory amountsWei = [uint256(0), 0.01 ether, 1 ether, 2.8 ether, 5 ether];
         vm.deal(address(this), 5 ether);
         for (uint256 index = 0; index < 5 * calls.length; ++index) {
-            for (uint256 part = 0; part < 3; ++part) {
+            for (uint256 module = 0; module < 3; ++module) {
                 vm.record();
-                (bool done,) = parts[part].call{value: amountsWei[index % 5]}(calls[index / 5]);
-                (, bytes32[] memory writes) = vm.accesses(parts[part]);
+                (bool done,) = modules[module].call{value: amountsWei[index % 5]}(calls[index / 5]);
+                (, bytes32[] memory writes) = vm.accesses(modules[module]);
                 assertFalse(done);
                 assertEq(writes.length, 0, "kept");
-                assertEq(parts[part].balance, 0, "took");
+                assertEq(modules[module].balance, 0, "took");
             }
         }
     }
 
-    function testCalledDirectlyPartsKnowNoTask() public {
+    function testCalledDirectlyModulesKnowNoTask() public {
         bytes[] memory calls = callsOf(playedTask());
-        address[3] memory parts = [members, availability, challenges];
+        address[3] memory modules = [members, availability, challenges];
         for (uint256 index = 0; index < calls.length; ++index) {
             uint256 found;
-            for (uint256 part = 0; part < 3; ++part) {
-                (bool done, bytes memory reason) = parts[part].call(calls[index]);
+            for (uint256 module = 0; module < 3; ++module) {
+                (bool done, bytes memory reason) = modules[module].call(calls[index]);
                 assertFalse(done);
                 if (reason.length == 0) continue;
                 ++found;
@@ -203,14 +203,14 @@ contract DeploymentTest is Fixture {
         return bytes32(uint256(uint160(account)));
     }
 
-    /// @dev A task in Availability, of which the parts must not know.
+    /// @dev A task in Availability, of which the modules must not know.
     function playedTask() private returns (bytes32 taskId) {
         taskId = createOrdinary();
         joinAll(taskId, 3);
         openToAvailability(taskId, 3);
     }
 
-    /// @dev Every call that one of the parts has, but for the seal.
+    /// @dev Every call that one of the modules has, but for the seal.
     function callsOf(bytes32 taskId) private view returns (bytes[] memory calls) {
         bytes32 salt = "salt";
         IVolquorum.Update[] memory updates = updatesOf(taskId, 1, 3);
