@@ -19,6 +19,7 @@ from typing import IO, NamedTuple
 import httpx
 import structlog
 
+from protocol.content_coding import GZIP, IDENTITY, gunzipped, gzip_overhead_bytes
 from protocol.encoding import Blob, Kind, blob_length, decode
 from protocol.errors import BlobCorrupt, BlobError, BlobNotFound, BlobStoreDown, EncodingError
 from protocol.sumtree import SumTree
@@ -172,7 +173,9 @@ class DirectoryStore(Backend):
 
 
 class HttpStore(Backend):
-    """Reads `GET {base_url}/blobs/0x{root}`; refuses slow, huge and redirecting servers."""
+    """Reads `GET {base_url}/blobs/0x{root}`, gzipped where the server can; refuses slow, huge and
+    redirecting servers.
+    """
 
     def __init__(
         self,
@@ -213,7 +216,7 @@ class HttpStore(Backend):
         client = httpx.AsyncClient(verify=self._tls, timeout=None, follow_redirects=False)  # noqa: S113 - `_answer` limits all of it
         async with (
             client,
-            client.stream(method, url, headers={"Accept-Encoding": "identity"}) as response,
+            client.stream(method, url, headers={"Accept-Encoding": GZIP}) as response,
         ):
             if response.status_code == httpx.codes.NOT_FOUND:
                 return None
@@ -223,11 +226,27 @@ class HttpStore(Backend):
             return b"" if method == "HEAD" else await self._body(root, response)
 
     async def _body(self, root: bytes, response: httpx.Response) -> bytes:
-        content = bytearray()
+        coding = response.headers.get("Content-Encoding", IDENTITY).lower()
+        if coding == IDENTITY:
+            return await self._received(root, response)
+        if coding != GZIP:
+            raise BlobCorrupt(root, f"{self.name} answered in coding {coding!r}, wanted {GZIP}")
+        overhead_bytes = gzip_overhead_bytes(self._limit_bytes)
+        coded = await self._received(root, response, overhead_bytes=overhead_bytes)
+        try:
+            return gunzipped(coded, limit_bytes=self._limit_bytes)
+        except EncodingError as error:
+            raise BlobCorrupt(root, f"{self.name} answered {error}") from error
+
+    async def _received(
+        self, root: bytes, response: httpx.Response, *, overhead_bytes: int = 0
+    ) -> bytes:
+        received = bytearray()
+        # Not httpx's own decoding: it inflates without a limit.
         async for part in response.aiter_raw():
-            content += part
-            _check_size(root, len(content), self._limit_bytes, self.name)
-        return bytes(content)
+            received += part
+            _check_size(root, len(received) - overhead_bytes, self._limit_bytes, self.name)
+        return bytes(received)
 
 
 class FirstOf(BlobStore):

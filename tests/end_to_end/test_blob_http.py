@@ -1,12 +1,15 @@
 """Blobs over real HTTP: what the server answers, and what a client survives."""
 
+import gzip
 import socket
 import socketserver
 import threading
 import time
+import tracemalloc
 from contextlib import contextmanager, suppress
 
 import httpx
+import numpy as np
 import pytest
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, Counter
@@ -168,14 +171,129 @@ def test_an_endless_answer_is_cut_off():
     assert sum(sent) < 2**26
 
 
-def test_a_compressed_answer_is_not_inflated():
-    def compressed(connection):
-        connection.sendall(
-            b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc"
-        )
+def gzipping(body, *, coding=b"gzip"):
+    """Answers with this body, whatever it is, as if it were gzipped."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Encoding: %b\r\nContent-Length: %d\r\n\r\n"
 
-    with pytest.raises(BlobCorrupt, match="no canonical blob"):
-        fetch_from(compressed)
+    def answer(connection):
+        connection.sendall(head % (coding, len(body)) + body)
+
+    return answer
+
+
+BOMB = gzip.compress(bytes(2**26))
+
+
+def test_a_blob_travels_gzipped_and_arrives_as_it_was(tmp_path):
+    values = np.zeros(4000, dtype=np.int16)
+    values[::40] = 96
+    content = encode_update(values, SHIFT)
+    store = DirectoryStore(tmp_path)
+    root = store.put(content, chunk_length=CHUNK)
+    with serving(blob_router(store)) as url:
+        answer = httpx.get(f"{url}/blobs/0x{root.hex()}", headers={"Accept-Encoding": "gzip"})
+        assert answer.headers["content-encoding"] == "gzip"
+        assert answer.headers["vary"] == "Accept-Encoding"
+        assert "immutable" in answer.headers["cache-control"]
+        assert 10 * answer.num_bytes_downloaded < len(content)
+        assert answer.content == content
+        assert HttpStore(url).get_bytes(root, chunk_length=CHUNK) == content
+
+
+@pytest.mark.parametrize("accepted", ["identity", "", "br, *", "gzip;q=0", "deflate, gzip; q=0.00"])
+def test_who_does_not_want_gzip_gets_the_bytes_themselves(url, accepted):
+    answer = httpx.get(f"{url}/blobs/{ADDRESS}", headers={"Accept-Encoding": accepted})
+    assert "content-encoding" not in answer.headers
+    assert answer.headers["content-length"] == str(len(CONTENT))
+    assert answer.content == CONTENT
+
+
+def test_a_part_of_a_blob_is_a_part_of_its_own_bytes(url):
+    answer = httpx.get(f"{url}/blobs/{ADDRESS}", headers={"Range": "bytes=2-5"})
+    assert answer.status_code == 206
+    assert "content-encoding" not in answer.headers
+    assert answer.content == CONTENT[2:6]
+
+
+@pytest.mark.parametrize("coding", [b"gzip", b"GZIP"])
+def test_gzip_of_any_maker_is_understood(coding):
+    with raw_server(gzipping(gzip.compress(CONTENT, 9), coding=coding)) as url:
+        assert HttpStore(url).get_bytes(ROOT, chunk_length=CHUNK) == CONTENT
+
+
+def test_a_server_without_gzip_will_do():
+    def plain(connection):
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(CONTENT))
+        connection.sendall(CONTENT)
+
+    with raw_server(plain) as url:
+        assert HttpStore(url).get_bytes(ROOT, chunk_length=CHUNK) == CONTENT
+
+
+def test_what_does_not_compress_is_taken_up_to_the_limit(tmp_path):
+    noise = np.random.default_rng(0).integers(-(2**15), 2**15, 40_000, dtype=np.int16)
+    content = encode_update(noise, SHIFT)
+    store = DirectoryStore(tmp_path)
+    root = store.put(content, chunk_length=CHUNK)
+    with serving(blob_router(store)) as url:
+        fetching = HttpStore(url, limit_bytes=len(content))
+        assert fetching.get_bytes(root, chunk_length=CHUNK) == content
+
+
+def test_a_bomb_is_refused_at_the_limit_and_not_inflated():
+    limit_bytes = 2 * len(BOMB)  # so that it is what comes out that is refused
+    tracemalloc.start()
+    try:
+        with pytest.raises(BlobCorrupt, match=f"more than the {limit_bytes} bytes allowed"):
+            fetch_from(gzipping(BOMB), limit_bytes=limit_bytes)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 2**24
+
+
+def test_an_endless_gzip_answer_is_cut_off():
+    sent = []
+
+    def endless(connection):
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n")
+        connection.sendall(gzip.compress(b"")[:10])
+        while True:
+            # Stored blocks that hold nothing: the stream goes on, and nothing comes out.
+            connection.sendall(b"\x00\x00\x00\xff\xff" * 10_000)
+            sent.append(50_000)
+
+    with pytest.raises(BlobCorrupt, match="more than the 1000 bytes"):
+        fetch_from(endless, limit_bytes=1000)
+    assert sum(sent) < 2**26
+
+
+def test_another_blob_in_gzip_is_caught():
+    with pytest.raises(BlobCorrupt, match=root_of(-UPDATE).hex()):
+        fetch_from(gzipping(gzip.compress(encode_update(-UPDATE, SHIFT))))
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (b"abc", "no gzip stream"),
+        (b"", "part of a gzip stream"),
+        (gzip.compress(CONTENT)[:-1], "part of a gzip stream"),
+        (gzip.compress(CONTENT) + b"\0", "more than one"),
+        (gzip.compress(CONTENT[:50]) + gzip.compress(CONTENT[50:]), "more than one"),
+        (gzip.compress(CONTENT)[:-8] + bytes(8), "no gzip stream"),
+        (CONTENT, "no gzip stream"),
+    ],
+)
+def test_what_is_not_one_gzip_stream_is_refused(body, why):
+    with pytest.raises(BlobCorrupt, match=why):
+        fetch_from(gzipping(body))
+
+
+@pytest.mark.parametrize("coding", [b"br", b"deflate", b"gzip, gzip", b"zstd"])
+def test_a_coding_that_nobody_asked_for_is_refused(coding):
+    with pytest.raises(BlobCorrupt, match="wanted gzip"):
+        fetch_from(gzipping(CONTENT, coding=coding))
 
 
 @pytest.mark.parametrize("part", [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\n\r\n"])
