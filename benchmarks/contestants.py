@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Final
 
 import numpy as np
 
+from node.learning.federation import CLIP_NORM
 from protocol.numbers import Int16Array
 from protocol.rules import RULES, compose
 
@@ -14,10 +14,6 @@ Contestant = Callable[[Int16Array, int, Int16Array], Int16Array]
 
 Referee = Callable[[Int16Array, Int16Array], Int16Array]
 """Updates [n, d], an update that everybody can train and trusts [d] -> aggregate [d]."""
-
-CLIP_NORM: Final = 1 << 14
-"""Honest updates of the shortened recipe fall from 2 to 0.15; in the middle rounds they measure
-about 1."""
 
 
 def told(name: str, *pre_steps: str) -> Contestant:

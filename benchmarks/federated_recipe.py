@@ -10,34 +10,35 @@ import resource
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import get_args
+from typing import Final, get_args
 
 import numpy as np
 import torch
 
 from node.evaluation.metrics import Metrics, measure
 from node.learning.alone import train_alone, train_central
-from node.learning.training import TrainingSettings, train_locally
-from node.learning.update import make_update
+from node.learning.federation import federate
+from node.learning.training import TrainingSettings
 from node.market.cleaning import clean
 from node.market.deribit_parquet import read_chains
 from node.market.desks import Partition, partition
 from node.market.panel import Floats, build_panel
-from node.market.samples import Samples, anchor_samples, build_samples
+from node.market.samples import Samples, build_samples
 from node.market.split import split_for
 from node.market.synthetic import market
-from node.models.architecture import DEFAULT_MAX_NORM, DEFAULT_SHIFT
+from node.models.architecture import DEFAULT_SHIFT
 from node.models.boosting import train_boosting
 from node.models.formulas import FORMULAS, Pricer
+from node.models.prior import prior_anchors
 from node.models.smile import SMILE
 from protocol import numbers
-from protocol.rules import aggregate
 from protocol.task import Rule
 
 PARTITIONS: tuple[Partition, ...] = get_args(Partition)
+LASTING: Final = ("desks", "moneyness")
+"""Partitions by what is quoted, not by when or by chance."""
 TOLERANCES = {Rule.MEAN: 0, Rule.MEDIAN: 1, Rule.TRIMMED_MEAN: 1}
 """Liars that each rule is asked to tolerate."""
-CLIP_NORM = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ class Field:
     pooled: Samples
     validation: Samples
     held_out: dict[str, Samples]
+    own_test: tuple[Samples, ...] = ()
+    """Test quotes of each desk's own part, where quotes have a part whatever day they are of."""
 
     @classmethod
     def cut(
@@ -58,7 +61,7 @@ class Field:
         quotes = clean(market(seed, days=90) if data is None else read_chains(data)).quotes
         panel = build_panel(quotes)
         split, everything = split_for(panel), build_samples(quotes, panel)
-        anchors = split.train(anchor_samples(panel))
+        anchors = split.train(prior_anchors(panel))
 
         def trained_on(own: Samples) -> Samples:
             return Samples.join(split.train(own), anchors) if anchored else split.train(own)
@@ -73,42 +76,14 @@ class Field:
             pooled=trained_on(everything),
             validation=split.validation(everything),
             held_out={"test": split.test(everything), "stress": split.stress(everything)},
+            own_test=tuple(
+                split.test(build_samples(part, panel))
+                for part in (partition(quotes, how, desks, seed) if how in LASTING else ())
+            ),
         )
 
     def score(self, price: Pricer) -> dict[str, Metrics]:
         return {name: measure(price(held), held) for name, held in self.held_out.items()}
-
-
-def federate(
-    desks: tuple[Samples, ...], settings: TrainingSettings, rule: Rule, seed: int
-) -> Floats:
-    """The model after every round, as the contract and its participants would compute it."""
-    shift, max_norm = DEFAULT_SHIFT, DEFAULT_MAX_NORM
-    model = SMILE.genesis(seed, shift)
-    residuals = [np.zeros(model.size) for _ in desks]
-    for round_number in range(1, settings.rounds + 1):
-        updates = []
-        for desk, samples in enumerate(desks):
-            local_seed = int(
-                np.random.SeedSequence([seed, desk, round_number]).generate_state(1)[0]
-            )
-            local = train_locally(
-                numbers.to_float(model, shift),
-                samples,
-                settings,
-                seed=local_seed,
-                round_number=round_number,
-            )
-            update = make_update(
-                local.vector, model, residuals[desk], shift=shift, max_norm=max_norm
-            )
-            residuals[desk] = update.residual
-            updates.append(update.values)
-        combined = aggregate(
-            rule, np.stack(updates), tolerance=TOLERANCES[rule], clip_norm=CLIP_NORM
-        )
-        model = numbers.add_update(model, combined)
-    return numbers.to_float(model, shift)
 
 
 def priced_by(vector: Floats) -> Pricer:
@@ -119,9 +94,9 @@ def compare(field: Field, settings: TrainingSettings, seed: int) -> dict[str, di
     """Metrics on every held-out stretch by model."""
     genesis = numbers.to_float(SMILE.genesis(seed), DEFAULT_SHIFT)
     scored = {name: field.score(price) for name, price in FORMULAS.items()}
-    for rule in TOLERANCES:
+    for rule, tolerance in TOLERANCES.items():
         begun = time.process_time()
-        vector = federate(field.desks, settings, rule, seed)
+        vector = federate(field.desks, settings, rule=rule, tolerance=tolerance, seed=seed)
         print(f"  {rule.name.lower()}: {time.process_time() - begun:.1f} CPU s", flush=True)
         scored[f"federated {rule.name.lower()}"] = field.score(priced_by(vector))
     begun = time.process_time()

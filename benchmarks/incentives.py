@@ -37,8 +37,9 @@ from benchmarks.incentives_table import (
     draw,
     earnings,
 )
-from benchmarks.robustness import SHORT, Desk
+from benchmarks.robustness import SHORT
 from node.learning.contribution import METHODS, SHOWN_ROUNDS, contribution_scores, hold_out, newness
+from node.learning.federation import Desk
 from node.learning.training import TrainingSettings
 from node.learning.update import max_squared_norm
 from node.market.samples import Samples
@@ -130,7 +131,9 @@ def play(market: Market, run: Run) -> Story:
 
     Raises: DataError if the model left the finite numbers.
     """
-    settings = TrainingSettings(run.rounds, run.steps_per_round, run.batch_size)
+    settings = TrainingSettings(run.rounds, run.steps_per_round, run.batch_size).tolerating(
+        run.tolerance
+    )
     lazy = replace(settings, steps_per_round=1)
     conduct, lying = CONDUCTS.get(run.conduct, Conduct(None)), run.order[: run.liars]
     desks = [
@@ -140,13 +143,18 @@ def play(market: Market, run: Run) -> Story:
     honest = [desk for desk in range(run.desks) if desk not in lying]
     bound = max_squared_norm(DEFAULT_MAX_NORM, DEFAULT_SHIFT)
     rng = np.random.default_rng([run.seed, run.liars])
-    model, best = SMILE.genesis(run.seed, DEFAULT_SHIFT), honest
+    best = honest
+    model = before = SMILE.genesis(run.seed, DEFAULT_SHIFT)
     rounds, shown = list[Scored](), list[dict[int, Int16Array]]()
     for number in range(1, run.rounds + 1):
-        sent = {desk: desks[desk].update(model, number) for desk in honest}
+        sent = {desk: desks[desk].update(model, number, before) for desk in honest}
         known = sent if not conduct.knows_last else shown[-1] if shown else None
         if lying and conduct.craft and known:
-            own = [desks[desk].update(model, number) for desk in lying] if conduct.trains else []
+            own = (
+                [desks[desk].update(model, number, before) for desk in lying]
+                if conduct.trains
+                else []
+            )
             seen = np.stack([known[desk] for desk in best])
             view = View(seen, run.liars, bound, rng, np.stack(own) if own else None)
             sent |= dict(zip(lying, conduct.craft(view), strict=True))
@@ -157,7 +165,8 @@ def play(market: Market, run: Run) -> Story:
         best = sorted(honest, key=lambda desk: -paid[desk])
         shown.append(sent)
         updates = np.stack([sent[desk] for desk in sorted(sent)])
-        model = numbers.add_update(model, CONTESTANTS[RULE](updates, run.tolerance, updates[0]))
+        aggregate = CONTESTANTS[RULE](updates, run.tolerance, updates[0])
+        before, model = model, numbers.add_update(model, aggregate)
     found = market.field.score(priced_by(numbers.to_float(model, DEFAULT_SHIFT)))
     return Story(
         run,

@@ -33,52 +33,21 @@ from benchmarks.robustness_table import (
     table_of_errors,
     tables,
 )
-from node.learning.training import TrainingSettings, train_locally
-from node.learning.update import make_update, max_squared_norm
+from node.learning.federation import Desk
+from node.learning.training import TrainingSettings
+from node.learning.update import max_squared_norm
 from node.market.desks import Partition
 from node.market.panel import Floats
-from node.market.samples import Samples
 from node.models.architecture import DEFAULT_MAX_NORM, DEFAULT_SHIFT
 from node.models.smile import SMILE
 from protocol import numbers
 from protocol.errors import DataError, RuleError
-from protocol.numbers import Int16Array, Int32Array
 
 PARTITIONS: tuple[Partition, ...] = get_args(Partition)
 RULES: Final = [*CONTESTANTS, *REFEREES]
 SHORT: Final = TrainingSettings(rounds=10, steps_per_round=50, batch_size=256)
 """One cell then takes seconds. Ten honest desks err by 1.46 vol points after it: near enough to
 tell what an attack costs."""
-
-
-class Desk:
-    """One participant's training from round to round."""
-
-    def __init__(
-        self, samples: Samples, settings: TrainingSettings, number: int, seed: int
-    ) -> None:
-        self.samples, self.settings = samples, settings
-        self.number, self.seed = number, seed
-        self.residual: Floats | None = None
-
-    def update(self, model: Int32Array, round_number: int) -> Int16Array:
-        entropy = np.random.SeedSequence([self.seed, self.number, round_number])
-        local = train_locally(
-            numbers.to_float(model, DEFAULT_SHIFT),
-            self.samples,
-            self.settings,
-            seed=int(entropy.generate_state(1)[0]),
-            round_number=round_number,
-        )
-        made = make_update(
-            local.vector,
-            model,
-            np.zeros(model.size) if self.residual is None else self.residual,
-            shift=DEFAULT_SHIFT,
-            max_norm=DEFAULT_MAX_NORM,
-        )
-        self.residual = made.residual
-        return made.values
 
 
 @dataclass(frozen=True)
@@ -98,21 +67,25 @@ def play(cast: Cast, attack: Attack | None, cell: Cell) -> Floats:
     numbers of updates and liars.
     """
     bound = max_squared_norm(DEFAULT_MAX_NORM, DEFAULT_SHIFT)
-    model = SMILE.genesis(cell.seed, DEFAULT_SHIFT)
+    model = before = SMILE.genesis(cell.seed, DEFAULT_SHIFT)
     rng = np.random.default_rng([cell.seed, cell.liars])
     aggregate = np.zeros(model.size, dtype=np.int16)
     for number in range(1, cell.rounds + 1):
-        updates = np.stack([desk.update(model, number) for desk in cast.honest])
+        updates = np.stack([desk.update(model, number, before) for desk in cast.honest])
         if attack is not None:
-            own = [desk.update(model, number) for desk in cast.liars] if attack.poison else None
+            own = (
+                [desk.update(model, number, before) for desk in cast.liars]
+                if attack.poison
+                else None
+            )
             stacked = None if own is None else np.stack(own)
             view = View(updates, len(cast.liars), bound, rng, stacked)
             updates = np.vstack([updates, attack.craft(view)])
         if cell.rule in REFEREES:
-            aggregate = REFEREES[cell.rule](updates, cast.anchors.update(model, number))
+            aggregate = REFEREES[cell.rule](updates, cast.anchors.update(model, number, before))
         else:
             aggregate = CONTESTANTS[cell.rule](updates, cell.liars, aggregate)
-        model = numbers.add_update(model, aggregate)
+        before, model = model, numbers.add_update(model, aggregate)
     return numbers.to_float(model, DEFAULT_SHIFT)
 
 
@@ -123,7 +96,7 @@ def run(field: Field, cell: Cell) -> Cell:
         rounds=cell.rounds,
         steps_per_round=cell.steps_per_round,
         batch_size=cell.batch_size,
-    )
+    ).tolerating(0 if cell.trusting else cell.liars)
     # The liars of two are those of one and one more.
     order = np.random.default_rng(cell.seed).permutation(cell.desks).tolist()
     lying = set() if cell.attack == "honest" else set(order[: cell.liars])
@@ -185,6 +158,7 @@ def wanted_cells(asked: argparse.Namespace) -> Iterator[Cell]:
             batch_size=asked.batch,
             seed=seed,
             anchored=not asked.unanchored,
+            trusting=asked.trusting,
         )
 
 
@@ -263,6 +237,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=SHORT.steps_per_round)
     parser.add_argument("--batch", type=int, default=SHORT.batch_size)
     parser.add_argument("--seed", type=int, nargs="+", default=[0])
+    parser.add_argument(
+        "--trusting", action="store_true", help="train as in a task that tolerates no liars"
+    )
     parser.add_argument("--unanchored", action="store_true", help="train without panel points")
     parser.add_argument("--json", type=Path, help="JSON lines, one a cell; resumed where present")
     parser.add_argument("--svg", type=Path, help="folder for a heat map of each table, first seed")

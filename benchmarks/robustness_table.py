@@ -41,6 +41,8 @@ class Cell:
     seed: int
     anchored: bool = True
     """Whether desks also train on the public panel's points."""
+    trusting: bool = False
+    """Whether desks train as in a task that tolerates nobody: with echoes, looking ahead."""
     test: float | None = None
     """RMSE in vol points; none where the model left the finite numbers."""
     stress: float | None = None

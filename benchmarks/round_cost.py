@@ -117,10 +117,11 @@ def main(*, desks: int, rounds: int, as_json: bool) -> None:
 
 def plain_averaging(trainers: list[DeskTrainer], rounds: int) -> float:
     """Seconds of the same local training with float averaging in one loop, nothing else."""
-    model = to_float(SMILE.genesis(0), DEFAULT_SHIFT)
+    model = before = to_float(SMILE.genesis(0), DEFAULT_SHIFT)
     started = time.perf_counter()
     for number in range(1, rounds + 1):
-        model = np.mean([trainer.train(model, number) for trainer in trainers], axis=0)
+        trained = [trainer.train(model, number, before) for trainer in trainers]
+        before, model = model, np.mean(trained, axis=0)
     return time.perf_counter() - started
 
 

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from node.config import NodeConfig
 from node.learning.desk_trainer import DeskTrainer
 from node.learning.training import TrainingSettings
+from node.learning.update import Precision
 from node.memory import MemoryFile
 from node.models import registry
 from node.private_data import desk_samples, judging_desk_samples
@@ -101,6 +102,7 @@ def assemble(config: NodeConfig) -> Assembled:
             ),
         ),
         memory_file=MemoryFile(state / "memory.npz"),
+        precision=Precision(config.update_bits, config.update_share),
         relayer=None if config.relayer is None else Relayer(config.relayer),
         wants_seat=config.join,
         restores=config.restore,
@@ -116,6 +118,7 @@ def _trainer(config: NodeConfig, params: TaskParams) -> DeskTrainer:
     training = TrainingSettings(rounds=params.rounds)
     if config.local_steps is not None:
         training = TrainingSettings(rounds=params.rounds, steps_per_round=config.local_steps)
+    training = training.tolerating(params.tolerance)
     if params.reward_rule is RewardRule.SCORES:
         samples, held_out = judging_desk_samples(config)
     else:

@@ -32,6 +32,10 @@ class NodeConfig(ServiceSettings):
     """Where local training runs; only on the CPU are its results the same bits every time."""
     local_steps: int | None = Field(default=None, ge=1)
     """Optimiser steps in a round; the model's measured default where left out."""
+    update_bits: int = Field(default=16, ge=2, le=16)
+    """Bits that each value of an update gets; what they leave out waits for the next round."""
+    update_share: float = Field(default=1.0, gt=0.0, le=1.0)
+    """Which part of an update's values is sent, the largest ones; the rest waits likewise."""
     listen: Listen = "127.0.0.1:8600"
     """Host and port of this participant's blobs, health and metrics; port 0 takes a free one."""
     join: bool = True

@@ -1,6 +1,7 @@
 """What a node does next: a pure function of the chain's facts and its own memory."""
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 from node.actions import (
     Action,
@@ -44,10 +45,11 @@ from protocol.task import (
 # A sealed challenge takes a block more than an open one, which only burns the bond. With less of
 # the window left than this part of it, an open one in time is worth more than an award.
 LAST_PART_FOR_SEALS = 6
-# Servers get this part of the availability window before what they lack is flagged.
-PATIENT_PART = 4
-# Seats dispute one after another in this first part of a window, lest all pay for the same.
+# Seats act one after another in this first part of a window, lest all pay for the same. What has
+# no window of its own gets the commit phase's length, which is the task's own pace.
 STAGGERED_PART = 4
+
+Turn = TypeVar("Turn", bound=Action)
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ class Facts:
     unfetched: int | None
     """Place, in order of reveal, of an update that could not be had and that nobody flagged."""
     place: int
-    """This seat's among all, from 0, in order of joining; 0 without a seat."""
+    """This seat's among all, from 0, in order of joining; 0 without a seat or a need to wait."""
     owes_update: bool
     """This node's update is flagged, and not all of it is posted."""
     owes_result: Published | None
@@ -147,13 +149,13 @@ class Facts:
 def decide(facts: Facts) -> Action:
     """The one next action; asking again with the same facts gives the same answer."""
     action = _next(facts)
-    return _whenever(facts) or action if isinstance(action, Wait) else action
-
-
-def patient_until(params: TaskParams, round_state: RoundState) -> int:
-    """When what a round's servers still lack is flagged."""
-    ends = rounds.deadlines(params, round_state)
-    return ends.reveal + params.availability_seconds // PATIENT_PART
+    if not isinstance(action, Wait):
+        return action
+    later = _whenever(facts)
+    if not isinstance(later, Wait):
+        return later or action
+    untils = [until for until in (action.until, later.until) if until is not None]
+    return Wait(min(untils, default=None), action.why)
 
 
 def own_turn(begins: int, ends: int, *, taken: bool) -> int:
@@ -171,10 +173,27 @@ def _whenever(facts: Facts) -> Action | None:
     if not facts.drives or facts.mismatch:
         return None
     if facts.withheld is not None:
-        return SlashWithheld(facts.withheld)
+        return _in_drivers_turn(facts, SlashWithheld(facts.withheld), _withheld_since(facts))
     if facts.undistributed is not None:
-        return Distribute(facts.undistributed)
+        return _in_drivers_turn(facts, Distribute(facts.undistributed), _divisible_since(facts))
     return None
+
+
+def _withheld_since(facts: Facts) -> int:
+    """Of the latest round; what an earlier one left over was everybody's turn since."""
+    reveals_end = rounds.deadlines(facts.params, facts.round_state).reveal
+    return reveals_end if facts.now >= reveals_end else 0
+
+
+def _divisible_since(facts: Facts) -> int:
+    """The opening of the next round settles one, and may be what all drivers saw last."""
+    if facts.undistributed == facts.task.round:
+        return rounds.ended_at(facts.params, facts.round_state)
+    return facts.round_state.opened_at
+
+
+def _in_drivers_turn(facts: Facts, duty: Turn, since: int) -> Turn | Wait:
+    return _in_turn(facts, duty, since, since + facts.params.commit_seconds)
 
 
 def _next(facts: Facts) -> Action:
@@ -244,13 +263,13 @@ def _contest(facts: Facts, phase: Phase) -> Action:
     return Wait(until, f"refusing to go on: {facts.mismatch}")
 
 
-def _in_turn(facts: Facts, action: Action, begins: int, ends: int) -> Action:
+def _in_turn(facts: Facts, action: Turn, begins: int, ends: int) -> Turn | Wait:
     """One seat after another in the first part of a window; the first may have done it for all."""
     delay_seconds = (ends - begins) * facts.place // (STAGGERED_PART * max(facts.task.seats, 1))
     if facts.now >= begins + delay_seconds:
         return action
     named = f": {facts.mismatch}" if facts.mismatch else ""
-    return Wait(begins + delay_seconds, f"seats before this one may dispute it first{named}")
+    return Wait(begins + delay_seconds, f"seats before this one may do it first{named}")
 
 
 def _scoring(facts: Facts, latest: int) -> Action | None:
@@ -291,7 +310,7 @@ def _in_availability(facts: Facts, until: int | None) -> Action:
     params, number = facts.params, facts.task.round
     if not facts.flags or not rounds.can_flag_update(params, facts.round_state, facts.now):
         return Wait(until, f"round {number}: flagged updates may be posted")
-    patient = patient_until(params, facts.round_state)
+    patient = rounds.patient_until(params, facts.round_state)
     if facts.now < patient:
         return Wait(patient, f"round {number}: updates are being fetched")
     if facts.unfetched is not None:
@@ -422,8 +441,10 @@ def _relayed(
 
 
 def _between_rounds(facts: Facts, phase: Phase) -> Action:
+    ended_at = rounds.ended_at(facts.params, facts.round_state)
     if facts.drives and rounds.can_open(facts.params, facts.task, facts.round_state, facts.now):
-        return Drive("openRound")
+        return _in_drivers_turn(facts, Drive("openRound"), ended_at)
     if facts.drives and phase is not Phase.NONE and not facts.round_state.settled:
-        return Drive("finalise" if phase is Phase.FINAL else "voidRound")
+        settles = Drive("finalise" if phase is Phase.FINAL else "voidRound")
+        return _in_drivers_turn(facts, settles, ended_at)
     return Wait(None, "no round is running")

@@ -4,7 +4,7 @@ Everything is read from the chain or follows from the key, so a crash anywhere l
 is kept here only saves work.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import structlog
 from eth_account.signers.local import LocalAccount
@@ -25,15 +25,15 @@ from node.sending import Sending
 from protocol import challenge as proofs
 from protocol import keys, posting, rounds
 from protocol.blobs import BlobStore, FirstOf
+from protocol.chain.calls import TaskCall, flag_update, post_result, reclaim_deposit
 from protocol.chain.gateway import Snapshot
 from protocol.chain.posted import PostedStore
-from protocol.choice import choice_of
 from protocol.encoding import encode_update
 from protocol.errors import BlobError, RuleError, VerificationFailed
+from protocol.flags import first_missing, flagged_table
 from protocol.gram import Table
 from protocol.numbers import Int16Array, Int32Array
-from protocol.posting import Part
-from protocol.recompute import fetch_updates
+from protocol.recompute import RevealedUpdate
 from protocol.task import ZERO_ADDRESS, Flag, Phase, Published, RoundState, TaskParams
 
 log = structlog.get_logger("node")
@@ -76,23 +76,23 @@ class Disputes:
 
         What can be had is kept and served from then on, so that one fetch is enough for all.
         """
-        for index, revealed in enumerate(snapshot.revealed(self._task_id, number)):
-            is_own = revealed.participant == self._account.address
-            is_done = state.is_unavailable(index) or revealed.update_root in self._fetched
-            if is_own or is_done:
-                continue
-            try:
-                (update,) = fetch_updates(self._params, [revealed], self._everywhere)
-            except (BlobError, VerificationFailed) as failure:
-                log.warning("update cannot be had", round=number, reason=str(failure))
-                return index
-            if not self._kept.has(revealed.update_root):
-                self._kept.put(
-                    encode_update(update, self._params.shift),
-                    chunk_length=self._params.chunk_length,
-                )
-            self._fetched.add(revealed.update_root)
-        return None
+        return first_missing(
+            self._params,
+            state,
+            snapshot.revealed(self._task_id, number),
+            self._everywhere,
+            is_had=lambda revealed: (
+                revealed.participant == self._account.address
+                or revealed.update_root in self._fetched
+            ),
+            keep=self._keep,
+        )
+
+    def _keep(self, revealed: RevealedUpdate, update: Int16Array) -> None:
+        if not self._kept.has(revealed.update_root):
+            content = encode_update(update, self._params.shift)
+            self._kept.put(content, chunk_length=self._params.chunk_length)
+        self._fetched.add(revealed.update_root)
 
     def owes_update(self, snapshot: Snapshot, number: int, state: RoundState) -> bool:
         """Whether this node's update is flagged, not completely posted, and at hand."""
@@ -170,13 +170,7 @@ class Disputes:
         """
         if self._table is None or self._table.root != flag.root:
             included = snapshot.included(self._task_id, number)
-            updates = fetch_updates(self._params, included, self._everywhere)
-            choice = choice_of(self._params, updates)
-            if choice is None or choice.table.root != flag.root:
-                raise VerificationFailed(
-                    f"the included updates do not give the table 0x{flag.root.hex()}"
-                )
-            self._table = choice.table
+            self._table = flagged_table(self._params, flag.root, included, self._everywhere)
         return self._table
 
     def _vector(self, flag: Flag) -> Int16Array | Int32Array:
@@ -208,8 +202,8 @@ class Disputes:
             case PostUpdate():
                 flag = snapshot.update_flag(self._task_id, self._account.address)
                 parts = posting.parts(self._vector(flag), self._params.chunk_length)
-                where = (number, self._account.address)
-                self._post("postUpdate", where, flag, parts, f"{number}:post")
+                posted = (number, self._account.address, *parts[flag.posted])
+                self._send(TaskCall("postUpdate", posted, f"{number}:post:{flag.posted}"))
             case FlagResult(what):
                 self._flag_result(snapshot, number, what, state)
             case PostResult(what):
@@ -228,17 +222,11 @@ class Disputes:
                 self._sending.send_in_time(found.function, args, purpose)
             case ReclaimDeposit(participant):
                 flag = snapshot.update_flag(self._task_id, participant)
-                purpose = f"{flag.round}:reclaim:{participant}"
-                self._sending.send_in_time("reclaimDeposit", (self._task_id, participant), purpose)
+                self._send(reclaim_deposit(participant, flag.round))
 
     def _flag_update(self, snapshot: Snapshot, number: int, index: int) -> None:
-        revealed = snapshot.revealed(self._task_id, number)
-        self._sending.send_in_time(
-            "flagUpdate",
-            (self._task_id, number, tuple(tuple(update) for update in revealed), index),
-            f"{number}:flag:{revealed[index].participant}",
-            self._params.flag_wei,
-        )
+        call = flag_update(number, snapshot.revealed(self._task_id, number), index)
+        self._send(call, self._params.flag_wei)
 
     def _flag_result(
         self, snapshot: Snapshot, number: int, what: Published, state: RoundState
@@ -261,20 +249,11 @@ class Disputes:
             parts = tuple(self._own_table(snapshot, number, flag).parts())
         else:
             parts = posting.parts(self._vector(flag), self._params.chunk_length)
-        purpose = f"{number}:post:{what.name}:{rounds.publication(state)}"
-        self._post("postResult", (number, what), flag, parts, purpose)
+        self._send(post_result(number, what, state, flag, parts))
 
-    def _post(
-        self,
-        function: str,
-        where: tuple[object, ...],
-        flag: Flag,
-        parts: Sequence[Part],
-        purpose: str,
-    ) -> None:
-        """Posts the part that the chain says is next."""
-        args = (self._task_id, *where, *parts[flag.posted])
-        self._sending.send_in_time(function, args, f"{purpose}:{flag.posted}")
+    def _send(self, call: TaskCall, wei: int = 0) -> None:
+        args = (self._task_id, *call.args)
+        self._sending.send_in_time(call.function, args, call.purpose, wei)
 
     def _found(self) -> proofs.Challenge:
         if self._challenge is None:

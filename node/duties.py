@@ -10,11 +10,11 @@ from node.actions import Distribute, DrawSeats, Drive, DutyAction, RecordHeader,
 from node.sending import Sending
 from protocol import rounds
 from protocol.chain import seed
+from protocol.chain.calls import TaskCall, distribute, draw_seats, on_task, slash_withheld
 from protocol.chain.gateway import Snapshot
 from protocol.chain.transactor import Transactor
-from protocol.errors import ChainAnswerInvalid, Reverted
-from protocol.scores import given_scores
-from protocol.task import ZERO_HASH, RoundState, Seat, TaskParams, TaskState
+from protocol.errors import Reverted
+from protocol.task import Seat, TaskParams
 
 log = structlog.get_logger("node")
 
@@ -31,22 +31,6 @@ class Duties:
         self._sending = sending
 
     # -------------------------------------------------------------------------------------- facts
-
-    def seed(
-        self, snapshot: Snapshot, task: TaskState, state: RoundState
-    ) -> tuple[bool, int | None]:
-        """Whether the seed is known that draws the latest round, and which block it lacks."""
-        if not rounds.can_draw(self._params, task, state, snapshot.block.timestamp):
-            return False, None
-        place = (snapshot.chain, self._params.seed_source, task.opened_block)
-        try:
-            if seed.seed_of(*place, at=snapshot.block) != ZERO_HASH:
-                return True, None
-            return False, seed.to_record(*place, at=snapshot.block)
-        except (Reverted, ChainAnswerInvalid) as failure:
-            # A sponsor may have named anything; what else is due must not wait for it.
-            log.warning("no seed", round=task.round, reason=str(failure))
-            return False, None
 
     def is_withheld(self, snapshot: Snapshot, seat: Seat) -> bool:
         """Whether a seat has a slice to lose for its latest commitment."""
@@ -69,30 +53,25 @@ class Duties:
         """Sends one transaction for the task at its latest round. Raises: ChainError."""
         match action:
             case Drive(function):
-                self._sending.send(function, (self._task_id,), f"{number}:{function}")
+                self._sending.send_in_time(*self._named(on_task(function, number)))
             case RecordHeader(block):
                 self._record(block)
             case DrawSeats():
-                in_round = (self._task_id, number)
-                self._sending.send_in_time("drawSeats", in_round, f"{number}:draw")
+                self._sending.send_in_time(*self._named(draw_seats(number)))
             case SlashWithheld(participant):
                 seat = snapshot.seat(self._task_id, participant)
-                purpose = f"{seat.committed_round}:slash:{participant}"
-                self._sending.send_in_time("slashWithheld", (self._task_id, participant), purpose)
+                self._sending.send_in_time(*self._named(slash_withheld(participant, seat)))
             case Distribute(final):
-                self._distribute(snapshot, final)
+                revealed = snapshot.revealed(self._task_id, final)
+                scores = snapshot.scores(self._task_id, final)
+                self._sending.send_in_time(*self._named(distribute(final, revealed, scores)))
+
+    def _named(self, call: TaskCall) -> TaskCall:
+        """With the task's id before the other arguments."""
+        return call._replace(args=(self._task_id, *call.args))
 
     def _record(self, block: int) -> None:
         try:
             seed.record(self._transactor, self._params.seed_source, block)
         except Reverted as refused:
             log.info("header was not taken", block=block, reason=str(refused))
-
-    def _distribute(self, snapshot: Snapshot, number: int) -> None:
-        revealed = snapshot.revealed(self._task_id, number)
-        scores = given_scores(snapshot.scores(self._task_id, number))
-        self._sending.send_in_time(
-            "distribute",
-            (self._task_id, number, tuple(tuple(update) for update in revealed), scores),
-            f"{number}:distribute",
-        )

@@ -31,7 +31,7 @@ class Pending:
     tree_top: bytes
     squared_norm: int
     residual: Floats
-    """What rounding will have left over if the update becomes part of a final model."""
+    """What the update will have left out if the update becomes part of a final model."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Memory:
     """Facts that the chain cannot give back."""
 
     residual: Floats
-    """Rounding residual carried into the next update. Shape: [d]"""
+    """Carried into the next update. Shape: [d]"""
     verified_round: int = 0
     verified_model_root: bytes = b""
     """The model this node trusts: it recomputed it, or took it by root when it first started."""

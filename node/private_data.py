@@ -5,6 +5,7 @@ it. A desk without such a folder takes the panel from its own quotes. The panel'
 trained on: desks that share no quotes then still share these, which keeps their updates alike.
 """
 
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 
 import polars as pl
@@ -12,17 +13,20 @@ import structlog
 
 from node.config import NodeConfig
 from node.learning.contribution import hold_out
-from node.market.cleaning import clean
-from node.market.desks import partition, read_desk
+from node.market.batches import Batch
+from node.market.desks import partition
+from node.market.layouts import read_batches
 from node.market.panel import build_panel
-from node.market.samples import Samples, anchor_samples, build_samples
+from node.market.pipeline import Tally, cleaned, panel_of, prepare, samples_of
+from node.market.quotes import INSTANT, OPTION_KEY
+from node.market.samples import Samples, build_samples
 from node.market.split import Split, split_for
 from node.market.synthetic import market
+from node.models.prior import prior_anchors
 from protocol.errors import ConfigError, DataError
 
 PANEL_AGE = timedelta(hours=1)
 """How old the public snapshot may be that a private quote is priced by."""
-OPTION = ["timestamp", "currency", "expiry", "strike_usd", "is_call"]
 
 log = structlog.get_logger("node")
 
@@ -51,23 +55,25 @@ def _own_and_anchors(config: NodeConfig) -> tuple[Samples, Samples]:
         return _made_up(config)
     if config.data is None:
         raise ConfigError("data is missing: a node that trains needs quotes")
-    own = _cleaned(read_desk(config.data), "own")
-    reference = own
-    if config.reference is not None:
-        reference = _cleaned(read_desk(config.reference), "reference")
-        own = at_public_snapshots(own, reference)
-    panel = build_panel(reference)
-    return build_samples(own, panel), anchor_samples(panel)
+    own = _cleaned(read_batches(config.data), "own")
+    if config.reference is None:
+        prepared = prepare(own)
+        return prepared.samples, prior_anchors(prepared.panel)
+    snapshots = [pl.Series(dtype=INSTANT)]
+    panel = panel_of(_noting(_cleaned(read_batches(config.reference), "reference"), snapshots))
+    dated = at_public_snapshots(own, pl.concat(snapshots))
+    return samples_of(dated, panel), prior_anchors(panel)
 
 
 def _made_up(config: NodeConfig) -> tuple[Samples, Samples]:
-    chain = _cleaned(market(config.seed, days=config.synthetic_days), "made-up")
+    quotes = market(config.seed, days=config.synthetic_days)
+    chain = pl.concat(_cleaned([Batch.of(quotes)], "made-up"))
     panel = build_panel(chain)
     # The later days stay unseen, so that an evaluator on the same market judges fairly.
     split = split_for(panel)
     early = training_days(chain, split)
     own = partition(early, config.partition, config.desks, config.seed)[config.desk]
-    return build_samples(own, panel), split.train(anchor_samples(panel))
+    return build_samples(own, panel), split.train(prior_anchors(panel))
 
 
 def training_days(chain: pl.DataFrame, split: Split) -> pl.DataFrame:
@@ -77,33 +83,69 @@ def training_days(chain: pl.DataFrame, split: Split) -> pl.DataFrame:
     return chain.filter((time < split.train_end) & ~in_stress)
 
 
-def at_public_snapshots(own: pl.DataFrame, public: pl.DataFrame) -> pl.DataFrame:
+def at_public_snapshots(
+    own: Iterable[pl.DataFrame], snapshots: pl.Series
+) -> Iterator[pl.DataFrame]:
     """Own quotes, dated to the latest public snapshot before them, whose panel they are priced by.
 
     A quote without one inside `PANEL_AGE` is left out; of several quotes of one option by the same
-    snapshot the latest is kept.
+    snapshot the latest is kept. Tables of own quotes follow each other in time.
 
     Raises: DataError if no quote is left.
     """
-    snapshots = public.select(snapshot="timestamp").unique().sort("snapshot")
+    times = snapshots.unique().sort().alias("snapshot").to_frame()
+    read = kept = 0
+    # The next table may have later quotes by the snapshot that this one ended with.
+    waiting: pl.DataFrame | None = None
+    for table in own:
+        read += table.height
+        dated = _dated(table, times)
+        if waiting is not None:
+            dated = _latest(pl.concat([waiting, dated]))
+        is_last = pl.col("timestamp") == pl.col("timestamp").max()
+        waiting = dated.filter(is_last)
+        kept += dated.height - waiting.height
+        yield dated.filter(is_last.not_())
+    if waiting is not None:
+        kept += waiting.height
+        yield waiting
+    log.info("quotes_dated", kept=kept, without_panel_or_repeated=read - kept)
+    if kept == 0:
+        raise DataError(
+            f"own quotes at most {PANEL_AGE} after a public snapshot are wanted, found none of "
+            f"{read} after any of {times.height}: collect public quotes of the same days"
+        )
+
+
+def _dated(own: pl.DataFrame, times: pl.DataFrame) -> pl.DataFrame:
     dated = (
         own.sort("timestamp", maintain_order=True)
-        .join_asof(snapshots, left_on="timestamp", right_on="snapshot", tolerance=PANEL_AGE)
+        .join_asof(times, left_on="timestamp", right_on="snapshot", tolerance=PANEL_AGE)
         .drop_nulls("snapshot")
         .with_columns(timestamp="snapshot")
         .drop("snapshot")
-        .unique(OPTION, keep="last", maintain_order=True)
     )
-    log.info("quotes_dated", kept=dated.height, without_panel_or_repeated=own.height - dated.height)
-    if dated.is_empty():
-        raise DataError(
-            f"own quotes at most {PANEL_AGE} after a public snapshot are wanted, found none of "
-            f"{own.height} after any of {snapshots.height}: collect public quotes of the same days"
-        )
-    return dated
+    return _latest(dated)
 
 
-def _cleaned(quotes: pl.DataFrame, which: str) -> pl.DataFrame:
-    cleaned = clean(quotes)
-    log.info("quotes_cleaned", which=which, kept=cleaned.quotes.height, dropped=cleaned.dropped)
-    return cleaned.quotes
+def _latest(dated: pl.DataFrame) -> pl.DataFrame:
+    return dated.unique(OPTION_KEY, keep="last", maintain_order=True)
+
+
+def _noting(tables: Iterable[pl.DataFrame], snapshots: list[pl.Series]) -> Iterator[pl.DataFrame]:
+    for table in tables:
+        snapshots.append(table["timestamp"].unique())
+        yield table
+
+
+def _cleaned(batches: Iterable[Batch], which: str) -> Iterator[pl.DataFrame]:
+    tally = Tally()
+    yield from cleaned(batches, tally)
+    log.info(
+        "quotes_cleaned",
+        which=which,
+        kept=tally.kept,
+        dropped=dict(tally.dropped),
+        skipped=dict(tally.skipped),
+        expiries_without_forward=tally.without_forward,
+    )

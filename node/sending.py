@@ -13,6 +13,8 @@ from protocol.task import ZERO_ADDRESS
 TOO_LATE = frozenset(
     {
         "WrongPhase",
+        "RoundRunning",
+        "AlreadySettled",
         "AlreadyDrawn",
         "NotScoring",
         "NothingWithheld",

@@ -8,10 +8,8 @@ import math
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-import numpy as np
 import structlog
 from eth_account.signers.local import LocalAccount
-from numpy.typing import NDArray
 
 from node.actions import (
     Action,
@@ -32,10 +30,11 @@ from node.actions import (
     Verify,
     Wait,
 )
-from node.decide import Dispute, Facts, Relaying, decide, patient_until
+from node.decide import Dispute, Facts, Relaying, decide
 from node.disputes import Disputes
 from node.duties import Duties
-from node.learning.update import make_update
+from node.learning.update import FULL, Precision, make_update
+from node.market.panel import Floats
 from node.memory import Memory, MemoryFile, Mismatch, Pending, Scores, Signed
 from node.offers import Offers
 from node.relay import Relayer
@@ -43,6 +42,7 @@ from node.scoring import Judge, Scoring
 from node.sending import Sending, can_pay_gas
 from protocol import keys, rounds
 from protocol.blobs import BlobStore, FirstOf
+from protocol.chain import seed
 from protocol.chain.gateway import Chain, Snapshot
 from protocol.chain.posted import PostedStore
 from protocol.chain.transactor import Transactor
@@ -56,7 +56,7 @@ from protocol.errors import (
     RuleError,
     VerificationFailed,
 )
-from protocol.numbers import to_float
+from protocol.numbers import Int16Array, Int32Array, to_float
 from protocol.recompute import check_published, combine, fetch_updates, recompute_round
 from protocol.service import Outcome
 from protocol.sumtree import SumTree
@@ -76,8 +76,11 @@ class Trainer(Judge, Protocol):
         """How many samples it trains on."""
         ...
 
-    def train(self, model: NDArray[np.float64], round_number: int) -> NDArray[np.float64]:
-        """The model after local training. Shape: [d] -> [d]"""
+    def train(self, model: Floats, round_number: int, before: Floats) -> Floats:
+        """The model after local training; `before` is what the last final round began at.
+
+        Shape: [d], [d] -> [d]
+        """
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,7 @@ class Participant:
         trainer: Trainer | None,
         stores: Stores,
         memory_file: MemoryFile,
+        precision: Precision = FULL,
         relayer: Relayer | None = None,
         wants_seat: bool = True,
         restores: bool = False,
@@ -126,6 +130,7 @@ class Participant:
         self.memory: Memory = memory_file.load(self.params.dimension)
         self._sending = Sending(transactor, task_id, self.params.currency)
         self._trainer = trainer
+        self._precision = precision
         self._stores = stores
         self._offers = None if relayer is None else Offers(relayer, account, task_id)
         self._unjudged_round = 0
@@ -187,7 +192,7 @@ class Participant:
         is_contested = dispute is not None or unfetched is not None
         drives = self._drives and mismatch is None
         duties = self._duties
-        seed_known, recordable = duties.seed(snapshot, task, state) if drives else (False, None)
+        drawing = seed.standing(snapshot, self.params, task, state) if drives else seed.Standing()
         return Facts(
             params=self.params,
             task=task,
@@ -205,14 +210,14 @@ class Participant:
             mismatch="" if mismatch is None else f"round {mismatch.round}: {mismatch.why}",
             dispute=dispute,
             unfetched=unfetched,
-            place=self._place(snapshot) if is_contested else 0,
+            place=self._place(snapshot) if is_contested or drives else 0,
             owes_update=owes_update,
             owes_result=self._disputes.owes_result(snapshot, task.round, state),
             reclaimable=self._disputes.reclaimable(snapshot, task.round, state),
             withheld=self._withheld(snapshot, seat, drives=drives),
             undistributed=duties.undistributed(snapshot) if drives else None,
-            seed_known=seed_known,
-            recordable=recordable,
+            seed_known=drawing.known,
+            recordable=drawing.recordable,
             relaying=self._relaying(snapshot, task.round, phase),
             samples=0 if self._trainer is None else self._trainer.sample_count,
             own_address=self.account.address,
@@ -280,7 +285,7 @@ class Participant:
         is_time = (
             self._flags
             and rounds.can_flag_update(self.params, state, now)
-            and now >= patient_until(self.params, state)
+            and now >= rounds.patient_until(self.params, state)
         )
         return self._disputes.unfetched(snapshot, number, state) if is_time else None
 
@@ -383,13 +388,18 @@ class Participant:
         self._settle_residual(snapshot)
         root = self.memory.verified_model_root
         base = self._model(root)
-        trained = self._trainer.train(to_float(base, self.params.shift), latest)
+        trained = self._trainer.train(
+            to_float(base, self.params.shift),
+            latest,
+            to_float(self._before(snapshot, latest, base), self.params.shift),
+        )
         update = make_update(
             trained,
             base,
             self.memory.residual,
             shift=self.params.shift,
             max_norm=math.ldexp(math.sqrt(self.params.max_squared_norm), -self.params.shift),
+            precision=self._precision,
         )
         tree = SumTree.of(update.values, self.params.chunk_length)
         self._stores.private.put(
@@ -407,8 +417,19 @@ class Participant:
         self._remember(replace(self.memory, pending=pending))
         return pending
 
+    def _before(self, snapshot: Snapshot, latest: int, base: Int32Array) -> Int32Array:
+        """What the last final round made the base model of; itself where nobody has it any more."""
+        final = snapshot.last_final_round(self.task_id, latest)
+        if final == 0:
+            return base
+        try:
+            return self._model(snapshot.base_model_root(self.task_id, final))
+        except BlobError as error:
+            log.warning("base of the last final round is missing", round=final, error=str(error))
+            return base
+
     def _settle_residual(self, snapshot: Snapshot) -> None:
-        """Carry the rounding residual on only if its update became part of a final model."""
+        """Carry the residual on only if its update became part of a final model."""
         pending = self.memory.pending
         if pending is None:
             return
@@ -569,9 +590,7 @@ class Participant:
             self.params.bond_wei,
         )
 
-    def _inputs(
-        self, snapshot: Snapshot, number: int
-    ) -> tuple[NDArray[np.int32], NDArray[np.int16]]:
+    def _inputs(self, snapshot: Snapshot, number: int) -> tuple[Int32Array, Int16Array]:
         """A round's base model and included updates. Shape: [d], [m, d]"""
         base = self._model(snapshot.base_model_root(self.task_id, number))
         included = snapshot.included(self.task_id, number)
@@ -587,7 +606,7 @@ class Participant:
             )
         )
 
-    def _model(self, root: bytes) -> NDArray[np.int32]:
+    def _model(self, root: bytes) -> Int32Array:
         """A model by its root, kept among this participant's own blobs. Shape: [d]"""
         chunk_length = self.params.chunk_length
         data = self._everywhere.get_bytes(root, chunk_length=chunk_length)

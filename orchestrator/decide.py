@@ -6,9 +6,6 @@ from orchestrator.relay_batches import Batch
 from protocol import rounds
 from protocol.task import ZERO_ADDRESS, Phase, Published, RoundState, TaskParams, TaskState
 
-# Servers get this part of the availability window before what they lack is flagged.
-PATIENT_PART = 4
-
 
 @dataclass(frozen=True)
 class Facts:
@@ -262,18 +259,12 @@ def _why_no_round_opens(facts: Facts) -> str:
     return f"round {task_state.round + 1} is for somebody else to open"
 
 
-def patient_until(params: TaskParams, round_state: RoundState) -> int:
-    """When what a round's servers still lack is flagged."""
-    ends = rounds.deadlines(params, round_state)
-    return ends.reveal + params.availability_seconds // PATIENT_PART
-
-
 def _availability(facts: Facts) -> Action:
     number = facts.task_state.round
     until = rounds.next_deadline(facts.params, facts.round_state, facts.now)
     lacks = f", lacking {', '.join(facts.missing)}" if facts.missing else ""
     if facts.flags and rounds.can_flag_update(facts.params, facts.round_state, facts.now):
-        patient = patient_until(facts.params, facts.round_state)
+        patient = rounds.patient_until(facts.params, facts.round_state)
         if facts.now < patient:
             return Wait(patient, f"round {number} is in availability{lacks}")
         if facts.unfetched is not None:

@@ -1,24 +1,18 @@
 """What an orchestrator flags and posts, and may take back: one transaction a tick."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-import structlog
-
-from orchestrator.decide import FlagUpdate, PostResult, patient_until
-from orchestrator.reading import RoundReading, TaskReading
+from orchestrator.decide import FlagUpdate, PostResult
+from orchestrator.reading import TaskReading
 from orchestrator.task_blobs import TaskBlobs
 from protocol import posting, rounds
+from protocol.chain import calls
 from protocol.chain.gateway import Snapshot
-from protocol.choice import choice_of
-from protocol.errors import BlobError, VerificationFailed
-from protocol.posting import Part
-from protocol.recompute import fetch_updates
+from protocol.flags import first_missing, flagged_table
 from protocol.task import Phase, Published
 
 Send = Callable[..., None]
 """Sends `(function, arguments, purpose=..., value_wei=...)` for one task."""
-
-_log = structlog.get_logger(__name__)
 
 
 class Disputes:
@@ -34,19 +28,16 @@ class Disputes:
         latest, now = reading.latest, reading.block.timestamp
         if latest is None or not rounds.can_flag_update(reading.params, latest.state, now):
             return None
-        if now < patient_until(reading.params, latest.state):
+        if now < rounds.patient_until(reading.params, latest.state):
             return None
-        for index, revealed in enumerate(latest.revealed):
-            is_done = revealed.update_root in self._checked or latest.state.is_unavailable(index)
-            if is_done:
-                continue
-            try:
-                fetch_updates(reading.params, [revealed], blobs)
-            except (BlobError, VerificationFailed) as failure:
-                _log.warning("update_cannot_be_had", round=latest.number, why=str(failure))
-                return index
-            self._checked.add(revealed.update_root)
-        return None
+        return first_missing(
+            reading.params,
+            latest.state,
+            latest.revealed,
+            blobs,
+            is_had=lambda revealed: revealed.update_root in self._checked,
+            keep=lambda revealed, _: self._checked.add(revealed.update_root),
+        )
 
     def owes_result(self, reading: TaskReading, own_address: str | None) -> Published | None:
         """The first part of the own published result that is flagged and may be posted."""
@@ -77,12 +68,8 @@ class Disputes:
 def flag_update(action: FlagUpdate, reading: TaskReading, send: Send) -> None:
     """Says that an update cannot be fetched. Raises: ChainError."""
     revealed = reading.rounds[action.round - 1].revealed
-    send(
-        "flagUpdate",
-        (action.round, tuple(tuple(update) for update in revealed), action.index),
-        purpose=f"{action.round}:flag:{revealed[action.index].participant}",
-        value_wei=reading.params.flag_wei,
-    )
+    call = calls.flag_update(action.round, revealed, action.index)
+    send(call.function, call.args, purpose=call.purpose, value_wei=reading.params.flag_wei)
 
 
 def post_result(action: PostResult, reading: TaskReading, blobs: TaskBlobs, send: Send) -> None:
@@ -90,27 +77,13 @@ def post_result(action: PostResult, reading: TaskReading, blobs: TaskBlobs, send
 
     Raises: BlobError, VerificationFailed, RuleError, ChainError.
     """
-    published: RoundReading = reading.rounds[action.round - 1]
+    params, published = reading.params, reading.rounds[action.round - 1]
     flag = published.result_flags[action.what]
     if action.what is Published.TABLE:
-        part = _table_parts(reading, published, flag.root, blobs)[flag.posted]
+        # It is computed anew rather than kept on disk.
+        parts = tuple(flagged_table(params, flag.root, published.included, blobs).parts())
     else:
-        vector = blobs.get(flag.root, chunk_length=reading.params.chunk_length).values
-        part = posting.parts(vector, reading.params.chunk_length)[flag.posted]
-    publication = rounds.publication(published.state)
-    send(
-        "postResult",
-        (action.round, action.what, *part),
-        purpose=f"{action.round}:post:{action.what.name}:{publication}:{flag.posted}",
-    )
-
-
-def _table_parts(
-    reading: TaskReading, published: RoundReading, root: bytes, blobs: TaskBlobs
-) -> Sequence[Part]:
-    """The table's parts; it is computed anew rather than kept on disk."""
-    updates = fetch_updates(reading.params, published.included, blobs)
-    choice = choice_of(reading.params, updates)
-    if choice is None or choice.table.root != root:
-        raise VerificationFailed(f"the included updates do not give the table 0x{root.hex()}")
-    return tuple(choice.table.parts())
+        vector = blobs.get(flag.root, chunk_length=params.chunk_length).values
+        parts = posting.parts(vector, params.chunk_length)
+    call = calls.post_result(action.round, action.what, published.state, flag, parts)
+    send(call.function, call.args, purpose=call.purpose)

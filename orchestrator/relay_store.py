@@ -4,23 +4,17 @@ Of one participant's signed commitments to one round two are kept: more prove no
 not.
 """
 
-import sqlite3
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from pathlib import Path
-from typing import Any
 
-from protocol.errors import ConfigError
+from protocol.database import Database
 from protocol.signing import SignedCommit
 
-BUSY_SECONDS = 30.0
-SCHEMA_VERSION = 1
+_VERSION = 1
 _KEPT_COMMITS = 2
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS signed_commit (
+CREATE TABLE signed_commit (
     id INTEGER PRIMARY KEY,
     task BLOB NOT NULL,
     round INTEGER NOT NULL,
@@ -32,7 +26,7 @@ CREATE TABLE IF NOT EXISTS signed_commit (
     dropped TEXT NOT NULL,
     UNIQUE (task, round, participant, commitment)
 ) STRICT;
-CREATE TABLE IF NOT EXISTS opening (
+CREATE TABLE opening (
     id INTEGER PRIMARY KEY,
     task BLOB NOT NULL,
     round INTEGER NOT NULL,
@@ -101,27 +95,16 @@ class RelayStore:
     """
 
     def __init__(self, path: Path) -> None:
-        # Python refuses other threads; this lock is what makes them safe.
-        self._lock = threading.RLock()
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            self._database = sqlite3.connect(
-                path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
-            )
-            self._database.execute("PRAGMA journal_mode = WAL")
-            # FULL: a commit returns when the row is on the disk, not merely on its way.
-            self._database.execute("PRAGMA synchronous = FULL")
-            self._create()
-        except sqlite3.Error as failure:
-            raise ConfigError(f"the relay's file {path} cannot be opened: {failure}") from failure
+        self._database = Database(path, name="the relay's file", schema=_SCHEMA, version=_VERSION)
 
     def keep_commit(self, task_id: bytes, number: int, commit: RelayedCommit) -> Kept:
         """Keeps a signed commitment for round `number`."""
         signed = commit.signed
-        with self._transaction():
+        with self._database.transaction():
             known = {
                 bytes(commitment)
-                for (commitment,) in self._execute(
+                for (commitment,) in self._database.execute(
                     "SELECT commitment FROM signed_commit "
                     "WHERE task = ? AND round = ? AND participant = ?",
                     *(task_id, number, commit.participant),
@@ -130,7 +113,7 @@ class RelayStore:
             if signed.commitment in known:
                 return Kept.CONFLICTING if len(known) == _KEPT_COMMITS else Kept.KNOWN
             if len(known) < _KEPT_COMMITS:
-                self._execute(
+                self._database.execute(
                     "INSERT INTO signed_commit (task, round, participant, commitment, r, vs, "
                     "received_at, dropped) VALUES (?, ?, ?, ?, ?, ?, ?, '')",
                     *(task_id, number, commit.participant, *signed, commit.received_at),
@@ -139,7 +122,7 @@ class RelayStore:
 
     def keep_opening(self, task_id: bytes, number: int, opening: RelayedOpening) -> None:
         """Keeps an opening for round `number`; one that is there already stays."""
-        self._execute(
+        self._database.execute(
             "INSERT OR IGNORE INTO opening (task, round, participant, tree_top, squared_norm, "
             "salt, received_at, dropped) VALUES (?, ?, ?, ?, ?, ?, ?, '')",
             *(task_id, number, opening.participant, opening.tree_top, str(opening.squared_norm)),
@@ -148,7 +131,7 @@ class RelayStore:
 
     def commits(self, task_id: bytes, number: int) -> tuple[RelayedCommit, ...]:
         """A round's signed commitments, in order of arrival."""
-        rows = self._execute(
+        rows = self._database.execute(
             "SELECT participant, commitment, r, vs, received_at, dropped FROM signed_commit "
             "WHERE task = ? AND round = ? ORDER BY id",
             *(task_id, number),
@@ -160,7 +143,7 @@ class RelayStore:
 
     def openings(self, task_id: bytes, number: int) -> tuple[RelayedOpening, ...]:
         """A round's openings, in order of arrival."""
-        rows = self._execute(
+        rows = self._database.execute(
             "SELECT participant, tree_top, squared_norm, salt, received_at, dropped FROM opening "
             "WHERE task = ? AND round = ? ORDER BY id",
             *(task_id, number),
@@ -173,7 +156,7 @@ class RelayStore:
     def drop(self, task_id: bytes, number: int, entry: Entry, why: str) -> None:
         """Says why an entry will never be sent."""
         table = "signed_commit" if isinstance(entry, RelayedCommit) else "opening"
-        self._execute(
+        self._database.execute(
             f"UPDATE {table} SET dropped = ? WHERE task = ? AND round = ? AND participant = ?",  # noqa: S608 - one of two fixed names
             *(why, task_id, number, entry.participant),
         )
@@ -181,37 +164,11 @@ class RelayStore:
     def forget_before(self, task_id: bytes, number: int) -> None:
         """Deletes what belongs to earlier rounds: it can neither be sent nor proves anything."""
         for table in ("signed_commit", "opening"):
-            self._execute(
+            self._database.execute(
                 f"DELETE FROM {table} WHERE task = ? AND round < ?",  # noqa: S608 - fixed names
                 *(task_id, number),
             )
 
     def close(self) -> None:
         """Closes the file; what was kept stays."""
-        with self._lock:
-            self._database.close()
-
-    def _create(self) -> None:
-        with self._transaction():
-            ((version,),) = self._execute("PRAGMA user_version")
-            if version not in {0, SCHEMA_VERSION}:
-                raise ConfigError(f"the relay's file has version {version}, not {SCHEMA_VERSION}")
-            for statement in filter(str.strip, _SCHEMA.split(";")):
-                self._execute(statement)
-            self._execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-
-    def _execute(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
-        with self._lock:
-            return self._database.execute(statement, values).fetchall()
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        with self._lock:
-            # IMMEDIATE: a second process must not read between this one's reading and writing.
-            self._database.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-            except BaseException:
-                self._database.execute("ROLLBACK")
-                raise
-            self._database.execute("COMMIT")
+        self._database.close()

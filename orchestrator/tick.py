@@ -33,7 +33,7 @@ from orchestrator.decide import (
     decide,
 )
 from orchestrator.disputes import Disputes, flag_update, post_result
-from orchestrator.duties import call, seed_facts
+from orchestrator.duties import call
 from orchestrator.evaluator import Evaluator
 from orchestrator.journal import Journal
 from orchestrator.judge import Judge
@@ -158,11 +158,12 @@ class Orchestrator:
         # ask for a large one in a task of his own, and earn it by posting what he hid.
         flags = self._flags and task_id in self._task_ids
         relay = self._relay_for(reading)
-        seed_known, recordable = seed_facts(snapshot, reading)
+        latest = reading.latest.state if reading.latest else RoundState()
+        drawing = seed.standing(snapshot, reading.params, reading.state, latest)
         return Facts(
             params=reading.params,
             task_state=reading.state,
-            round_state=reading.latest.state if reading.latest else RoundState(),
+            round_state=latest,
             now=reading.block.timestamp,
             own_address=own_address,
             open_rounds=self._open_rounds,
@@ -171,8 +172,8 @@ class Orchestrator:
             unfetched=disputes.unfetched(reading, blobs) if flags else None,
             owes_result=disputes.owes_result(reading, own_address),
             reclaimable=disputes.reclaimable(snapshot, reading, own_address),
-            seed_known=seed_known,
-            recordable=recordable,
+            seed_known=drawing.known,
+            recordable=drawing.recordable,
             batch=relay.batch(reading) if relay else None,
             relay_until=relay.due_at(reading) if relay else None,
             equivocator=relay.slashable(reading) if relay and self._slashes else None,
@@ -231,7 +232,7 @@ class Orchestrator:
                     return self._publish(reading, number, until, blobs)
                 case _:
                     due = call(action, reading)
-                    send(due.function, due.arguments, purpose=due.purpose)
+                    send(due.function, due.args, purpose=due.purpose)
         except Reverted as error:
             # Somebody else was quicker, or the clock moved on; the next tick sees what is true.
             return Outcome(None, None, str(error))

@@ -25,6 +25,8 @@ Revealed = TypeVar("Revealed")
 
 ENDED = frozenset({Phase.FINAL, Phase.VOID})
 WITHOUT_RUNNING_ROUND = ENDED | {Phase.NONE}
+# Servers get this part of the availability window before what they lack is flagged.
+PATIENT_PART = 4
 
 
 def deadlines(params: TaskParams, round_state: RoundState) -> Deadlines:
@@ -80,6 +82,12 @@ def phase(params: TaskParams, round_state: RoundState, now: int) -> Phase:
     return Phase.AGGREGATE if now < ends.aggregate else Phase.VOID
 
 
+def patient_until(params: TaskParams, round_state: RoundState) -> int:
+    """When what a round's servers still lack is flagged."""
+    ends = deadlines(params, round_state)
+    return ends.reveal + params.availability_seconds // PATIENT_PART
+
+
 def next_deadline(params: TaskParams, round_state: RoundState, now: int) -> int | None:
     """When time alone next changes what may be done in a round; None if it never does.
 
@@ -97,6 +105,19 @@ def next_deadline(params: TaskParams, round_state: RoundState, now: int) -> int 
         Phase.CHALLENGE: (ends.flag_result, ends.post_result, ends.challenge, *scoring),
     }.get(phase(params, round_state, now), ())
     return min((end for end in within_phase if end > now), default=None)
+
+
+def ended_at(params: TaskParams, round_state: RoundState) -> int:
+    """The first second at which a round that has ended was over."""
+    ends = deadlines(params, round_state)
+    if round_state.revealed < params.quorum:
+        return ends.reveal
+    if round_state.included < params.quorum:
+        return ends.availability
+    if round_state.published_at:
+        return ends.challenge
+    is_refuted = round_state.refutations == MAX_REFUTATIONS
+    return round_state.restarted_at if is_refuted else ends.aggregate
 
 
 def can_open(params: TaskParams, task_state: TaskState, round_state: RoundState, now: int) -> bool:

@@ -180,10 +180,13 @@ def environment() -> dict[str, str]:
 
 
 def become(module: str, arguments: list[str]) -> None:
-    """Replace this process by a module of the project."""
-    os.chdir(ROOT)
+    """Replace this process by a module of the project; relative paths stay the caller's."""
     python = str(python_of(VENV))
-    os.execve(python, [python, "-m", module, *arguments], environment())  # noqa: S606 - the project's own interpreter
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+    # Without -P a folder `scripts` where the caller is would come first.
+    os.execve(  # noqa: S606 - the project's own interpreter
+        python, [python, "-P", "-m", module, *arguments], {**environment(), "PYTHONPATH": path}
+    )
 
 
 def run_steps(steps: list[tuple[str, list[str]]]) -> int:

@@ -10,6 +10,7 @@ COMMANDS = {
     "deploy": ("scripts.deploy", "Deploy the contracts and create a task."),
     "drive": ("scripts.drive", "Move a task on by what anybody may do."),
     "end-task": ("scripts.end_task", "End a task as its sponsor, close it and withdraw."),
+    "evaluate": ("scripts.evaluate", "Train together, alone and on all data, and measure all."),
     "leave": ("scripts.leave", "Give a seat up and withdraw what an account is owed."),
     "node": ("node.__main__", "Run a participant."),
     "orchestrator": ("orchestrator.__main__", "Run an aggregator."),

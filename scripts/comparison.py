@@ -1,28 +1,26 @@
 """What sharing a model is worth: the federated model beside what each desk could do without it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from node.evaluation.metrics import Metrics, measure
 from node.learning.alone import train_alone, train_central
 from node.learning.training import TrainingSettings
 from node.market.desks import Partition, partition
-from node.market.panel import build_panel
-from node.market.samples import Samples, anchor_samples, build_samples
+from node.market.panel import Floats, Panel, build_panel
+from node.market.samples import Samples, build_samples
 from node.market.split import Split, split_for
-from node.models.formulas import FORMULAS
+from node.models.architecture import Architecture
+from node.models.formulas import FORMULAS, Pricer
+from node.models.prior import prior_anchors
 from node.models.smile import SMILE
 from node.private_data import training_days
 from protocol.errors import DataError
-
-Floats = NDArray[np.float64]
-Pricer = Callable[[Samples], Floats]
 
 
 @dataclass(frozen=True)
@@ -30,6 +28,7 @@ class Market:
     """A chain divided among desks, and the days that nobody trains on."""
 
     split: Split
+    panel: Panel
     own: tuple[Samples, ...]
     """Each desk's private samples, on the days that may be trained on."""
     anchors: Samples
@@ -41,18 +40,31 @@ class Market:
     stress: Samples
 
     @classmethod
-    def of(cls, chain: pl.DataFrame, how: Partition, desks: int, seed: int) -> "Market":
-        """Divide cleaned quotes. Raises: DataError if a desk or a held-out window is empty."""
+    def of(
+        cls,
+        chain: pl.DataFrame,
+        how: Partition,
+        desks: int,
+        seed: int,
+        split: Split | None = None,
+    ) -> "Market":
+        """Divide cleaned quotes, by default at the times of `split_for`.
+
+        Raises: DataError if a desk or a window is empty.
+        """
         panel = build_panel(chain)
-        split = split_for(panel)
+        split = split_for(panel) if split is None else split
         samples = build_samples(chain, panel)
-        anchors = split.train(anchor_samples(panel))
+        early = training_days(chain, split)
+        if early.is_empty():
+            raise DataError("no quotes are left to train on: end training later, or give more data")
         own = tuple(
-            split.train(build_samples(part, panel))
-            for part in partition(training_days(chain, split), how, desks, seed)
+            split.train(build_samples(part, panel)) for part in partition(early, how, desks, seed)
         )
+        anchors = split.train(prior_anchors(panel))
         market = cls(
             split=split,
+            panel=panel,
             own=own,
             anchors=anchors,
             pooled=Samples.join(split.train(samples), anchors),
@@ -62,13 +74,75 @@ class Market:
         )
         for name in ("validation", "test", "stress"):
             if len(getattr(market, name)) == 0:
-                raise DataError(f"the {name} window has no quotes: give data over a longer time")
+                raise DataError(
+                    f"the {name} window has no quotes: give data over a longer time, or other dates"
+                )
         return market
 
     @cached_property
     def desks(self) -> tuple[Samples, ...]:
         """What each desk trains on: its own samples and the public anchors."""
         return tuple(Samples.join(own, self.anchors) for own in self.own)
+
+
+@dataclass(frozen=True)
+class Contestants:
+    """Pricers of the same quotes, trained on the same ones with the same budget."""
+
+    federated: Pricer
+    central: Pricer
+    local: tuple[Pricer, ...]
+    """One per desk, each trained on its own quotes and the anchors only."""
+    others: Mapping[str, Pricer]
+    """Baselines by name; formulas that need no training."""
+    personal: tuple[Pricer, ...] = ()
+    """One per desk: the federated model with a head of the desk's own, where they were fitted."""
+
+    @property
+    def shared(self) -> Mapping[str, Pricer]:
+        """All by name but those of a single desk."""
+        return {"federated": self.federated, "central": self.central, **self.others}
+
+    @classmethod
+    def trained(
+        cls,
+        market: Market,
+        federated: Floats,
+        genesis: Floats,
+        settings: TrainingSettings,
+        *,
+        seed: int,
+        progress: Callable[[str], None],
+        architecture: Architecture = SMILE,
+    ) -> "Contestants":
+        """Train what a federated model is compared with, from the same genesis.
+
+        Shape: federated, genesis [d].
+        """
+        progress("training on all data together")
+        central = train_central(
+            genesis,
+            market.pooled,
+            settings,
+            participants=len(market.desks),
+            validation=market.validation,
+            seed=seed,
+            architecture=architecture,
+        )
+        alone = []
+        for number, samples in enumerate(market.desks):
+            progress(f"training desk {number} alone")
+            alone.append(
+                train_alone(
+                    genesis, samples, settings, seed=seed + number, architecture=architecture
+                )
+            )
+        return cls(
+            federated=partial(architecture.predict, federated),
+            central=partial(architecture.predict, central),
+            local=tuple(partial(architecture.predict, vector) for vector in alone),
+            others=FORMULAS,
+        )
 
 
 @dataclass(frozen=True)
@@ -121,58 +195,24 @@ class Comparison:
         }
 
 
-def compare(
-    market: Market,
-    genesis: Floats,
-    federated: Floats,
-    settings: TrainingSettings,
-    *,
-    seed: int,
-    progress: Callable[[str], None],
-) -> Comparison:
-    """Train what the federated model is compared with, with the same budget, and score all.
+def compare(market: Market, contestants: Contestants) -> Comparison:
+    """Score all on the two held-out windows."""
 
-    Shape: genesis, federated [d].
-    """
-
-    def scored(pricer: Pricer) -> Scores:
+    def scored(price: Pricer) -> Scores:
         return Scores(
-            test=measure(pricer(market.test), market.test),
-            stress=measure(pricer(market.stress), market.stress),
+            test=measure(price(market.test), market.test),
+            stress=measure(price(market.stress), market.stress),
         )
 
-    progress("training on all data together")
-    central = train_central(
-        genesis,
-        market.pooled,
-        settings,
-        participants=len(market.desks),
-        validation=market.validation,
-        seed=seed,
-    )
-    alone = []
-    for number, samples in enumerate(market.desks):
-        progress(f"training desk {number} alone")
-        alone.append(train_alone(genesis, samples, settings, seed=seed + number))
-    progress("scoring on held-out days")
-    local = tuple(scored(network(vector)) for vector in alone)
+    local = tuple(scored(price) for price in contestants.local)
     best = min(range(len(local)), key=lambda number: local[number].test.rmse)
     return Comparison(
-        federated=scored(network(federated)),
-        central=scored(network(central)),
+        federated=scored(contestants.federated),
+        central=scored(contestants.central),
         local=local,
-        best_desk=network(alone[best]),
-        formulas={name: scored(pricer) for name, pricer in FORMULAS.items()},
+        best_desk=contestants.local[best],
+        formulas={name: scored(price) for name, price in contestants.others.items()},
     )
-
-
-def network(vector: Floats) -> Pricer:
-    """The pricing function of a model vector."""
-
-    def price(samples: Samples) -> Floats:
-        return SMILE.predict(vector, samples)
-
-    return price
 
 
 def smiles(

@@ -8,6 +8,7 @@ import json
 import math
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,24 +23,23 @@ from rich.table import Table
 from node.evaluation.metrics import by_cell, measure
 from node.learning.desk_trainer import DeskTrainer
 from node.learning.training import TrainingSettings
-from node.market.cleaning import clean
-from node.market.deribit_parquet import read_chains
+from node.market.batches import Batch
 from node.market.desks import Partition
+from node.market.layouts import read_batches
+from node.market.pipeline import Tally, cleaned_chain
 from node.market.synthetic import market
 from node.models.formulas import quadratic_smile
+from node.models.smile import SMILE
 from protocol import logs
-from protocol.errors import ConfigError
 from protocol.numbers import to_float
 from protocol.task import ZERO_ADDRESS
 from scripts.command import reports_failures
-from scripts.comparison import Comparison, Floats, Market, compare, network, smiles
+from scripts.comparison import Comparison, Contestants, Market, compare, smiles
+from scripts.division import SYNTHETIC_DAYS, desks_needed, divides_a_market
 from scripts.money import in_words
 from scripts.network import EmbeddedNetwork, RoundRecord
 from scripts.report import write_report
-from scripts.task_config import RULES, RuleName, TaskConfig
-
-SYNTHETIC_DAYS = 90
-PARTITIONS = ("desks", "dirichlet", "time", "moneyness")
+from scripts.task_config import RuleName, TaskConfig
 
 
 @dataclass(frozen=True)
@@ -58,45 +58,8 @@ class Options:
 
 
 @click.command()
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="Folder of Deribit chains (YYYY-MM.parquet); without it a market is made up.",
-)
-@click.option(
-    "--rounds",
-    type=click.IntRange(min=1),
-    default=TrainingSettings().rounds,
-    show_default=True,
-    help="Rounds of the task; also the horizon of the learning rate.",
-)
-@click.option(
-    "--desks",
-    type=click.IntRange(1, 64),
-    default=5,
-    show_default=True,
-    help="Among how many desks the quotes are divided.",
-)
-@click.option(
-    "--partition",
-    type=click.Choice(PARTITIONS),
-    default="desks",
-    show_default=True,
-    help="How the quotes are divided.",
-)
-@click.option(
-    "--rule",
-    type=click.Choice(list(RULES)),
-    default="mean",
-    show_default=True,
-    help="How updates are combined.",
-)
-@click.option(
-    "--tolerance",
-    type=click.IntRange(0, 31),
-    default=None,
-    help="Liars the rule is to tolerate; default 1 for the trimmed mean and multi-Krum, else 0.",
-)
+@reports_failures
+@divides_a_market
 @click.option(
     "--seed",
     type=click.IntRange(min=0),
@@ -124,7 +87,6 @@ class Options:
     show_default=True,
     help="Log to stderr from here on.",
 )
-@reports_failures
 def main(
     *,
     data: Path | None,
@@ -132,7 +94,7 @@ def main(
     desks: int,
     partition: Partition,
     rule: RuleName,
-    tolerance: int | None,
+    tolerance: int,
     seed: int,
     report: Path,
     json_file: Path | None,
@@ -140,8 +102,6 @@ def main(
 ) -> None:
     """Run a whole federated training on an embedded chain and compare it with going alone."""
     logs.configure(log_level)
-    if tolerance is None:
-        tolerance = int(rule in {"trimmed_mean", "multi_krum"})
     options = Options(data, rounds, desks, partition, rule, tolerance, seed, report, json_file)
     console = Console(stderr=True)
     result = demonstrate(options, console)
@@ -163,8 +123,8 @@ def main(
 def demonstrate(options: Options, console: Console) -> dict[str, Any]:
     """Run the task and the comparison; the result is JSON-ready."""
     started = time.monotonic()
-    with console.status("reading and cleaning quotes"):
-        described, chain = _chain(options)
+    with console.status("reading and cleaning quotes") as status:
+        described, chain = _chain(options, status.update)
         desks = Market.of(chain, options.partition, options.desks, options.seed)
     console.print(
         f"{sum(map(len, desks.own)):,} training quotes among {options.desks} desks "
@@ -172,7 +132,7 @@ def demonstrate(options: Options, console: Console) -> dict[str, Any]:
         f"anchor points, "
         f"{len(desks.test):,} held out for the test, {len(desks.stress):,} for stress"
     )
-    settings = TrainingSettings(rounds=options.rounds)
+    settings = TrainingSettings(rounds=options.rounds).tolerating(options.tolerance)
     task = _task(options)
     with tempfile.TemporaryDirectory(prefix="volquorum-") as folder:
         trainers = [
@@ -185,10 +145,12 @@ def demonstrate(options: Options, console: Console) -> dict[str, Any]:
         summary = running.wind_up()
     genesis = to_float(task.genesis(), task.shift)
     with console.status("comparing") as status:
-        comparison = compare(
-            desks, genesis, federated, settings, seed=options.seed, progress=status.update
+        contestants = Contestants.trained(
+            desks, federated, genesis, settings, seed=options.seed, progress=status.update
         )
-        pictures = _pictures(desks, federated, comparison)
+        status.update("scoring on held-out days")
+        comparison = compare(desks, contestants)
+        pictures = _pictures(desks, contestants, comparison)
     return {
         "settings": {
             "market": described,
@@ -217,20 +179,21 @@ def demonstrate(options: Options, console: Console) -> dict[str, Any]:
     }
 
 
-def _chain(options: Options) -> tuple[str, pl.DataFrame]:
+def _chain(options: Options, progress: Callable[[str], None]) -> tuple[str, pl.DataFrame]:
     if options.data is None:
         quotes = market(options.seed, days=SYNTHETIC_DAYS)
-        return f"{SYNTHETIC_DAYS} made-up days", clean(quotes).quotes
-    return f"Deribit chains in {options.data.name}", clean(read_chains(options.data)).quotes
+        return f"{SYNTHETIC_DAYS} made-up days", cleaned_chain([Batch.of(quotes)])
+
+    def show(tally: Tally) -> None:
+        progress(f"reading and cleaning quotes: {tally.quotes:,}, {tally.share:.0%}")
+
+    chain = cleaned_chain(read_batches(options.data), on_batch=show)
+    return f"chains in {options.data.name}", chain
 
 
 def _task(options: Options) -> TaskConfig:
-    least = 2 * options.tolerance + (3 if options.rule == "multi_krum" else 1)
+    least = desks_needed(options.rule, options.tolerance)
     quorum = min(options.desks, max(least, (options.desks + 1) // 2))
-    if options.desks < least:
-        raise ConfigError(
-            f"tolerating {options.tolerance} liars takes {least} desks; found {options.desks}"
-        )
     return TaskConfig(
         rule=options.rule,
         tolerance=options.tolerance,
@@ -271,7 +234,7 @@ def _with_validation(
     rmse = None
     if record.phase == "final":
         vector = to_float(running.model(), running.params.shift)
-        rmse = measure(network(vector)(desks.validation), desks.validation).rmse
+        rmse = measure(SMILE.predict(vector, desks.validation), desks.validation).rmse
     return {
         "round": record.number,
         "phase": record.phase,
@@ -282,9 +245,9 @@ def _with_validation(
     }
 
 
-def _pictures(desks: Market, federated: Floats, comparison: Comparison) -> dict[str, Any]:
+def _pictures(desks: Market, contestants: Contestants, comparison: Comparison) -> dict[str, Any]:
     models = [
-        ("federated", network(federated)),
+        ("federated", contestants.federated),
         ("best desk alone", comparison.best_desk),
         ("quadratic", quadratic_smile),
     ]

@@ -15,6 +15,7 @@ from protocol.chain.transactor import Transactor
 from protocol.commitment import task_id
 from protocol.encoding import encode_model
 from protocol.errors import ChainAnswerInvalid, ConfigError, Reverted
+from protocol.task import ZERO_ADDRESS
 from scripts.command import (
     json_option,
     print_json,
@@ -108,8 +109,12 @@ def deployed(rpc: str, account: LocalAccount, out: Path, source: SeedSource | No
     out.parent.mkdir(parents=True, exist_ok=True)
     names = [*MODULES, CONTRACT, *(() if source is None else (source.name,))]
     _say(f"deploying {', '.join(names)}: one transaction each, unless an earlier run has sent it")
+
+    def tell(name: str, address: str, block: int) -> None:
+        _say(f"{name} is at {address} since block {block}")
+
     # A lasting outbox: killed before the file is written, the next run finds the same contracts.
-    made = deploy(rpc, account, seed_source=source, outbox=_outbox(out))
+    made = deploy(rpc, account, seed_source=source, outbox=_outbox(out), on_created=tell)
     if found is not None and made.contract != found.contract:
         raise ConfigError(f"{out} names {found.contract}, which another account deployed")
     made.write(out)
@@ -142,12 +147,14 @@ def _created(
             return known
     created = task_id(chain.chain_id, chain.contract, sponsor, params)
     _say(f"creating the task for {in_words(params.budget_wei, params.currency)}")
-    transactor.send(
-        "createTask",
-        (params.abi_tuple(),),
-        value_wei=value_to_send(transactor, params.currency, params.budget_wei),
-        purpose=f"{created.hex()}:create",
+    if params.currency != ZERO_ADDRESS:
+        _say("allowing the contract to take that, unless it may already")
+    value_wei = value_to_send(transactor, params.currency, params.budget_wei)
+    purpose = f"{created.hex()}:create"
+    receipt = transactor.send(
+        "createTask", (params.abi_tuple(),), value_wei=value_wei, purpose=purpose
     )
+    _say(f"the task stands since block {receipt.block_number}")
     return created
 
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from protocol import rounds
+from protocol.chain import calls, seed
+from protocol.chain.calls import TaskCall
 from protocol.chain.gateway import Snapshot
-from protocol.chain.seed import seed_of
-from protocol.scores import given_scores
-from protocol.task import ZERO_HASH, Phase, RoundState
+from protocol.task import Phase, RoundState
 
 
 @dataclass(frozen=True)
@@ -43,20 +43,19 @@ def _to_the_next_round(snapshot: Snapshot, task_id: bytes) -> Iterator[Due]:
     phase = rounds.phase(params, state, now)
     has_ended = phase in rounds.ENDED
     if rounds.can_draw(params, task, state, now):
-        seed = seed_of(snapshot.chain, params.seed_source, task.opened_block, at=snapshot.block)
-        if seed != ZERO_HASH:
-            yield _on_round(task_id, number, "drawSeats", f"draw the seats of round {number}")
+        if seed.standing(snapshot, params, task, state).known:
+            yield _due(task_id, calls.draw_seats(number), f"draw the seats of round {number}")
     elif rounds.can_open(params, task, state, now):
-        yield _on_task(task_id, number, "openRound", f"open round {number + 1}")
+        yield _due(task_id, calls.on_task("openRound", number), f"open round {number + 1}")
     elif (
         not task.closed
         and (has_ended or phase is Phase.NONE)
         and rounds.is_exhausted(params, task, now)
     ):
-        yield _on_task(task_id, number, "closeTask", "close the task")
+        yield _due(task_id, calls.on_task("closeTask", number), "close the task")
     elif has_ended and not state.settled:
         function = "finalise" if phase is Phase.FINAL else "voidRound"
-        yield _on_task(task_id, number, function, f"settle round {number}")
+        yield _due(task_id, calls.on_task(function, number), f"settle round {number}")
 
 
 def to_distribute(snapshot: Snapshot, task_id: bytes, account: str | None = None) -> Iterator[Due]:
@@ -65,21 +64,17 @@ def to_distribute(snapshot: Snapshot, task_id: bytes, account: str | None = None
         included = {each.participant for each in snapshot.included(task_id, number)}
         if account is not None and account not in included:
             continue
-        updates = tuple(tuple(update) for update in snapshot.revealed(task_id, number))
-        scores = given_scores(snapshot.scores(task_id, number))
-        what = f"distribute the reward of round {number}"
-        yield _on_round(task_id, number, "distribute", what, updates, scores)
+        revealed, scores = snapshot.revealed(task_id, number), snapshot.scores(task_id, number)
+        divided = calls.distribute(number, revealed, scores)
+        yield _due(task_id, divided, f"distribute the reward of round {number}")
 
 
 def _to_slash(snapshot: Snapshot, task_id: bytes) -> Iterator[Due]:
     for participant in snapshot.withheld(task_id):
-        number = snapshot.seat(task_id, participant).committed_round
-        yield Due(
-            "slashWithheld",
-            (task_id, participant),
-            f"slash {participant}, who did not open its commitment of round {number}",
-            f"{task_id.hex()}:{number}:slash:{participant}",
-        )
+        seat = snapshot.seat(task_id, participant)
+        what = f"did not open its commitment of round {seat.committed_round}"
+        slashed = calls.slash_withheld(participant, seat)
+        yield _due(task_id, slashed, f"slash {participant}, who {what}")
 
 
 def _to_reclaim(snapshot: Snapshot, task_id: bytes) -> Iterator[Due]:
@@ -91,18 +86,9 @@ def _to_reclaim(snapshot: Snapshot, task_id: bytes) -> Iterator[Due]:
     for flagger in sorted(flaggers):
         for participant in snapshot.free_deposits(task_id, flagger):
             number = snapshot.update_flag(task_id, participant).round
-            yield Due(
-                "reclaimDeposit",
-                (task_id, participant),
-                f"give {flagger} the deposit on the update of {participant} back",
-                f"{task_id.hex()}:{number}:reclaim:{participant}",
-            )
+            what = f"give {flagger} the deposit on the update of {participant} back"
+            yield _due(task_id, calls.reclaim_deposit(participant, number), what)
 
 
-def _on_task(task_id: bytes, number: int, function: str, what: str) -> Due:
-    return Due(function, (task_id,), what, f"{task_id.hex()}:{number}:{function}")
-
-
-def _on_round(task_id: bytes, number: int, function: str, what: str, *more: object) -> Due:
-    args = (task_id, number, *more)
-    return Due(function, args, what, f"{task_id.hex()}:{number}:{function}")
+def _due(task_id: bytes, call: TaskCall, what: str) -> Due:
+    return Due(call.function, (task_id, *call.args), what, f"{task_id.hex()}:{call.purpose}")

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 import click
 
 from protocol import rounds
+from protocol.chain.calls import reclaim_deposit
 from protocol.chain.gateway import Snapshot
 from protocol.chain.transactor import Transactor
 from scripts.command import (
@@ -56,17 +57,19 @@ def depart(transactor: Transactor, task_id: bytes, *, to: str | None) -> Departu
     params, seat = before.task_params(task_id), before.seat(task_id, account)
     is_seated = seat.active_from != 0
     lost_wei = _slice_lost_wei(before, task_id, account)
-    for call in to_distribute(before, task_id, account):
-        transactor.send(call.function, call.args, purpose=call.purpose)
+    for due in to_distribute(before, task_id, account):
+        transactor.send(due.function, due.args, purpose=due.purpose)
     if is_seated:
         # Leaving claims the seat's rewards too.
         transactor.send("leave", (task_id,), purpose=f"{task_id.hex()}:leave")
     elif chain.at(chain.head()).seat(task_id, account).reward_wei:
         # Distributed after the seat was given up.
         transactor.send("claim", (task_id, account), purpose=f"{task_id.hex()}:claim")
-    for participant in chain.at(chain.head()).free_deposits(task_id, account):
-        purpose = f"{task_id.hex()}:reclaim:{participant}"
-        transactor.send("reclaimDeposit", (task_id, participant), purpose=purpose)
+    look = chain.at(chain.head())
+    for participant in look.free_deposits(task_id, account):
+        call = reclaim_deposit(participant, look.update_flag(task_id, participant).round)
+        purpose = f"{task_id.hex()}:{call.purpose}"
+        transactor.send(call.function, (task_id, *call.args), purpose=purpose)
     can_restore = seat.suspended and seat.missed <= params.max_missed
     return Departure(
         account=account,

@@ -13,6 +13,7 @@ import structlog
 from eth_account.signers.local import LocalAccount
 from numpy.typing import NDArray
 
+from node.learning.update import FULL, Precision
 from node.memory import MemoryFile
 from node.tick import Participant, Stores, Trainer
 from orchestrator.journal import Journal
@@ -79,7 +80,13 @@ class EmbeddedNetwork:
     """One task with its roles, all in this process."""
 
     def __init__(
-        self, config: TaskConfig, trainers: Sequence[Trainer], *, folder: Path, seed: str = "demo"
+        self,
+        config: TaskConfig,
+        trainers: Sequence[Trainer],
+        *,
+        folder: Path,
+        seed: str = "demo",
+        precision: Precision = FULL,
     ) -> None:
         self.embedded = EmbeddedChain(seed, accounts=ROLES + len(trainers))
         self.sponsor, aggregator, *accounts = self.embedded.accounts
@@ -118,7 +125,7 @@ class EmbeddedNetwork:
             journal=Journal(folder / "metrics.jsonl"),
         )
         self.participants = [
-            self._participant(account, trainer, folder / f"desk-{number}", number)
+            self._participant(account, trainer, folder / f"desk-{number}", number, precision)
             for number, (account, trainer) in enumerate(zip(accounts, trainers, strict=True))
         ]
         self.ticks: list[Callable[[], Outcome]] = [
@@ -187,6 +194,7 @@ class EmbeddedNetwork:
         trainer: Trainer,
         folder: Path,
         number: int,
+        precision: Precision,
     ) -> Participant:
         return Participant(
             chain=self.chain,
@@ -200,6 +208,7 @@ class EmbeddedNetwork:
                 peers=FirstOf([self.blobs, *self.stores]),
             ),
             memory_file=MemoryFile(folder / "memory.npz"),
+            precision=precision,
         )
 
     def step(self) -> None:
@@ -213,9 +222,10 @@ class EmbeddedNetwork:
         now = snapshot.block.timestamp
         state = self.round_state(snapshot.task_state(self.task_id).round)
         deadline = round_rules.next_deadline(self.params, state, now)
-        if deadline is None:
+        times = [*self._awaited, *(() if deadline is None else (deadline,))]
+        if all(until <= now for until in times):
             raise AssertionError(f"nobody acts and no deadline comes; failures: {self.failures}")
-        self.embedded.travel(min([deadline, *(until for until in self._awaited if until > now)]))
+        self.embedded.travel(min(until for until in times if until > now))
 
     def _tick_all(self) -> bool:
         """Whether anybody acted."""

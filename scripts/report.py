@@ -2,15 +2,18 @@
 
 import io
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from node.market.panel import Floats
 from protocol.task import ZERO_ADDRESS
 from scripts.money import in_words
 
@@ -31,6 +34,7 @@ BLUE, ORANGE, GREY = "#2563eb", "#ea580c", "#64748b"
 STYLES = {
     "federated": (BLUE, "-"),
     "best desk alone": (ORANGE, "-"),
+    "central": (ORANGE, "-"),
     "quadratic": (GREY, "--"),
 }
 TEMPLATES = Path(__file__).parent
@@ -125,17 +129,30 @@ def smile_plot(smile: dict[str, Any]) -> Figure:
     """Marks with their bid-ask range, and what the models say."""
     figure = Figure(figsize=(4.6, 3.2), layout="constrained")
     axes = figure.subplots()
-    at = np.array(smile["log_moneyness"])
-    bid, ask = np.array(smile["bid"]) * 100, np.array(smile["ask"]) * 100
-    axes.vlines(at, bid, ask, color="#cbd5e1", lw=3, label="bid to ask")
-    axes.plot(at, np.array(smile["mark"]) * 100, "k.", ms=4, label="mark")
-    for name, vols in smile["models"].items():
-        colour, dashes = STYLES[name]
-        axes.plot(at, np.array(vols) * 100, dashes, color=colour, lw=1.4, label=name)
-    axes.set(xlabel="log-moneyness", ylabel="implied volatility, %")
+    quotes = {name: np.array(smile[name]) for name in ("bid", "ask", "mark")}
+    models = {name: np.array(vols) for name, vols in smile["models"].items()}
+    draw_smile(axes, np.array(smile["log_moneyness"]), quotes, models)
+    axes.set(xlabel="log-moneyness")
     axes.set_title(f"{smile['coin']}, {smile['days']:g} days", loc="left")
     axes.legend(frameon=False, fontsize=7)
     return figure
+
+
+def draw_smile(
+    axes: Axes, at: Floats, quotes: Mapping[str, Floats], models: Mapping[str, Floats]
+) -> None:
+    """One expiry's bid, ask and mark, and models: decimal volatilities at rising strikes.
+
+    Shape: all [n]
+    """
+    axes.vlines(
+        at, quotes["bid"] * 100, quotes["ask"] * 100, color="#cbd5e1", lw=3, label="bid to ask"
+    )
+    axes.plot(at, quotes["mark"] * 100, "k.", ms=4, label="mark")
+    for name, vols in models.items():
+        colour, dashes = STYLES[name]
+        axes.plot(at, vols * 100, dashes, color=colour, lw=1.4, label=name)
+    axes.set(ylabel="implied volatility, %")
 
 
 def _lower_edge(edges: tuple[float | None, float | None]) -> float:

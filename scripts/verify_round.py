@@ -2,11 +2,13 @@
 
 Replays who took part and how they were drawn, refetches every included update (from the chain
 itself where it was posted), recomputes roots, norms, the rule and how the reward was divided, and
-compares with the chain.
+compares with the chain. Where asked, it audits each verified model for static arbitrage.
 """
 
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 import click
 import numpy as np
@@ -29,6 +31,12 @@ from scripts.command import (
 )
 from scripts.rewards import check_rewards
 from scripts.selection import Selection, replay
+
+if TYPE_CHECKING:
+    from node.evaluation.audit import Audit
+
+Auditor = Callable[[NDArray[np.int32]], "Audit"]
+"""How much static arbitrage a model holds. Shape: [d], in the task's units"""
 
 STATUS_OF = {
     "verified": ExitCode.OK,
@@ -53,17 +61,30 @@ class Verdict:
     rewards: str
     """Of a final round: distributed, or waiting; else nothing."""
     selection: Selection
+    arbitrage: "Audit | None" = None
+    """Of a verified round's model, where that was asked for."""
+
+
+Judgement = tuple[str, str, NDArray[np.int32] | None]
+"""A verdict, why, and of a verified round the model."""
 
 
 class Verifier:
     """Replays a task's rounds against one snapshot of the chain."""
 
-    def __init__(self, snapshot: Snapshot, task_id: bytes, blobs: BlobStore) -> None:
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        task_id: bytes,
+        blobs: BlobStore,
+        auditor: Auditor | None = None,
+    ) -> None:
         self._snapshot = snapshot
         self._task_id = task_id
         self._params: TaskParams = snapshot.task_params(task_id)
         posted = PostedStore(snapshot.chain, task_id, self._params)
         self._blobs = FirstOf([blobs, posted])
+        self._auditor = auditor
         self._latest = snapshot.task_state(task_id).round
 
     def check(self, chosen: str) -> list[Verdict]:
@@ -79,27 +100,29 @@ class Verifier:
     def _verdict(self, number: int) -> Verdict:
         state = self._snapshot.round_state(self._task_id, number)
         phase = rounds.phase(self._params, state, self._snapshot.block.timestamp)
-        selection = Selection()
+        selection, arbitrage = Selection(), None
         try:
             selection = replay(self._snapshot, self._task_id, number)
         except VerificationFailed as failure:
             verdict, why = "wrong", str(failure)
         else:
-            verdict, why = self._judged(number, state, phase)
+            verdict, why, model = self._judged(number, state, phase)
+            if self._auditor is not None and model is not None:
+                arbitrage = self._auditor(model)
         root = "0x" + state.model_root.hex() if state.published_at else ""
         rewards = ""
         if phase is Phase.FINAL:
             rewards = "distributed" if state.distributed else "waiting"
-        return Verdict(number, verdict, state.included, root, why, rewards, selection)
+        return Verdict(number, verdict, state.included, root, why, rewards, selection, arbitrage)
 
-    def _judged(self, number: int, state: RoundState, phase: Phase) -> tuple[str, str]:
+    def _judged(self, number: int, state: RoundState, phase: Phase) -> Judgement:
         if phase is Phase.VOID:
-            return "void", _why_void(self._params, state)
+            return "void", _why_void(self._params, state), None
         if phase in (Phase.CHALLENGE, Phase.FINAL):
             return self._judge(number, state)
-        return "running", f"in phase {phase.name}"
+        return "running", f"in phase {phase.name}", None
 
-    def _judge(self, number: int, state: RoundState) -> tuple[str, str]:
+    def _judge(self, number: int, state: RoundState) -> Judgement:
         try:
             self._check_base(number)
             included = self._snapshot.included(self._task_id, number)
@@ -108,10 +131,10 @@ class Verifier:
             if state.distributed:
                 check_rewards(self._snapshot, self._task_id, number)
         except (VerificationFailed, RuleError, RangeError) as failure:
-            return "wrong", str(failure)
+            return "wrong", str(failure), None
         except BlobError as missing:
-            return "unavailable", str(missing)
-        return "verified", ""
+            return "unavailable", str(missing), None
+        return "verified", "", combined.model
 
     def _check_base(self, number: int) -> None:
         """A round must start from the latest final model before it."""
@@ -158,6 +181,12 @@ def _why_void(params: TaskParams, state: RoundState) -> str:
 @click.option(
     "--round", "chosen", default="all", show_default=True, help="A round's number, or all."
 )
+@click.option(
+    "--audit",
+    "market_data",
+    metavar="DIR|synthetic",
+    help="Audit each verified model on the panels of these quotes.",
+)
 @json_option
 def main(
     *,
@@ -165,13 +194,21 @@ def main(
     task_id: bytes,
     blobs: tuple[str, ...],
     chosen: str,
+    market_data: str | None,
     as_json: bool,
 ) -> None:
     """Recompute finished rounds and compare them with the chain."""
     stores = FirstOf([store_of(address) for address in blobs])
     snapshot = chain.at(chain.head())
-    verdicts = Verifier(snapshot, task_id, stores).check(chosen)
-    rule = snapshot.task_params(task_id).rule_in_words
+    params = snapshot.task_params(task_id)
+    auditor = None
+    if market_data is not None:
+        # Models are heavy to load; nothing but the audit needs them here.
+        from scripts.auditing import auditor_for  # noqa: PLC0415
+
+        auditor = auditor_for(params, market_data)
+    verdicts = Verifier(snapshot, task_id, stores, auditor).check(chosen)
+    rule = params.rule_in_words
     if as_json:
         judged = [asdict(verdict) for verdict in verdicts]
         print_json({"task": task_id, "rule": rule, "rounds": judged})
@@ -182,9 +219,18 @@ def main(
         click.echo(f"            {_in_words(verdict.selection)}")
         if verdict.rewards:
             click.echo(f"            reward {verdict.rewards}")
+        if verdict.arbitrage:
+            click.echo(f"            {_rates(verdict.arbitrage)}")
         if verdict.why:
             click.echo(f"            {verdict.why}")
     sys.exit(max((STATUS_OF[verdict.verdict] for verdict in verdicts), default=ExitCode.OK))
+
+
+def _rates(found: "Audit") -> str:
+    return (
+        f"arbitrage: calendar {found.calendar:.3%}, butterfly {found.butterfly:.3%}, wings"
+        f" {found.wings:.3%} of {found.points} points of {found.panels} panels"
+    )
 
 
 def _in_words(selection: Selection) -> str:

@@ -1,19 +1,21 @@
 """Judges published models for the orchestrator, which loads this by an entry point's name."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
+from node.evaluation.audit import audit
 from node.evaluation.metrics import measure
-from node.market.cleaning import clean
-from node.market.deribit_parquet import read_chains
-from node.market.panel import build_panel
-from node.market.samples import Samples, build_samples
+from node.market.batches import Batch
+from node.market.layouts import read_batches
+from node.market.panel import Panel
+from node.market.pipeline import cleaned, prepare
+from node.market.samples import Samples
 from node.market.split import split_for
 from node.market.synthetic import market
 from node.models.architecture import Architecture
@@ -25,34 +27,39 @@ from protocol.errors import ConfigError
 
 
 class VolatilityEvaluator:
-    """Scores a published model on held-out quotes; the orchestrator loads it by name."""
+    """Scores a published model on held-out quotes, and audits it on their panels; the orchestrator
+    loads it by name."""
 
-    def __init__(self, samples: Samples, architecture: Architecture = SMILE) -> None:
+    def __init__(self, samples: Samples, panel: Panel, architecture: Architecture = SMILE) -> None:
         self.samples = samples
+        self.panel = panel.take(np.isin(panel.snapshot, samples.snapshot))
         self.architecture = architecture
         self.term_structure = measure(term_structure(samples), samples)
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, object]) -> Self:
         """An evaluator of the `model` (its architecture's name) over the validation days of `data`
-        (a folder of recorded chains), or of the made-up market of `seed` and `synthetic_days`.
+        (a folder of quotes), or of the made-up market of `seed` and `synthetic_days`.
 
         Raises: ConfigError on an unknown or ill-typed key.
         """
-        quotes = clean(_chain(settings)).quotes
-        panel = build_panel(quotes)
-        held_out = split_for(panel).validation(build_samples(quotes, panel))
-        return cls(held_out, by_name(str(settings.get("model", SMILE.name))))
+        prepared = prepare(cleaned(_chain(settings)))
+        held_out = split_for(prepared.panel).validation(prepared.samples)
+        return cls(held_out, prepared.panel, by_name(str(settings.get("model", SMILE.name))))
 
     def __call__(self, model_units: npt.NDArray[np.int32], shift: int) -> dict[str, float]:
         """Metrics of a model, beside the RMSE that the term structure alone would have."""
-        vector = numbers.to_float(model_units, shift)
-        scored = measure(self.architecture.predict(vector, self.samples), self.samples)
+        price = partial(self.architecture.predict, numbers.to_float(model_units, shift))
+        scored, audited = measure(price(self.samples), self.samples), audit(price, self.panel)
         measured = {f"validation_{name}": float(value) for name, value in asdict(scored).items()}
-        return measured | {"validation_rmse_term_structure": self.term_structure.rmse}
+        return measured | {
+            "validation_rmse_term_structure": self.term_structure.rmse,
+            "arbitrage_calendar": audited.calendar,
+            "arbitrage_butterfly": audited.butterfly,
+        }
 
 
-def _chain(settings: Mapping[str, object]) -> pl.DataFrame:
+def _chain(settings: Mapping[str, object]) -> Iterable[Batch]:
     unknown = sorted(set(settings) - {"data", "model", "seed", "synthetic_days"})
     data, seed = settings.get("data", "synthetic"), settings.get("seed", 0)
     days = settings.get("synthetic_days", 90)
@@ -62,8 +69,8 @@ def _chain(settings: Mapping[str, object]) -> pl.DataFrame:
             f" synthetic_days (whole numbers), found {dict(settings)}"
         )
     if str(data) != "synthetic":
-        return read_chains(Path(data))
-    return market(int(str(seed)), days=int(str(days)))
+        return read_batches(Path(data))
+    return [Batch.of(market(int(str(seed)), days=int(str(days))))]
 
 
 def _whole(value: object) -> bool:

@@ -3,9 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-import numpy as np
-
 from node.learning.training import TrainingSettings, round_seed, train_locally
+from node.learning.validation import best_on
 from node.market.panel import Floats
 from node.market.samples import Samples
 from node.models.architecture import Architecture
@@ -18,16 +17,22 @@ def train_alone(
     settings: TrainingSettings,
     *,
     seed: int,
+    validation: Samples | None = None,
     device: str = "cpu",
     architecture: Architecture = SMILE,
 ) -> Floats:
     """The network after every round of the recipe on one desk's samples, never shared.
 
+    Or after the round that is best on `validation`, such as the desk's own later days.
+
     Shape: genesis [d] -> [d].
     """
-    *_, last = _rounds(
+    rounds = _rounds(
         genesis, samples, settings, seed=seed, device=device, architecture=architecture
     )
+    if validation is not None:
+        return best_on(validation, rounds, architecture)
+    *_, last = rounds
     return last
 
 
@@ -53,7 +58,7 @@ def train_central(
     rounds = _rounds(
         genesis, pooled, everybody, seed=seed, device=device, architecture=architecture
     )
-    return min(rounds, key=lambda vector: _squared_error(architecture, vector, validation))
+    return best_on(validation, rounds, architecture)
 
 
 def _rounds(
@@ -77,8 +82,3 @@ def _rounds(
             architecture=architecture,
         ).vector
         yield vector
-
-
-def _squared_error(architecture: Architecture, vector: Floats, samples: Samples) -> float:
-    error = architecture.predict(vector, samples) - samples.target_vol
-    return float(np.mean(error**2))

@@ -18,6 +18,7 @@ from torch.func import functional_call, vmap
 from node.learning.training import VOL_POINTS, TrainingSettings
 from node.market.panel import Floats
 from node.market.samples import Samples
+from node.models.arbitrage import Watch
 from node.models.architecture import Architecture
 from node.models.smile import SMILE
 from protocol import numbers
@@ -31,6 +32,12 @@ HELD_OUT_ROWS: Final = 1024
 """The loss is taken on at most so many, evenly spaced: quotes of one snapshot err together."""
 NOTICED_SHARE: Final = 0.02
 """Of the base model's loss: an update that lowers it by less may do so by chance."""
+ARBITRAGE_POINTS: Final = 256
+"""Points of the held-out quotes' surfaces at which arbitrage is counted."""
+ARBITRAGE_MARGIN: Final = 0.15
+"""Of these points: an update that breaks so many more than the base model does is worth nothing.
+Honest ones were seen to break at most 0.02 more; one trained on bent smiles, while steps are long,
+0.26 to 0.34. Source: docs/arbitrage.md."""
 SHOWN_ROUNDS: Final = 3
 """How many rounds back an update may still be copied from: older ones no longer help."""
 MOVES_AT_ONCE: Final = 16
@@ -76,7 +83,8 @@ def contribution_scores(
     """A byte for each update, in their order: 255 for the one worth most, 0 for what is worth none.
 
     `own` is the number of the desk's own update, which gets 0: nobody counts it. An update is worth
-    only the share of it that `newness` says is its own; all of it where that is left out.
+    only the share of it that `newness` says is its own; all of it where that is left out. One that
+    brings clearly more static arbitrage into the base model is worth nothing, however well it fits.
 
     Shape: base [d], updates [n, d], newness [n].
 
@@ -86,6 +94,7 @@ def contribution_scores(
     worth = METHODS[method](judge.lowered, numbers.to_float(updates, shift))
     if newness is not None:
         worth = worth * newness
+    worth[judge.arbitrage(numbers.to_float(updates, shift)) > ARBITRAGE_MARGIN] = 0.0
     # Invariant: what is within chance of nothing gets nothing, even where nobody does better.
     worth[worth < NOTICED_SHARE * judge.loss] = 0.0
     if own is not None:
@@ -189,6 +198,7 @@ class Judge:
         self._module, self._spec = architecture.module(), architecture.spec
         self._seen = architecture.seen(some)
         self._target = torch.from_numpy((some.target_vol * VOL_POINTS).astype(np.float32))
+        self._watch = Watch.over(architecture, held_out, (1, ARBITRAGE_POINTS), 0, "cpu")
         self.loss = float(self._losses(np.zeros((1, base.size)))[0])
         """The base model's, mean Huber loss in squared vol points."""
         if self.loss == HOPELESS:
@@ -196,22 +206,41 @@ class Judge:
 
     def lowered(self, moves: Floats) -> Floats:
         """By how much each move from the base model lowers the loss. Shape: [m, d] -> [m]"""
+        return self.loss - self._of_all(self._losses, moves)
+
+    def arbitrage(self, moves: Floats) -> Floats:
+        """At how much greater a share of points each move breaks a condition of no arbitrage than
+        the base model does. Shape: [m, d] -> [m]"""
+        return self._of_all(self._broken, moves) - self._broken(np.zeros((1, self._base.size)))
+
+    def _of_all(self, measured: Callable[[Floats], Floats], moves: Floats) -> Floats:
         parts = range(0, len(moves), MOVES_AT_ONCE)
-        return self.loss - np.concatenate(
-            [self._losses(moves[first : first + MOVES_AT_ONCE]) for first in parts]
-        )
+        return np.concatenate([measured(moves[first : first + MOVES_AT_ONCE]) for first in parts])
 
     def _losses(self, moves: Floats) -> Floats:
+        found = self._each(moves, self._loss)
+        return np.nan_to_num(found, nan=HOPELESS).clip(max=HOPELESS)
+
+    def _broken(self, moves: Floats) -> Floats:
+        return self._each(moves, self._broken_share)
+
+    def _each(self, moves: Floats, measured: Callable[[dict[str, Tensor]], Tensor]) -> Floats:
         models = [self._spec.unflatten(self._base + move) for move in moves]
         stacked = {
             name: torch.from_numpy(np.stack([model[name] for model in models]).astype(np.float32))
             for name, _ in self._spec.parameters
         }
         with torch.inference_mode():
-            found: Tensor = vmap(self._loss)(stacked)
-        return np.nan_to_num(found.numpy().astype(np.float64), nan=HOPELESS).clip(max=HOPELESS)
+            found: Tensor = vmap(measured)(stacked)
+        return found.numpy().astype(np.float64)
 
     def _loss(self, parameters: dict[str, Tensor]) -> Tensor:
         vols = VOL_POINTS * functional_call(self._module, parameters, self._seen)
         delta = TrainingSettings.huber_vol_points
         return torch.nn.functional.huber_loss(vols, self._target, delta=delta)
+
+    def _broken_share(self, parameters: dict[str, Tensor]) -> Tensor:
+        seen = tuple(part[0] for part in self._watch.seen)
+        vols = functional_call(self._module, parameters, seen)
+        calendar, butterfly = self._watch.conditions(vols, 0).broken()
+        return (calendar | butterfly).float().mean()

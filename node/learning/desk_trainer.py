@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass
 
-import numpy as np
 import structlog
-from numpy.typing import NDArray
 
 from node.learning.contribution import contribution_scores
+from node.learning.look_ahead import starting_point
 from node.learning.training import TrainingOutcome, TrainingSettings, round_seed, train_locally
 from node.market.panel import Floats
 from node.market.samples import Samples
@@ -39,10 +38,13 @@ class DeskTrainer:
         """How many samples are trained on."""
         return len(self.samples)
 
-    def train(self, model: NDArray[np.float64], round_number: int) -> NDArray[np.float64]:
-        """The model after one round of local training. Shape: [d] -> [d]"""
+    def train(self, model: Floats, round_number: int, before: Floats) -> Floats:
+        """The model after one round of local training, if the last final one began at `before`.
+
+        Shape: [d], [d] -> [d]
+        """
         self.last = train_locally(
-            model,
+            starting_point(model, before, self.settings, round_number),
             self.samples,
             self.settings,
             # The same bits again, so a node that lost its disk can still reveal.

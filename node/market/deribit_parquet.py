@@ -1,4 +1,4 @@
-"""Recorded Deribit option chains, one parquet file a month, as quote tables.
+"""Recorded Deribit option chains as quote tables.
 
 The layout is that of Deribit's REST answers flattened to columns; `COLUMNS` says what becomes of
 each. The recording's delta is minutes younger than its prices: good enough to filter by, not to
@@ -6,14 +6,27 @@ hedge with.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
+from typing import Final
 
 import polars as pl
 
-from node.market.quotes import QUOTES, check_quotes
+from node.market.batches import (
+    EVERYTHING,
+    TABLE_SUFFIXES,
+    Batch,
+    Layout,
+    Reading,
+    Scan,
+    scan_table,
+    stream,
+    typed,
+    whole,
+)
+from node.market.quotes import QUOTES
 from protocol.errors import DataError
 
 COLUMNS: Mapping[str, str] = MappingProxyType(
@@ -49,62 +62,24 @@ def read_chains(
 
     Raises: DataError where a file is missing, unreadable or lacks a column.
     """
+    return whole(chain_batches(folder, Reading(start=start, end=end)))
+
+
+def chain_batches(folder: Path, reading: Reading = EVERYTHING) -> Iterator[Batch]:
+    """The same, some days at a time."""
     files = sorted(path for path in folder.glob("*.parquet") if _MONTH_FILE.fullmatch(path.name))
     if not files:
         raise DataError(f"{folder}: wanted files named YYYY-MM.parquet, found none")
-    return check_quotes(read_recorded(files, start=start, end=end))
+    return stream([(path, RECORDED) for path in files], reading)
 
 
-def read_recorded(
-    files: Sequence[Path], *, start: datetime | None = None, end: datetime | None = None
-) -> pl.DataFrame:
-    """The given files' quotes in [start, end), in the quote table's columns and not yet checked."""
-    lazy = pl.concat([_recorded(path) for path in files])
-    if start is not None:
-        lazy = lazy.filter(pl.col("timestamp") >= _aware(start))
-    if end is not None:
-        lazy = lazy.filter(pl.col("timestamp") < _aware(end))
-    quotes = lazy.collect()
-    # Sorting copies the table; a recording is nearly always in order.
-    if quotes["timestamp"].is_sorted():
-        return quotes
-    return quotes.sort("timestamp", maintain_order=True)
+def _scan(path: Path, _reading: Reading) -> Scan:
+    table = scan_table(path, tuple(COLUMNS))
+    schema = table.collect_schema()
+    quotes = [
+        typed(name, schema[name], QUOTES[quote]).alias(quote) for name, quote in COLUMNS.items()
+    ]
+    return Scan(table.select(quotes).select(list(QUOTES)))
 
 
-def _aware(bound: datetime) -> datetime:
-    if bound.tzinfo is None:
-        raise DataError(f"wanted a time with a time zone, found {bound.isoformat()}; say which")
-    return bound
-
-
-def _recorded(path: Path) -> pl.LazyFrame:
-    try:
-        schema = pl.read_parquet_schema(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise DataError(f"{path}: wanted a parquet file, found something else: {error}") from error
-    require_columns(path, list(schema))
-    return to_quotes(pl.scan_parquet(path))
-
-
-def require_columns(path: Path, found: Sequence[str]) -> None:
-    """Raises: DataError naming every recorded column that is missing."""
-    missing = [name for name in COLUMNS if name not in found]
-    if missing:
-        raise DataError(f"{path}: missing columns {missing}; found {list(found)}")
-
-
-def to_quotes(recorded: pl.LazyFrame) -> pl.LazyFrame:
-    """Recorded columns under the quote table's names, types and order."""
-    return recorded.select(
-        [
-            _is_call() if name == "option_type" else pl.col(name).cast(QUOTES[quote]).alias(quote)
-            for name, quote in COLUMNS.items()
-        ]
-    ).select(list(QUOTES))
-
-
-def _is_call() -> pl.Expr:
-    # An unknown word becomes null, which the check then names; `== "call"` would call it a put.
-    words = {"call": True, "put": False, "C": True, "P": False}
-    kind = pl.col("option_type").replace_strict(words, default=None, return_dtype=pl.Boolean)
-    return kind.alias("is_call")
+RECORDED: Final = Layout("recorded", tuple(COLUMNS), TABLE_SUFFIXES, _scan)

@@ -2,20 +2,22 @@
 
 One answer is a JSON-RPC envelope around one flat object per instrument. It carries no greeks, so
 `delta` stays null; `mark_iv` is in percent there and decimal here; `underlying_price` is the
-forward for the instrument's expiry. Instruments that are not inverse BTC or ETH options are skipped
-and counted, since a premium in dollars among premiums in coin would go unnoticed.
+forward for the instrument's expiry. Premiums are in coin, and of instruments such as
+BTC_USDC-27MAR26-60000-C in dollars. What is no option on BTC or ETH is skipped and counted.
 """
 
+import json
 import re
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
 
 import polars as pl
 
-from node.market.quotes import CURRENCIES, QUOTES, check_quotes
+from node.market.batches import Layout, Reading, Scan
+from node.market.raw_quotes import RAW_QUOTES, complete
 from protocol.errors import DataError
 
 _NAME: Final = re.compile(
@@ -27,6 +29,7 @@ _MONTHS: Final = (
     "JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC",
 )  # fmt: skip
 _EXPIRY_HOUR_UTC: Final = 8
+_MINUTE: Final = 60_000_000
 TOO_MANY_REQUESTS: Final = 10028
 """Deribit's error code when an address has asked too often."""
 
@@ -37,7 +40,7 @@ class BookSummaries:
 
     quotes: pl.DataFrame
     skipped: dict[str, int]
-    """By reason: not_an_option, linear (paid in dollars), other_coin, expired, no_mark."""
+    """By reason: not_an_option, and those of raw quotes."""
 
 
 def parse_book_summaries(answer: Mapping[str, object], *, received_at: datetime) -> pl.DataFrame:
@@ -55,17 +58,42 @@ def read_book_summaries(answer: Mapping[str, object], *, received_at: datetime) 
     """
     if received_at.tzinfo is None:
         raise DataError(f"received_at: wanted a time with a time zone, found {received_at}")
-    skipped: Counter[str] = Counter()
-    rows = []
-    for summary in _result(answer):
-        row = _row(summary, received_at)
-        if isinstance(row, str):
-            skipped[row] += 1
-        else:
-            rows.append(row)
-    quotes = pl.DataFrame(rows, schema=QUOTES, orient="row")
-    ordered = quotes.sort("currency", "expiry", "strike_usd", "is_call")
-    return BookSummaries(check_quotes(ordered), dict(skipped))
+    raw, unlisted = _raw_quotes(answer, received_at)
+    completed = complete(raw)
+    return BookSummaries(completed.quotes, unlisted | completed.skipped)
+
+
+def _scan(path: Path, _reading: Reading) -> Scan:
+    """A file with one answer, stamped with the minute in which the exchange sent it.
+
+    Answers for both coins, asked for one after the other, then share their time.
+    """
+    try:
+        answer = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: wanted a JSON answer, found: {error}") from error
+    sent = answer.get("usOut") if isinstance(answer, dict) else None
+    if not isinstance(sent, int):
+        raise DataError(f"{path}: wanted a JSON object with the exchange's time in usOut")
+    received_at = datetime.fromtimestamp(sent // _MINUTE * _MINUTE // 1_000_000, UTC)
+    try:
+        raw, unlisted = _raw_quotes(answer, received_at)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+    return Scan(raw.lazy(), unlisted)
+
+
+def _raw_quotes(
+    answer: Mapping[str, object], received_at: datetime
+) -> tuple[pl.DataFrame, dict[str, int]]:
+    rows = [_row(summary, received_at) for summary in _result(answer)]
+    listed = [row for row in rows if row is not None]
+    raw = pl.DataFrame(listed, schema=RAW_QUOTES, orient="row")
+    unlisted = len(rows) - len(listed)
+    return (
+        raw.sort("currency", "expiry", "strike_usd", "is_call"),
+        {"not_an_option": unlisted} if unlisted else {},
+    )
 
 
 def _result(answer: Mapping[str, object]) -> list[Mapping[str, object]]:
@@ -84,31 +112,26 @@ def _result(answer: Mapping[str, object]) -> list[Mapping[str, object]]:
     return result
 
 
-def _row(summary: Mapping[str, object], received_at: datetime) -> list[object] | str:
-    """The quote table's values in order, or the reason why there are none."""
+def _row(summary: Mapping[str, object], received_at: datetime) -> list[object] | None:
+    """The values of a raw quote in order; None for what is no option."""
     name = summary.get("instrument_name")
     if not isinstance(name, str):
         raise DataError(f"wanted an instrument_name in every summary, found {name!r}")
     parts = _NAME.fullmatch(name)
     if parts is None:
-        return "not_an_option"
-    if "_" in parts["coin"]:
-        return "linear"
-    if parts["coin"] not in CURRENCIES:
-        return "other_coin"
-    expiry = _expiry(name, parts)
-    if expiry <= received_at:
-        return "expired"
+        return None
+    coin, _, paid_in = parts["coin"].partition("_")
     mark, mark_percent, forward = (
         _number(summary, name, field) for field in ("mark_price", "mark_iv", "underlying_price")
     )
-    if mark is None or not mark_percent or not forward:
-        return "no_mark"
+    # A mark without its volatility or its forward says nothing.
+    marked = mark is not None and mark_percent and forward
     return [
-        received_at, parts["coin"], expiry, float(parts["strike"].replace("d", ".")),
-        parts["kind"] == "C", forward, _number(summary, name, "bid_price") or None,
-        _number(summary, name, "ask_price") or None, mark, mark_percent / 100.0, None,
-        _number(summary, name, "open_interest"), _number(summary, name, "volume"),
+        received_at, coin, _expiry(name, parts), float(parts["strike"].replace("d", ".")),
+        parts["kind"] == "C", forward, paid_in != "", _number(summary, name, "bid_price"),
+        _number(summary, name, "ask_price"), mark if marked else None,
+        (mark_percent or 0.0) / 100.0, None, _number(summary, name, "open_interest"),
+        _number(summary, name, "volume"),
     ]  # fmt: skip
 
 
@@ -128,3 +151,6 @@ def _number(summary: Mapping[str, object], name: str, field: str) -> float | Non
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise DataError(f"{name}: wanted a number or null in {field}, found {value!r}")
     return float(value)
+
+
+ANSWERS: Final = Layout("deribit answers", (), (".json",), _scan, raw=True)

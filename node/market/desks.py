@@ -1,7 +1,7 @@
 """Desks: who holds which quotes.
 
 Experiments cut one table into desks (`partition`); a real desk is a folder of its own files
-(`read_desk`): Deribit's recorded layout, quote tables or collected snapshots, as parquet or CSV.
+(`read_desk`) in any layout that `node/market/layouts.py` knows.
 """
 
 import os
@@ -15,10 +15,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from node.market.deribit_parquet import COLUMNS, to_quotes
+from node.market.batches import whole
+from node.market.layouts import read_batches
 from node.market.quotes import (
     DAYS_PER_YEAR,
-    INSTANT,
     QUOTES,
     check_quotes,
     log_moneyness,
@@ -163,63 +163,9 @@ def write_desk(folder: Path, quotes: pl.DataFrame, *, name: str = "quotes") -> P
 
 
 def read_desk(folder: Path) -> pl.DataFrame:
-    """Every quote of a desk's folder, by time.
+    """Every quote of a desk's folder, by time, whatever its layout.
 
-    Reads the parquet files, or where there are none the CSV files. Each is recognised by its column
-    names: the quote table's (collected snapshots are such) or Deribit's recorded layout; columns of
-    neither are ignored. CSV times are ISO 8601, taken as UTC where they name no zone; an empty CSV
-    field is a missing value.
-
-    Raises: DataError where there is no file, a file has neither layout, or a value is not as told.
+    Raises: DataError where there is no file, a file is of no known layout, or a value is not as
+    told.
     """
-    files = sorted(folder.glob("*.parquet")) or sorted(folder.glob("*.csv"))
-    if not files:
-        raise DataError(f"{folder}: wanted parquet or CSV files of option quotes, found none")
-    tables = [_read_table(path) for path in files]
-    quotes = pl.concat(tables).sort("timestamp", maintain_order=True)
-    return check_quotes(quotes)
-
-
-def _read_table(path: Path) -> pl.DataFrame:
-    try:
-        # CSV fields are read as text: a guessed type would depend on a file's first rows.
-        is_csv = path.suffix == ".csv"
-        lazy = pl.scan_csv(path, infer_schema=False) if is_csv else pl.scan_parquet(path)
-        schema = lazy.collect_schema()
-        found = schema.names()
-        if set(QUOTES) <= set(found):
-            return lazy.select(_typed(schema, QUOTES)).collect()
-        if set(COLUMNS) <= set(found):
-            return to_quotes(lazy.select(_typed(schema, _RECORDED))).collect()
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise DataError(f"{path}: wanted a table of option quotes, found: {error}") from error
-    raise DataError(
-        f"{path}: wanted the columns {list(QUOTES)} (missing {_missing(QUOTES, found)}) "
-        f"or {list(COLUMNS)} (missing {_missing(COLUMNS, found)})"
-    )
-
-
-_RECORDED: Final = {
-    name: pl.String() if name == "option_type" else QUOTES[quote] for name, quote in COLUMNS.items()
-}
-
-
-def _missing(wanted: Mapping[str, object], found: list[str]) -> list[str]:
-    return [name for name in wanted if name not in found]
-
-
-def _typed(found: pl.Schema, wanted: Mapping[str, pl.DataType]) -> list[pl.Expr]:
-    return [_cast(pl.col(name), found[name], kind) for name, kind in wanted.items()]
-
-
-def _cast(column: pl.Expr, found: pl.DataType, wanted: pl.DataType) -> pl.Expr:
-    if wanted == INSTANT:
-        if found == pl.String():
-            column = column.str.to_datetime(time_unit="us", time_zone="UTC")
-        elif isinstance(found, pl.Datetime) and found.time_zone is None:
-            column = column.dt.replace_time_zone("UTC")
-        return column.cast(INSTANT)
-    if wanted == pl.Boolean() and found == pl.String():
-        words = {"true": True, "false": False, "1": True, "0": False}
-        return column.str.to_lowercase().replace_strict(words, return_dtype=pl.Boolean)
-    return column.cast(wanted)
+    return whole(read_batches(folder))

@@ -62,6 +62,10 @@ class Panel:
         found = np.minimum(np.searchsorted(known, wanted), known.size - 1)
         return np.where(known[found] == wanted, found, -1).astype(np.int64)
 
+    def take(self, rows: Booleans | Integers) -> "Panel":
+        """The panels of a mask or of rising rows."""
+        return Panel(self.snapshot[rows], self.is_btc[rows], self.vols[rows], self.incomplete)
+
 
 def build_panel(clean_quotes: pl.DataFrame) -> Panel:
     """Read the panels off the marks of a whole cleaned chain.
@@ -155,7 +159,7 @@ def _expiries(strikes: pl.DataFrame) -> _Expiries:
 def _tenors(expiries: _Expiries) -> tuple[Integers, Booleans, Floats]:
     """Volatilities [m, 3, 5] at the panel's tenors, NaN where no expiry is near enough."""
     group, first = _runs(expiries.snapshot, expiries.is_btc)
-    last = np.append(first[1:], group.size) - 1
+    last = np.append(first, group.size)[1:] - 1
     shortest, longest = expiries.years[first], expiries.years[last]
     vols = np.full((first.size, COLUMNS, TENOR_YEARS.size), np.nan)
     for column, tenor in enumerate(TENOR_YEARS):

@@ -78,12 +78,17 @@ def check_quotes(frame: pl.DataFrame) -> pl.DataFrame:
     """
     _check_columns(frame)
     # Invariant: nulls are refused first where none may be, so later predicates may let them pass.
-    for column, wanted, offends in _requirements():
-        offenders = frame.filter(offends)
-        if offenders.height:
+    requirements = list(_requirements())
+    # One pass over all; the rows themselves are looked for only where there are offenders.
+    counts = frame.select(
+        offends.sum().alias(str(number)) for number, (_, _, offends) in enumerate(requirements)
+    ).row(0)
+    for (column, wanted, offends), count in zip(requirements, counts, strict=True):
+        if count:
+            offenders = frame.filter(offends)
             found = offenders[column][0]
             raise DataError(
-                f"column {column}: wanted {wanted}, but {offenders.height} of {frame.height} rows "
+                f"column {column}: wanted {wanted}, but {count} of {frame.height} rows "
                 f"are not; the first has {found!r} ({_described(offenders)})"
             )
     _check_unique(frame)

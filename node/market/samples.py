@@ -85,6 +85,26 @@ class Samples:
         """The rows of a mask, of an index or of a slice."""
         return replace(self, **{name: getattr(self, name)[rows] for name in self.columns()})
 
+    def elsewhere(self, log_moneyness: Floats, years: Floats) -> Self:
+        """The same rows' surfaces asked at other strikes and times, as `grid_samples` asks them.
+
+        Shape: log_moneyness, years [n].
+        """
+        at_expiry = vols_at(self.surfaces[self.surface_row], years)
+        atm_vol = at_expiry[:, AT_MONEY]
+        return replace(
+            self,
+            atm_vol=atm_vol,
+            panel_vols=at_expiry,
+            target_vol=atm_vol,
+            mid_vol=atm_vol,
+            bid_vol=atm_vol,
+            ask_vol=atm_vol,
+            strike=self.forward * np.exp(log_moneyness),
+            years=years,
+            z=log_moneyness / (atm_vol * np.sqrt(years)),
+        )
+
     @classmethod
     def columns(cls) -> tuple[str, ...]:
         """The fields with one row a quote."""
@@ -96,15 +116,28 @@ def build_samples(clean_quotes: pl.DataFrame, panel: Panel) -> Samples:
 
     Raises: DataError if nothing is left.
     """
+    return not_empty(priced_by(clean_quotes, panel), clean_quotes.height)
+
+
+def not_empty(samples: Samples, quotes: int) -> Samples:
+    """The samples that were made of so many quotes.
+
+    Raises: DataError if there is none.
+    """
+    if len(samples) == 0:
+        raise DataError(
+            f"quotes of snapshots with a reference panel are wanted, found {quotes} quotes and"
+            f" {len(samples.surfaces)} panels without a snapshot in common; build the panel from"
+            " the whole chain of the same days"
+        )
+    return samples
+
+
+def priced_by(clean_quotes: pl.DataFrame, panel: Panel) -> Samples:
+    """As `build_samples`, but nothing left is no error."""
     located = with_geometry(clean_quotes)
     row = panel.rows(located["snapshot"].to_numpy(), located["is_btc"].to_numpy())
     kept = (row >= 0) & (located["years"].to_numpy() > 0)
-    if not kept.any():
-        raise DataError(
-            f"quotes of snapshots with a reference panel are wanted, found {located.height} quotes"
-            f" and {panel.snapshot.size} panels without a snapshot in common; build the panel from"
-            " the whole chain of the same days"
-        )
     located, row = located.filter(pl.Series(kept)), row[kept]
     years = located["years"].to_numpy()
     at_expiry = vols_at(panel.vols[row], years)
@@ -129,13 +162,7 @@ def build_samples(clean_quotes: pl.DataFrame, panel: Panel) -> Samples:
 
 
 def anchor_samples(panel: Panel) -> Samples:
-    """The panel's own fifteen points a snapshot and coin, as samples whose answer everybody knows.
-
-    Mixed into every desk's own quotes they hold in place what a desk has never seen while it trains
-    on what it has, at no cost in privacy. Five disjoint desks together err by 1.23 instead of 1.38
-    vol points, one alone by 1.89 instead of 4.22. Source: `benchmarks/federated_recipe.py`, with
-    and without `--unanchored`.
-    """
+    """The panel's own fifteen points a snapshot and coin, with the answers that it quotes."""
     points = grid_samples(panel, ANCHOR_Z, TENOR_YEARS)
     vols = panel.vols.transpose(0, 2, 1).ravel()
     return replace(points, target_vol=vols, mid_vol=vols, bid_vol=vols, ask_vol=vols)

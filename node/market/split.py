@@ -15,9 +15,11 @@ class Split:
     """What is trained on and what is held out, by time; a stretch ends before its end."""
 
     train_end: datetime
-    """Validation runs from here to the test."""
+    validation_end: datetime
+    """Validation runs from the end of training to here."""
     stress_start: datetime
     stress_end: datetime
+    """Nothing inside is trained or chosen on, wherever it lies."""
     test_start: datetime
     test_end: datetime
 
@@ -28,7 +30,8 @@ class Split:
 
     def validation(self, samples: Samples) -> Samples:
         """What choices are made on."""
-        return samples.take(_within(samples, self.train_end, self.test_start))
+        after = _within(samples, self.train_end, self.validation_end)
+        return samples.take(after & ~_within(samples, self.stress_start, self.stress_end))
 
     def stress(self, samples: Samples) -> Samples:
         """The held-out crash."""
@@ -41,6 +44,7 @@ class Split:
 
 RECORDED_SPLIT = Split(
     train_end=datetime(2026, 5, 1, tzinfo=UTC),
+    validation_end=datetime(2026, 6, 1, tzinfo=UTC),
     stress_start=datetime(2026, 1, 29, tzinfo=UTC),
     stress_end=datetime(2026, 2, 13, tzinfo=UTC),
     test_start=datetime(2026, 6, 1, tzinfo=UTC),
@@ -76,7 +80,8 @@ def split_for(panel: Panel) -> Split:
     jump = _largest_jump(panel, _microseconds(train_end))
     stress_start = max(jump - STRESS_SHARE / 2 * span, first)
     stress_end = min(stress_start + STRESS_SHARE * span, train_end)
-    return Split(train_end, stress_start, stress_end, last - TEST_SHARE * span, last)
+    test_start = last - TEST_SHARE * span
+    return Split(train_end, test_start, stress_start, stress_end, test_start, last)
 
 
 def _largest_jump(panel: Panel, before: int) -> datetime:

@@ -16,19 +16,21 @@ BOOSTING_TREES: Final = 300
 
 
 def train_boosting(samples: Samples, seed: int, trees: int = BOOSTING_TREES) -> Pricer:
-    """Gradient-boosted trees on the network's inputs: a strong tabular learner sees them all."""
+    """Trees that correct the logarithm of the network's prior, from the network's inputs."""
     forest = HistGradientBoostingRegressor(max_iter=trees, early_stopping=False, random_state=seed)
+    seen, prior = _inputs(samples)
     # Its threads wait by spinning, which on a busy machine takes ten times as long as one thread.
     with threadpool_limits(1, user_api="openmp"):
-        forest.fit(_inputs(samples), np.log(samples.target_vol / samples.atm_vol))
+        forest.fit(seen, np.log(samples.target_vol / prior))
 
     def price(asked: Samples) -> Floats:
-        correction: Floats = forest.predict(_inputs(asked))
-        return np.asarray(asked.atm_vol * np.exp(correction))
+        seen, prior = _inputs(asked)
+        return np.asarray(prior * np.exp(forest.predict(seen)))
 
     return price
 
 
-def _inputs(samples: Samples) -> npt.NDArray[np.float32]:
-    x, _ = SMILE.seen(samples)
-    return np.asarray(x.numpy())
+def _inputs(samples: Samples) -> tuple[npt.NDArray[np.float32], Floats]:
+    """Shape: [n, 22], [n]"""
+    x, _, prior = SMILE.seen(samples)
+    return x.numpy(), np.asarray(prior.numpy(), dtype=np.float64)

@@ -8,6 +8,7 @@ import numpy as np
 
 from node.market.panel import Floats
 from node.market.samples import Samples
+from node.models.ssvi import ssvi
 
 Pricer = Callable[[Samples], Floats]
 """Samples in, decimal volatilities out, one a sample."""
@@ -39,5 +40,10 @@ def quadratic_smile(samples: Samples) -> Floats:
 
 
 FORMULAS: Mapping[str, Pricer] = MappingProxyType(
-    {"flat": flat, "term_structure": term_structure, "quadratic": quadratic_smile}
+    {
+        "flat": flat,
+        "term_structure": term_structure,
+        "quadratic": quadratic_smile,
+        "ssvi": ssvi,
+    }
 )

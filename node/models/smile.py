@@ -1,8 +1,11 @@
-"""The shared network corrects the volatility at the money: sigma = sigma_ATM(T) exp(net(x)).
+"""The shared network corrects what the panel says: sigma = sigma_prior exp(correction).
 
-The last layer starts at zero, so round 0 prices with the term structure alone. The inputs'
-normalisation is fixed and published with the model: a scaler fitted on pooled data would leak the
-pool, one fitted by each desk would differ from desk to desk.
+    correction = (1/5 + gap) f1 + z (z^2 - 1) / (1 + z^2)^(3/2) f2 + z^2 (z^2 - 1) / (1 + z^2)^2 f3
+
+with f = net(x). The last two factors vanish at the panel's strikes and the first is small at its
+tenors, where there is little to correct. The last layer starts at zero, so round 0 prices with the
+prior alone. The inputs' normalisation is fixed and published with the model: a scaler fitted on
+pooled data would leak the pool, one fitted by each desk would differ from desk to desk.
 """
 
 from typing import Final
@@ -11,19 +14,25 @@ import torch
 from torch import Tensor, nn
 
 from node.market.panel import AT_MONEY, LOWER, TENOR_DAYS, THIRTY_DAYS, UPPER
+from node.market.quotes import DAYS_PER_YEAR
+from node.models import clock
 from node.models.architecture import Architecture, linear, parameters
 from node.models.points import Points
+from node.models.prior import BEND, LOWEST_VARIANCE, Prior
 from protocol.model_spec import ModelSpec
 
 WIDTH: Final = 64
 """Wider networks and longer training over-fit these data."""
 HIDDEN_LAYERS: Final = 3
+AT_TENOR: Final = 0.2
+"""Of the first factor at a tenor: the panel interpolates too, and errs a little."""
 
 NORMALISATION: tuple[tuple[str, float, float], ...] = (
     ("z", 0.0, 1.0),
     ("sqrt_years", 0.4, 0.3),
     ("log_years", -2.5, 1.5),
     ("is_btc", 0.5, 0.5),
+    ("log_business_days_over_days", 0.0, 0.2),
     ("log_atm_30d", -0.6, 0.3),
     ("log_atm_2d_over_30d", 0.0, 0.2),
     ("log_atm_7d_over_30d", 0.0, 0.1),
@@ -31,69 +40,96 @@ NORMALISATION: tuple[tuple[str, float, float], ...] = (
     ("log_atm_180d_over_30d", 0.0, 0.1),
     ("log_lower_wing_over_atm", 0.1, 0.05),
     ("log_upper_wing_over_atm", 0.0, 0.05),
+    *((f"log_lower_wing_over_atm_{days:.0f}d", 0.1, 0.05) for days in TENOR_DAYS),
+    *((f"log_upper_wing_over_atm_{days:.0f}d", 0.0, 0.05) for days in TENOR_DAYS),
 )
 """Input, centre, scale. Source: round figures near the mean and the spread that Deribit's public
 marks had from January to April 2026."""
 INPUTS: Final = len(NORMALISATION)
+FACTORS: Final = 3
 
 _OTHER_TENORS: Final = [0, 1, 3, 4]
 
 
 class Smile(nn.Module):
-    """Three hidden layers of 64 with SiLU: 9,153 parameters, all zero until a vector is loaded."""
+    """Three hidden layers of 64 with SiLU: 9,987 parameters, all zero until a vector is loaded."""
 
     def __init__(self) -> None:
         super().__init__()
         self.hidden = nn.ModuleList(
             linear(INPUTS if layer == 0 else WIDTH, WIDTH) for layer in range(HIDDEN_LAYERS)
         )
-        self.out = linear(WIDTH, 1)
+        self.out = linear(WIDTH, FACTORS)
 
-    def forward(self, x: Tensor, atm_vol: Tensor) -> Tensor:
+    def forward(self, x: Tensor, factors: Tensor, prior: Tensor) -> Tensor:
         """Volatility of each quote.
 
-        Shape: x [n, 11], atm_vol [n] -> [n].
+        Shape: x [n, 22], factors [n, 3], prior [n] -> [n].
         """
         for layer in self.hidden:
             x = nn.functional.silu(layer(x))
-        correction: Tensor = self.out(x)
-        return atm_vol * torch.exp(correction.squeeze(-1))
+        return prior * torch.exp((factors * self.out(x)).sum(-1))
 
 
 def spec() -> ModelSpec:
     """What every participant must agree on about the network."""
-    settings: dict[str, float | str] = {"activation": "silu", "output": "atm_vol * exp(net)"}
+    settings: dict[str, float | str] = {
+        "activation": "silu",
+        "output": "prior * exp(factors . net)",
+        "prior": "business time, hyperbola",
+        "prior.bend": BEND,
+        "prior.lowest_variance": LOWEST_VARIANCE,
+        "at_tenor": AT_TENOR,
+        "daily_expiries": clock.DAILY_EXPIRIES,
+        "expiry_hour_utc": clock.EXPIRY_HOUR_UTC,
+    }
     for name, centre, scale in NORMALISATION:
         settings[f"centre.{name}"], settings[f"scale.{name}"] = centre, scale
     for row, days in enumerate(TENOR_DAYS.tolist()):
         settings[f"tenor_days.{row}"] = days
-    return ModelSpec("smile", 1, parameters(Smile()), settings)
+    for row, weight in enumerate(clock.DAY_WEIGHTS):
+        settings[f"day_weight.{row}"] = weight
+    return ModelSpec("smile", 2, parameters(Smile()), settings)
 
 
-def inputs(points: Points) -> tuple[Tensor, Tensor]:
-    """Eleven numbers in the order of `NORMALISATION`, and the volatility at the money.
+def inputs(points: Points) -> tuple[Tensor, Tensor, Tensor]:
+    """Numbers in the order of `NORMALISATION`, the correction's factors, and the prior.
 
-    Shape: [n, 11], [n]
+    Shape: [n, 22], [n, 3], [n]
     """
-    at_expiry = points.at_expiry()
-    years, atm_vol = points.years, at_expiry[:, AT_MONEY]
-    atm = points.surface[:, AT_MONEY]
-    atm_30d = atm[:, [THIRTY_DAYS]]
-    wings = at_expiry[:, [LOWER, UPPER]] / atm_vol[:, None]
-    alone = [points.z(at_expiry), torch.sqrt(years), torch.log(years), points.is_btc]
+    prior = Prior.of(points)
+    years, at_expiry = points.years, prior.at_expiry
+    atm = points.surface[:, [AT_MONEY]]
+    atm_30d = atm[:, 0, [THIRTY_DAYS]]
+    alone = [
+        prior.z,
+        torch.sqrt(years),
+        torch.log(years),
+        points.is_btc,
+        torch.log(prior.business_days / (years * DAYS_PER_YEAR)),
+    ]
     raw = torch.cat(
         [
             torch.stack(alone, dim=1),
             torch.log(atm_30d),
-            torch.log(atm[:, _OTHER_TENORS] / atm_30d),
-            torch.log(wings),
+            torch.log(atm[:, 0, _OTHER_TENORS] / atm_30d),
+            torch.log(at_expiry[:, [LOWER, UPPER]] / at_expiry[:, [AT_MONEY]]),
+            torch.log(points.surface[:, [LOWER, UPPER]] / atm).flatten(1),
         ],
         dim=1,
     )
     centre, scale = (
         torch.tensor([row[place] for row in NORMALISATION]).to(raw) for place in (1, 2)
     )
-    return (raw - centre) / scale, atm_vol
+    return (raw - centre) / scale, factors(prior), prior.vol
+
+
+def factors(prior: Prior) -> Tensor:
+    """What the network's outputs are multiplied by. Shape: [n, 3]"""
+    square = prior.z**2
+    wing = (square - 1.0) / (square + 1.0)
+    side = prior.z / torch.sqrt(square + 1.0)
+    return torch.stack([AT_TENOR + prior.gap, side * wing, side**2 * wing], dim=1)
 
 
 SMILE: Final = Architecture(spec(), Smile, inputs)

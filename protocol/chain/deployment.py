@@ -1,7 +1,7 @@
 """Puts the contracts on a chain, and remembers where in a file that people and programs read."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, NamedTuple, Self
 
@@ -127,10 +127,12 @@ def deploy(
     outbox: Outbox | None = None,
     purpose: str = DEPLOY_PURPOSE,
     settings: SenderSettings | None = None,
+    on_created: Callable[[str, str, int], None] | None = None,
 ) -> Deployment:
     """Puts the contract with its modules, and a source of seeds, on the chain of `endpoint`.
 
     In a lasting `outbox` each is created once per purpose, wherever an earlier run was cut off.
+    `on_created` is told each contract's name, address and block as soon as it stands.
     """
     rpc = Rpc(endpoint)
     chain_id = quantity(rpc.request("eth_chainId"), "eth_chainId")
@@ -148,6 +150,8 @@ def deploy(
         receipt = sender.send("deploy", Call(None, code, 0), f"{purpose}:{name.lower()}")
         if receipt.created is None:
             raise ChainAnswerInvalid(f"the receipt of the deployment of {name} names no contract")
+        if on_created is not None:
+            on_created(name, receipt.created, receipt.block_number)
         return receipt.created, receipt.block_number
 
     modules = [create(name, (), ())[0] for name in MODULES]

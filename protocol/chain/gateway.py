@@ -476,12 +476,19 @@ class Snapshot:
 
     def base_model_root(self, task_id: bytes, round_number: int) -> bytes:
         """The model that a round starts from: the last final one before it."""
+        final = self.last_final_round(task_id, round_number)
+        if final == 0:
+            return self.task_params(task_id).genesis_model_root
+        return self.round_state(task_id, final).model_root
+
+    def last_final_round(self, task_id: bytes, before: int) -> int:
+        """The last final round before one; 0 if there is none."""
         params = self.task_params(task_id)
-        for earlier in range(round_number - 1, 0, -1):
+        for earlier in range(before - 1, 0, -1):
             state = self.round_state(task_id, earlier)
             if rounds.phase(params, state, self.block.timestamp) is Phase.FINAL:
-                return state.model_root
-        return params.genesis_model_root
+                return earlier
+        return 0
 
     def tasks(self) -> tuple[bytes, ...]:
         """The tasks that were created, in order."""

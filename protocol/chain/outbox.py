@@ -4,21 +4,17 @@ One sending per purpose, one attempt per signed transaction. Whoever restarts fi
 that may have been sent, so sending again sends the same transaction and never a second one.
 """
 
-import sqlite3
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-from protocol.errors import ConfigError
+from protocol.database import Database
 
 IN_MEMORY = ":memory:"
-BUSY_SECONDS = 30.0
-SCHEMA_VERSION = 1
+_VERSION = 1
 _SCHEMA = """
 CREATE TABLE sending (
     id INTEGER PRIMARY KEY,
@@ -102,63 +98,22 @@ class Outbox:
     """
 
     def __init__(self, path: Path | str) -> None:
-        # Python refuses other threads; this lock is what makes them safe.
-        self._lock = threading.RLock()
-        try:
-            self._database = sqlite3.connect(
-                path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
-            )
-            self._database.execute("PRAGMA journal_mode = WAL")
-            # FULL: a commit returns when the row is on the disk, not merely on its way.
-            self._database.execute("PRAGMA synchronous = FULL")
-            self._database.execute("PRAGMA foreign_keys = ON")
-            self._create()
-        except sqlite3.Error as failure:
-            raise ConfigError(f"the outbox {path} cannot be opened: {failure}") from failure
+        self._database = Database(path, name="the outbox", schema=_SCHEMA, version=_VERSION)
 
     def lane(self, chain_id: int, sender: str) -> "Lane":
         """One key's sendings on one chain."""
-        return Lane(self, chain_id, sender)
+        return Lane(self._database, chain_id, sender)
 
     def close(self) -> None:
         """Closes the file; what was written stays."""
-        with self._lock:
-            self._database.close()
-
-    def execute(self, statement: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
-        """Runs one statement, durable on return unless inside a transaction."""
-        with self._lock:
-            return self._database.execute(statement, values).fetchall()
-
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """All or nothing, and no other process in between."""
-        with self._lock:
-            # IMMEDIATE: two processes must not choose a nonce at the same time.
-            self._database.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-            except BaseException:
-                self._database.execute("ROLLBACK")
-                raise
-            self._database.execute("COMMIT")
-
-    def _create(self) -> None:
-        with self.transaction():
-            ((version,),) = self.execute("PRAGMA user_version", ())
-            if version == 0:
-                for statement in filter(str.strip, _SCHEMA.split(";")):
-                    self.execute(statement, ())
-                self.execute(f"PRAGMA user_version = {SCHEMA_VERSION}", ())
-            elif version != SCHEMA_VERSION:
-                raise ConfigError(f"the outbox has version {version}, wanted {SCHEMA_VERSION}")
+        self._database.close()
 
 
 class Lane:
     """One key's sendings on one chain: the nonces in use and what they are used for."""
 
-    def __init__(self, outbox: Outbox, chain_id: int, sender: str) -> None:
-        self._outbox = outbox
+    def __init__(self, database: Database, chain_id: int, sender: str) -> None:
+        self._database = database
         self._owner = (chain_id, sender)
 
     def find(self, purpose: str) -> Sending | None:
@@ -187,7 +142,8 @@ class Lane:
 
         Returns the purpose's sending and whether it is new; another process may have been faster.
         """
-        with self._outbox.transaction():
+        # Invariant: two processes do not choose a nonce at the same time.
+        with self._database.transaction():
             known = self.find(purpose)
             if known is not None and known.state not in FAILED:
                 return known, False
@@ -266,4 +222,4 @@ class Lane:
         )
 
     def _execute(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
-        return self._outbox.execute(statement, values)
+        return self._database.execute(statement, *values)

@@ -5,20 +5,24 @@ chain knows only that header's hash, so here it is put together again from what 
 """
 
 from functools import cache
-from typing import Final
+from typing import Final, NamedTuple
 
 import rlp  # type: ignore[import-untyped] # it has no stubs
+import structlog
 from eth_hash.auto import keccak
 
 from contracts import artifact
+from protocol import rounds
 from protocol.chain.abi import Interface
 from protocol.chain.events import Block
-from protocol.chain.gateway import Chain
+from protocol.chain.gateway import Chain, Snapshot
 from protocol.chain.rpc import fields, octets, quantity
 from protocol.chain.sender import Receipt
 from protocol.chain.transactor import Transactor
-from protocol.errors import ChainAnswerInvalid, ChainUnavailable
-from protocol.task import ZERO_HASH
+from protocol.errors import ChainAnswerInvalid, ChainUnavailable, Reverted
+from protocol.task import ZERO_HASH, RoundState, TaskParams, TaskState
+
+_log = structlog.get_logger(__name__)
 
 PREVRANDAO_SOURCE: Final = "PrevrandaoSource"
 _NUMBER: Final = -1
@@ -49,6 +53,34 @@ _LATER: Final = {
     "parentBeaconBlockRoot": 32,
     "requestsHash": 32,
 }
+
+
+class Standing(NamedTuple):
+    """How far the seed has come that draws a task's latest round."""
+
+    known: bool = False
+    """The seats can be drawn, for all that its source knows."""
+    recordable: int | None = None
+    """The block whose header the source lacks for it and could be shown now."""
+
+
+def standing(
+    snapshot: Snapshot, params: TaskParams, task_state: TaskState, round_state: RoundState
+) -> Standing:
+    """Of the latest round's seed; blank where there is nothing to draw, or by a broken source."""
+    if not rounds.can_draw(params, task_state, round_state, snapshot.block.timestamp):
+        return Standing()
+    place = (snapshot.chain, params.seed_source, task_state.opened_block)
+    try:
+        if seed_of(*place, at=snapshot.block) != ZERO_HASH:
+            return Standing(known=True)
+        return Standing(recordable=to_record(*place, at=snapshot.block))
+    except (Reverted, ChainAnswerInvalid) as failure:
+        # A sponsor may have named anything; what else is due must not wait for it.
+        _log.warning(
+            "seed_unknown", round=task_state.round, source=params.seed_source, why=str(failure)
+        )
+        return Standing()
 
 
 def seed_of(chain: Chain, source: str, opened_block: int, *, at: Block) -> bytes:

@@ -4,6 +4,7 @@ Commands need no desks: they run against games, whose moves are made by hand.
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import click
@@ -12,6 +13,7 @@ from click.testing import CliRunner, Result
 
 from node.learning.desk_trainer import DeskTrainer
 from node.learning.training import TrainingSettings
+from node.learning.update import FULL, Precision
 from node.market.cleaning import clean
 from node.market.synthetic import market
 from scripts import command
@@ -30,17 +32,20 @@ def desks() -> Market:
     return Market.of(clean(market(3, days=12)).quotes, "desks", DESKS, 3)
 
 
+def network_of(
+    desks: Market, folder: Path, *, precision: Precision = FULL, **task: object
+) -> EmbeddedNetwork:
+    """A network of three desks; keyword arguments change the task."""
+    settings = TrainingSettings(rounds=2, steps_per_round=4, batch_size=64)
+    trainers = [DeskTrainer(samples, settings, seed=7) for samples in desks.desks]
+    config = TaskConfig.model_validate({"rounds": 2, "quorum": 2, "cohort": DESKS} | task)
+    return EmbeddedNetwork(config, trainers, folder=folder, seed="test", precision=precision)
+
+
 @pytest.fixture
 def make_network(desks: Market, tmp_path: Path) -> Callable[..., EmbeddedNetwork]:
-    """A network of three desks; keyword arguments change the task."""
-
-    def make(**task: object) -> EmbeddedNetwork:
-        settings = TrainingSettings(rounds=2, steps_per_round=4, batch_size=64)
-        trainers = [DeskTrainer(samples, settings, seed=7) for samples in desks.desks]
-        config = TaskConfig.model_validate({"rounds": 2, "quorum": 2, "cohort": DESKS} | task)
-        return EmbeddedNetwork(config, trainers, folder=tmp_path, seed="test")
-
-    return make
+    """`network_of` these desks."""
+    return partial(network_of, desks, tmp_path)
 
 
 @pytest.fixture(scope="session")

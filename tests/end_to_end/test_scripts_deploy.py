@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from protocol.chain.deployment import Deployment
+from protocol.chain.gateway import CONTRACT, MODULES
 from protocol.chain.rpc import Rpc, quantity
 from protocol.chain.seed import to_record
 from protocol.chain.token import balance_wei
@@ -61,6 +62,9 @@ def test_task_that_draws_gets_a_source_of_seeds(
     for said in ("deploying Members, ", ", PrevrandaoSource: ", "creating the task for 0.2 ETH"):
         assert said in done.stderr
     found = json.loads(done.stdout)
+    told = [line.split()[0] for line in done.stderr.splitlines() if " since block " in line]
+    assert told == [*MODULES, CONTRACT, "PrevrandaoSource", "the"]
+    assert f"{CONTRACT} is at {found['contract']} since block {found['block']}\n" in done.stderr
     deployment = Deployment.read(tmp_path / "deployment.json")
     assert deployment.task_id is not None
     chain = deployment.connect(anvil.endpoint)

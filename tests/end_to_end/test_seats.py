@@ -30,7 +30,12 @@ class Trainer:
     def __init__(self, spec_hash: bytes) -> None:
         self.spec_hash = spec_hash
 
-    def train(self, model: NDArray[np.float64], round_number: int) -> NDArray[np.float64]:  # noqa: ARG002 - the trainer's signature
+    def train(
+        self,
+        model: NDArray[np.float64],
+        round_number: int,  # noqa: ARG002 - the trainer's signature
+        before: NDArray[np.float64],  # noqa: ARG002 - the trainer's signature
+    ) -> NDArray[np.float64]:
         moved = model.copy()
         moved[0] += 1e-3
         return moved

@@ -3,10 +3,15 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from click.testing import Result
 
+from node.market.samples import Samples
+from node.market.synthetic import market
+from protocol import numbers
 from protocol.blobs import DirectoryStore
 from protocol.chain.gateway import Snapshot
 from protocol.encoding import encode_model, encode_update
@@ -74,6 +79,50 @@ def test_relayed_round_is_verified_with_its_reward(embedded: Network, verified) 
     game.distribute(STRANGER)
     status, verdict = verified(game)
     assert (status, verdict["verdict"], verdict["rewards"]) == (0, "verified", "distributed")
+
+
+def test_verified_model_is_audited_where_that_is_asked(
+    embedded: Network, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    game = Game(embedded)
+    game.begin()
+    by_relay(game, *game.desks)
+    finish(game)
+    store = DirectoryStore(tmp_path)
+    for values in (game.genesis, *(game.values(desk) for desk in game.desks)):
+        encoded = encode_model if values.dtype == np.int32 else encode_update
+        store.put(encoded(values, game.params.shift), chunk_length=game.params.chunk_length)
+
+    def predict(vector: np.ndarray, samples: Samples) -> np.ndarray:
+        """Total variance falls with time."""
+        assert vector.tolist() == numbers.to_float(game.honest().model, game.params.shift).tolist()
+        return samples.atm_30d_vol / samples.years
+
+    asked = []
+
+    def by_hash(spec_hash: bytes) -> SimpleNamespace:
+        asked.append(spec_hash)
+        return SimpleNamespace(predict=predict)
+
+    monkeypatch.setattr(verify_round.registry, "by_hash", by_hash)
+    monkeypatch.setattr(verify_round, "market", lambda seed: market(seed, days=4))
+    options = ("--blobs", str(tmp_path), "--audit", "synthetic")
+    (verdict,) = json.loads(run(verify_round.main, game, *options, "--json").stdout)["rounds"]
+    assert asked == [game.params.model_spec_hash]
+    assert verdict["verdict"] == "verified"
+    assert verdict["arbitrage"]["calendar"] == 1.0
+    assert verdict["arbitrage"]["butterfly"] == 0.0
+    assert "calendar 100.000%, butterfly 0.000%" in run(verify_round.main, game, *options).stdout
+
+
+def test_task_of_an_architecture_that_is_not_installed_is_not_audited(
+    embedded: Network, run: Run, tmp_path: Path
+) -> None:
+    game = Game(embedded)
+    game.begin()
+    done = run(verify_round.main, game, "--blobs", str(tmp_path), "--audit", "synthetic")
+    assert done.exit_code == ExitCode.CONFIG
+    assert "not installed" in done.stderr
 
 
 def test_scores_decide_the_shares_that_are_verified(

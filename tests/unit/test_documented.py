@@ -15,8 +15,14 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from node.config import NodeConfig
+from node.market.cleaning import REASONS
 from node.market.deribit_parquet import COLUMNS
+from node.market.layouts import LAYOUTS
+from node.market.plain_csv import OPTIONAL, REQUIRED
 from node.market.quotes import QUOTES
+from node.market.raw_quotes import SKIPPED
+from node.market.tardis import COLUMNS as TARDIS_COLUMNS
+from node.market.tardis import VENUES
 from orchestrator.config import OrchestratorConfig
 from protocol import errors
 from protocol.exit_codes import ExitCode
@@ -30,6 +36,7 @@ COMMANDS_PAGE = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
 CONFIGURATION_PAGE = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
 QUICKSTART_PAGE = (ROOT / "docs" / "quickstart.md").read_text(encoding="utf-8")
 PROPERTIES_PAGE = (ROOT / "docs" / "properties.md").read_text(encoding="utf-8")
+DATA_PAGE = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
 THREATS_PAGE = (ROOT / "docs" / "threat-model.md").read_text(encoding="utf-8")
 GLOSSARY_PAGE = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
 PACKAGES = ("protocol", "node", "orchestrator", "scripts")
@@ -139,6 +146,26 @@ def test_exit_code_is_documented(code):
 def test_no_exit_code_is_documented_that_does_not_exist():
     cells = first_cells(section(COMMANDS_PAGE, "Exit codes"))
     assert {int(cell) for cell in cells if cell.isdecimal()} == set(ExitCode)
+
+
+def test_page_on_data_names_every_layout_and_reason():
+    assert set(LAYOUTS) <= {cell.strip("`") for cell in first_cells(section(DATA_PAGE, "Layouts"))}
+    raw = section(DATA_PAGE, "From raw quotes to quote tables")
+    skipped = {cell.strip("`") for cell in first_cells(raw)} - {"reason"}
+    assert skipped == {*SKIPPED, "not_an_option"}
+    dropped = [cell.strip("`") for cell in first_cells(section(DATA_PAGE, "Cleaning"))]
+    assert dropped == ["reason", *REASONS]
+
+
+@pytest.mark.parametrize("columns", [QUOTES, COLUMNS, (*REQUIRED, *OPTIONAL), TARDIS_COLUMNS])
+def test_page_on_data_names_every_column(columns):
+    missing = [name for name in columns if f"`{name}`" not in section(DATA_PAGE, "Layouts")]
+    assert missing == []
+
+
+def test_page_on_data_names_every_exchange_that_tardis_files_may_be_of():
+    said = section(DATA_PAGE, "Layouts").lower()
+    assert all(name.partition("-")[0].replace("okex", "okx") in said for name in VENUES)
 
 
 def test_quickstart_names_every_column_of_both_layouts():

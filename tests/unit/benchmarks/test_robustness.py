@@ -66,6 +66,7 @@ def asked(tmp_path, **changed):
         "batch": 64,
         "seed": [0],
         "unanchored": False,
+        "trusting": False,
         "json": tmp_path / "cells.jsonl",
     }
     return Namespace(**(wanted | changed))
@@ -122,7 +123,13 @@ def test_cells_on_file_are_not_run_again(field, tmp_path, monkeypatch):
 
 def test_other_settings_are_other_cells(tmp_path):
     first = set(robustness.wanted_cells(asked(tmp_path)))
-    for changed in ({"seed": [1]}, {"rounds": 3}, {"unanchored": True}, {"liars": [2]}):
+    for changed in (
+        {"seed": [1]},
+        {"rounds": 3},
+        {"unanchored": True},
+        {"trusting": True},
+        {"liars": [2]},
+    ):
         assert first.isdisjoint(robustness.wanted_cells(asked(tmp_path, **changed)))
 
 

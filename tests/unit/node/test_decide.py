@@ -32,7 +32,7 @@ from node.actions import (
     Verify,
     Wait,
 )
-from node.decide import Dispute, Facts, Relaying, decide, own_turn, patient_until
+from node.decide import Dispute, Facts, Relaying, decide, own_turn
 from protocol import rounds
 from protocol.task import (
     SUSPENDED,
@@ -158,6 +158,16 @@ AVAILABLE = facts(now=FLAGGING, round_state=REVEALED)
 ASKING = Relaying(signs=True, taken=False, ask_from=0, affords=True)
 TAKEN = replace(ASKING, taken=True, ask_from=T0 + 7)
 RELAYED = facts(relaying=ASKING)
+# No further round can open, and the latest is settled and verified.
+LAST = {
+    "task": replace(TASK, ended=True),
+    "round_state": replace(PUBLISHED, settled=True),
+    "verified_round": LATEST,
+    "verified_model_root": MODEL,
+}
+VOID = {"round_state": replace(OPEN, settled=True)}
+# Duties have this window, as seats take turns in it.
+PACE = PARAMS.commit_seconds
 OPENING = facts(now=IN_REVEAL, committed=True, seat=COMMITTED, relaying=ASKING)
 JUDGING = facts(params=BY_SCORES, now=IN_AGGREGATE, round_state=REVEALED, seat=OPENED)
 
@@ -431,7 +441,7 @@ def test_flags_updates_only_if_told_and_between_patience_and_the_deadline(known)
         assert known.flags
         assert action.index == known.unfetched
         assert rounds.can_flag_update(known.params, known.round_state, known.now)
-        assert known.now >= patient_until(known.params, known.round_state)
+        assert known.now >= rounds.patient_until(known.params, known.round_state)
         assert known.watches or known.seat.active_from
 
 
@@ -443,15 +453,16 @@ def test_turn_comes_in_the_first_quarter_of_its_window_and_the_first_seat_waits_
     later = decide(replace(known, place=data.draw(st.integers(0, max(known.task.seats - 1, 0)))))
     ends = rounds.deadlines(known.params, known.round_state)
     begins, end = {
-        FlagUpdate: (patient_until(known.params, known.round_state), ends.flag_update),
+        FlagUpdate: (rounds.patient_until(known.params, known.round_state), ends.flag_update),
         FlagResult: (known.round_state.published_at, ends.flag_result),
         RefuteUnavailable: (ends.post_result, ends.challenge),
         Seal: (known.round_state.published_at, ends.challenge),
         Challenge: (known.round_state.published_at, ends.challenge),
+        **dict.fromkeys((Drive, SlashWithheld, Distribute), (known.now, known.now + PACE)),
     }.get(type(first), (0, 0))
     if later == first:
         return
-    assert begins, "only disputes wait for others"
+    assert begins, "only disputes and others' duties wait for others"
     if isinstance(later, Wait):
         assert known.now < later.until < begins + max((end - begins) / 4, 1)
     else:
@@ -490,7 +501,10 @@ def test_others_duties_are_done_when_there_is_nothing_else_to_do(known):
     action = decide(known)
     if isinstance(action, SlashWithheld | Distribute) and action != SlashWithheld(OWN):
         assert isinstance(decide(replace(known, withheld=None, undistributed=None)), Wait)
-    is_due = known.withheld is not None or known.undistributed is not None
+    known = replace(known, place=0)
+    action = decide(known)
+    is_divisible = known.undistributed != known.task.round or phase_of(known) is Phase.FINAL
+    is_due = known.withheld is not None or (known.undistributed is not None and is_divisible)
     if known.drives and not known.mismatch and is_due:
         assert not isinstance(action, Wait)
 
@@ -642,6 +656,27 @@ def test_waiting_says_why_and_until_a_time_to_come(known):
         (facts(now=IN_SELECTION, withheld=OTHER, drives=True), SlashWithheld(OTHER)),
         (facts(now=IN_COMMIT, withheld=OWN), SlashWithheld(OWN)),
         (facts(now=IN_SELECTION, undistributed=2, drives=True), Distribute(2)),
+        (
+            facts(now=T0, undistributed=2, drives=True, place=3),
+            Wait(T0 + 3, "round 3 is in SELECTION"),
+        ),
+        (facts(now=T0 + 3, undistributed=2, drives=True, place=3), Distribute(2)),
+        (
+            facts(now=AFTER, undistributed=3, drives=True, **LAST),
+            Distribute(3),
+        ),
+        (
+            facts(now=AFTER, undistributed=3, drives=True, place=3, **LAST),
+            Wait(AFTER + 3, "no round is running"),
+        ),
+        (
+            facts(now=AFTER, withheld=OTHER, drives=True, place=3, **LAST),
+            SlashWithheld(OTHER),
+        ),
+        (
+            facts(now=T0 + 36, withheld=OTHER, drives=True, place=3, **(LAST | VOID)),
+            Wait(T0 + 38, "no round is running"),
+        ),
         (facts(now=IN_SELECTION, undistributed=2), Wait(IN_COMMIT, "round 3 is in SELECTION")),
         (facts(now=IN_COMMIT, undistributed=2, withheld=OTHER, drives=True), Commit()),
         (
@@ -728,9 +763,11 @@ def test_waiting_says_why_and_until_a_time_to_come(known):
         (facts(now=AFTER, round_state=PUBLISHED, seat=Seat(), watches=True), Verify()),
         (facts(now=AFTER), Wait(None, "no round is running")),
         (facts(now=AFTER, drives=True), Drive("openRound")),
+        (facts(now=T0 + 35, drives=True, place=2), Wait(T0 + 37, "seats before this one may do")),
+        (facts(now=T0 + 37, drives=True, place=2), Drive("openRound")),
         (facts(now=AFTER, drives=True, task=replace(TASK, active=2)), Drive("voidRound")),
         # One seat of four waits at most for three sixteenths of a window.
-        (replace(WRONG, place=3), Wait(T0 + 47, "seats before this one may dispute it first")),
+        (replace(WRONG, place=3), Wait(T0 + 47, "seats before this one may do it first")),
         (replace(WRONG, place=3, now=T0 + 47), Seal()),
         (replace(WRONG, place=3, now=T0 + 47, dispute=SEALED), Challenge()),
         (replace(WRONG, place=3, dispute=HIDDEN), FlagResult(Published.AGGREGATE)),

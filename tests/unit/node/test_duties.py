@@ -9,9 +9,9 @@ from node import duties as duties_module
 from node.actions import Distribute, DrawSeats, Drive, RecordHeader, SlashWithheld
 from node.duties import Duties
 from node.sending import Sending
-from protocol.errors import ChainAnswerInvalid, Reverted
+from protocol.errors import Reverted
 from protocol.recompute import RevealedUpdate
-from protocol.task import RoundState, Seat, TaskParams, TaskState
+from protocol.task import RoundState, Seat, TaskParams
 
 pytestmark = pytest.mark.unit
 
@@ -116,47 +116,6 @@ def test_first_that_waits_is_due(make):
 )
 def test_own_slice_is_lost_only_where_there_is_one(make, seat, slice_wei, expected):
     assert make(slice_wei=slice_wei).is_withheld(Facts([round_state(1)]), seat) is expected
-
-
-UNDRAWN = TaskState(sponsor=ANNA, round=1, seats=9, active=9, draws=True, opened_block=5)
-
-
-@pytest.mark.parametrize(
-    ("seed", "lacks", "expected"),
-    [(b"\1" * 32, 6, (True, None)), (bytes(32), 6, (False, 6)), (bytes(32), None, (False, None))],
-)
-def test_seed_is_asked_of_its_source(make, monkeypatch, seed, lacks, expected):
-    asked = []
-    monkeypatch.setattr(
-        duties_module.seed, "seed_of", lambda *place, at: asked.append((place, at)) or seed
-    )
-    monkeypatch.setattr(duties_module.seed, "to_record", lambda *_, at: lacks)  # noqa: ARG005
-    state = round_state(1, revealed=0)
-    snapshot = Facts([state], now=T0 + 6)
-
-    assert make().seed(snapshot, UNDRAWN, state) == expected
-    assert asked == [((snapshot.chain, SOURCE, 5), snapshot.block)]
-
-
-@pytest.mark.parametrize(
-    "failure", [Reverted("seedOf", "unknown", {}), ChainAnswerInvalid("no seed")]
-)
-def test_source_that_is_broken_stops_nothing_else(make, monkeypatch, failure):
-    def broken(*_, at):  # noqa: ARG001 - as it is called
-        raise failure
-
-    monkeypatch.setattr(duties_module.seed, "seed_of", broken)
-    state = round_state(1, revealed=0)
-
-    assert make().seed(Facts([state], now=T0 + 6), UNDRAWN, state) == (False, None)
-
-
-def test_no_source_is_asked_where_there_is_nothing_to_draw(make):
-    state = round_state(1, revealed=0)
-
-    drawn = replace(UNDRAWN, draw=b"\4" * 32)
-    for task, now in ((drawn, T0 + 6), (UNDRAWN, T0 + 100), (TaskState(round=1), T0 + 6)):
-        assert make().seed(Facts([state], now=now), task, state) == (False, None)
 
 
 def test_each_duty_is_one_call_with_a_purpose_of_its_own(make, sent):

@@ -11,9 +11,10 @@ from node.market.cleaning import clean
 from node.market.desks import write_desk
 from node.market.panel import build_panel
 from node.market.quotes import QUOTES
-from node.market.samples import Samples, anchor_samples, build_samples
+from node.market.samples import Samples, build_samples
 from node.market.split import split_for
 from node.market.synthetic import market
+from node.models.prior import prior_anchors
 from node.private_data import at_public_snapshots, desk_samples, judging_desk_samples
 from protocol.errors import DataError
 
@@ -70,7 +71,7 @@ def test_desks_of_the_made_up_market_share_its_early_days_without_overlap(chain,
 
     parts = [desk_samples(config(partition=partition, desk=desk)) for desk in range(3)]
 
-    anchors = len(split.train(anchor_samples(panel)))
+    anchors = len(split.train(prior_anchors(panel)))
     assert min(map(len, parts)) > anchors > 0
     own = sum(map(len, parts)) - 3 * anchors
     assert own == len(split.train(build_samples(quotes, panel)))
@@ -89,7 +90,7 @@ def test_own_folder_is_trained_on_with_a_public_panel(own, public, chain):
     panel = build_panel(clean(chain).quotes)
     own_quotes = clean(chain.filter(pl.col("is_call") & (pl.col("currency") == "ETH"))).quotes
     own_samples = build_samples(own_quotes, panel)
-    assert same(found, Samples.join(own_samples, anchor_samples(panel)))
+    assert same(found, Samples.join(own_samples, prior_anchors(panel)))
     assert not own_samples.is_btc.any()
 
 
@@ -115,12 +116,12 @@ def test_desk_without_public_quotes_takes_the_panel_from_its_own(public, chain):
     quotes = clean(chain).quotes
     panel = build_panel(quotes)
 
-    expected = Samples.join(build_samples(quotes, panel), anchor_samples(panel))
+    expected = Samples.join(build_samples(quotes, panel), prior_anchors(panel))
     assert same(desk_samples(config(data=public)), expected)
 
 
 def test_empty_folder_is_refused(tmp_path):
-    with pytest.raises(DataError, match="wanted parquet or CSV files"):
+    with pytest.raises(DataError, match="wanted parquet, CSV or JSON files"):
         desk_samples(config(data=tmp_path))
 
 
@@ -140,7 +141,7 @@ def test_quotes_an_hour_after_the_last_public_snapshot_have_no_panel(chain):
     late = quotes.with_columns(pl.col("timestamp") + pl.duration(minutes=61))
 
     with pytest.raises(DataError, match="found none of"):
-        at_public_snapshots(late, quotes)
+        list(at_public_snapshots([late], quotes["timestamp"]))
 
 
 def test_later_of_two_quotes_by_one_snapshot_is_kept(chain):
@@ -150,10 +151,23 @@ def test_later_of_two_quotes_by_one_snapshot_is_kept(chain):
         pl.col("timestamp") + pl.duration(minutes=5), mark_iv=pl.col("mark_iv") + 1.0
     )
 
-    dated = at_public_snapshots(pl.concat([late, early]), quotes)
+    dated = pl.concat(at_public_snapshots([pl.concat([late, early])], quotes["timestamp"]))
 
     assert dated.height == quotes.height
     assert dated["mark_iv"].min() > 1.0
+
+
+def test_own_quotes_in_pieces_are_dated_as_in_one(chain):
+    quotes = clean(chain).quotes
+    late = [quotes.with_columns(pl.col("timestamp") + pl.duration(minutes=m)) for m in (1, 30, 55)]
+    own = pl.concat(late).sort("timestamp", maintain_order=True)
+    # Cut within what one public snapshot prices.
+    pieces = [own[:700], own[700:701], own[701:701], own[701:2500], own[2500:]]
+
+    dated = pl.concat(at_public_snapshots(pieces, quotes["timestamp"]))
+
+    assert dated.equals(pl.concat(at_public_snapshots([own], quotes["timestamp"])))
+    assert dated.height == quotes.height
 
 
 def test_panel_of_other_days_is_refused(own, tmp_path):
@@ -164,9 +178,16 @@ def test_panel_of_other_days_is_refused(own, tmp_path):
         desk_samples(config(data=own, reference=tmp_path))
 
 
+def test_public_folder_without_quotes_is_refused(own, tmp_path):
+    write_desk(tmp_path, QUOTES.to_frame())
+
+    with pytest.raises(DataError, match="found none of"):
+        desk_samples(config(data=own, reference=tmp_path))
+
+
 def test_judge_does_not_train_on_its_own_latest_days(own, public, chain):
     of_folder = config(data=own, reference=public)
-    anchors = anchor_samples(build_panel(clean(chain).quotes))
+    anchors = prior_anchors(build_panel(clean(chain).quotes))
 
     trained_on, held_out = judging_desk_samples(of_folder)
 

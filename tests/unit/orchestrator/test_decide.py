@@ -23,7 +23,6 @@ from orchestrator.decide import (
     VoidRound,
     Wait,
     decide,
-    patient_until,
 )
 from orchestrator.relay_batches import Batch
 from protocol import rounds
@@ -308,7 +307,7 @@ def test_the_contract_would_accept_every_action(given_facts):
         case FlagUpdate(flagged, index):
             assert (flagged, index) == (number, given_facts.unfetched)
             assert given_facts.flags
-            patient = patient_until(given_facts.params, given_facts.round_state)
+            patient = rounds.patient_until(given_facts.params, given_facts.round_state)
             assert given_facts.now >= patient
             assert rounds.can_flag_update(
                 given_facts.params, given_facts.round_state, given_facts.now

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from protocol.commitment import counted
 from protocol.rounds import (
+    ENDED,
     can_commit_scores,
     can_distribute,
     can_draw,
@@ -20,6 +21,7 @@ from protocol.rounds import (
     can_refute_unavailable,
     can_reveal_scores,
     deadlines,
+    ended_at,
     excluded,
     included,
     is_exhausted,
@@ -208,6 +210,23 @@ def test_refuted_round_is_open_for_another_result_and_ends_by_time_alone(facts_o
     assert replace(ends, aggregator=0, aggregate=0) == replace(
         before, aggregator=0, aggregate=0, challenge=0, flag_result=0, post_result=0
     )
+
+
+@exact
+@given(st.one_of(rounds(published=True), rounds(published=False)))
+def test_round_that_ended_was_over_from_the_second_that_is_named(facts_of_round):
+    params, facts = facts_of_round
+    last = max(deadlines(params, facts).aggregate, deadlines(params, facts).challenge)
+    assert phase(params, facts, last) in ENDED
+    over = ended_at(params, facts)
+    assert phase(params, facts, over) in ENDED
+    assert phase(params, facts, over - 1) not in ENDED
+
+
+def test_round_whose_last_result_was_refuted_ended_then():
+    over = replace(REFUTED, refutations=MAX_REFUTATIONS)
+    assert ended_at(PARAMS, over) == REFUTED.restarted_at
+    assert phase(PARAMS, over, REFUTED.restarted_at) is Phase.VOID
 
 
 def test_publication_is_named_by_its_time_its_publisher_and_its_roots():

@@ -66,6 +66,23 @@ def test_starters_import_bootstrap_and_the_standard_library_only(name):
     assert os.access(path, os.X_OK)
 
 
+def test_a_module_is_run_where_the_caller_is_and_found_where_the_project_is(machine, monkeypatch):
+    replaced = []
+    monkeypatch.setattr(bootstrap.os, "execve", lambda *call: replaced.append(call))
+    monkeypatch.setenv("PYTHONPATH", "/elsewhere")
+    before = Path.cwd()
+
+    bootstrap.become("scripts.evaluate", ["--data", "mine"])
+
+    python = str(machine / ".venv" / "bin" / "python")
+    (program, arguments, environment), *others = replaced
+    assert not others
+    assert program == python
+    assert arguments == [python, "-P", "-m", "scripts.evaluate", "--data", "mine"]
+    assert environment["PYTHONPATH"] == f"{machine}:/elsewhere"
+    assert Path.cwd() == before
+
+
 def test_stamp_changes_with_every_pin_and_with_nothing_else(machine):
     pins = (machine / "pyproject.toml", machine / "constraints.txt")
     stamp = bootstrap.stamp_of(*pins)

@@ -1,6 +1,7 @@
 """The comparison is fair: nobody trains on held-out days, and all are scored on the same ones."""
 
 from dataclasses import replace
+from datetime import timedelta
 from itertools import combinations
 
 import numpy as np
@@ -17,7 +18,7 @@ from node.models.smile import SMILE
 from protocol.errors import DataError
 from protocol.numbers import to_float
 from scripts import comparison
-from scripts.comparison import Comparison, Market, Scores, compare, network, smiles
+from scripts.comparison import Comparison, Contestants, Market, Scores, compare, smiles
 
 pytestmark = pytest.mark.unit
 
@@ -41,7 +42,7 @@ def genesis() -> np.ndarray:
 
 
 def metrics(rmse: float) -> Metrics:
-    return Metrics(1, rmse, rmse, rmse, rmse, rmse, 0.5)
+    return Metrics(1, rmse, rmse, rmse, rmse, rmse, 0.5, rmse, rmse)
 
 
 def scores(test: float, stress: float) -> Scores:
@@ -76,7 +77,7 @@ def test_every_desk_trains_on_its_own_quotes_and_on_the_public_anchors(divided):
 @pytest.mark.parametrize(
     ("window", "changes"),
     [
-        ("validation", {"train_end": "test_start"}),
+        ("validation", {"validation_end": "train_end"}),
         ("test", {"test_end": "test_start"}),
         ("stress", {"stress_end": "stress_start"}),
     ],
@@ -91,12 +92,54 @@ def test_data_without_a_held_out_window_is_refused(chain, divided, monkeypatch, 
         Market.of(chain, "desks", 3, 3)
 
 
-def test_every_model_is_scored_on_the_same_held_out_quotes(divided, genesis):
-    said: list[str] = []
-    found = compare(divided, genesis, genesis, SETTINGS, seed=1, progress=said.append)
+def test_quotes_are_divided_at_the_times_that_are_told(chain, divided):
+    earlier = replace(divided.split, train_end=divided.split.train_end - timedelta(days=2))
+    told = Market.of(chain, "desks", 3, 3, earlier)
 
-    assert found.federated.test == measure(network(genesis)(divided.test), divided.test)
-    assert found.federated.stress == measure(network(genesis)(divided.stress), divided.stress)
+    assert told.split == earlier
+    assert len(told.pooled) < len(divided.pooled)
+    assert len(told.validation) > len(divided.validation)
+    assert moments(told.test) == moments(divided.test)
+
+
+def test_stress_days_are_neither_trained_nor_chosen_on_wherever_they_lie(chain, divided):
+    split = divided.split
+    about_the_end = timedelta(days=1)
+    moved = replace(
+        split,
+        stress_start=split.train_end - about_the_end,
+        stress_end=split.train_end + about_the_end,
+    )
+    told = Market.of(chain, "desks", 3, 3, moved)
+
+    assert len(told.stress)
+    assert not moments(told.stress) & (moments(told.pooled) | moments(told.validation))
+
+
+def test_dates_before_all_quotes_leave_nothing_to_train_on(chain, divided):
+    before = divided.split.train_end - timedelta(days=400)
+    with pytest.raises(DataError, match="no quotes are left to train on"):
+        Market.of(chain, "desks", 3, 3, replace(divided.split, train_end=before))
+
+
+@pytest.fixture(scope="module")
+def trained(divided: Market, genesis: np.ndarray) -> tuple[Contestants, list[str]]:
+    said: list[str] = []
+    settings, progress = SETTINGS, said.append
+    return (
+        Contestants.trained(divided, genesis, genesis, settings, seed=1, progress=progress),
+        said,
+    )
+
+
+def test_every_model_is_scored_on_the_same_held_out_quotes(divided, genesis, trained):
+    contestants, said = trained
+    found = compare(divided, contestants)
+
+    for window in ("test", "stress"):
+        held = getattr(divided, window)
+        federated = measure(SMILE.predict(genesis, held), held)
+        assert getattr(found.federated, window) == federated
     everything = [found.federated, found.central, *found.local, *found.formulas.values()]
     assert {each.test.quotes for each in everything} == {len(divided.test)}
     assert {each.stress.quotes for each in everything} == {len(divided.stress)}
@@ -105,6 +148,13 @@ def test_every_model_is_scored_on_the_same_held_out_quotes(divided, genesis):
     assert "training on all data together" in said
     best = measure(found.best_desk(divided.test), divided.test)
     assert best.rmse == min(each.test.rmse for each in found.local)
+
+
+def test_shared_models_go_by_name_beside_the_baselines(trained):
+    contestants, _ = trained
+
+    assert set(contestants.shared) == {"federated", "central", *FORMULAS}
+    assert contestants.shared["central"] is contestants.central
 
 
 def test_summary_names_the_best_the_worst_and_the_mean_desk_in_both_windows():

@@ -1,11 +1,18 @@
+from functools import partial
+
 import numpy as np
 import pytest
 
-from node.evaluation import evaluator as evaluation
+from node.evaluation.audit import audit
 from node.evaluation.evaluator import VolatilityEvaluator
+from node.evaluation.metrics import measure
 from node.learning.training import TrainingSettings, train_locally
+from node.market.desks import write_desk
 from node.market.split import split_for
+from node.market.synthetic import market
 from node.models.architecture import DEFAULT_SHIFT
+from node.models.points import Points
+from node.models.prior import Prior
 from node.models.smile import SMILE
 from protocol import numbers
 from protocol.errors import ConfigError
@@ -20,10 +27,10 @@ def held_out():
     return split_for(panel()).validation(samples())
 
 
-def test_the_evaluator_scores_the_genesis_as_the_term_structure():
-    scored = VolatilityEvaluator(held_out())(SMILE.genesis(0), SHIFT)
-    expected = scored["validation_rmse_term_structure"]
-    assert scored["validation_rmse"] == pytest.approx(expected, rel=1e-4)
+def test_the_evaluator_scores_the_genesis_as_the_prior():
+    scored = VolatilityEvaluator(held_out(), panel())(SMILE.genesis(0), SHIFT)
+    prior = Prior.of(Points.of(held_out())).vol.numpy()
+    assert scored["validation_rmse"] == pytest.approx(measure(prior, held_out()).rmse, rel=1e-4)
     assert scored["validation_quotes"] == len(held_out())
 
 
@@ -32,7 +39,7 @@ def test_the_evaluator_prefers_a_trained_model():
     train = split_for(panel()).train(samples())
     settings = TrainingSettings(rounds=1, steps_per_round=60, batch_size=128, learning_rate=3e-3)
     trained = train_locally(numbers.to_float(genesis, SHIFT), train, settings, seed=1).vector
-    scored = VolatilityEvaluator(held_out())(numbers.to_model(trained, SHIFT), SHIFT)
+    scored = VolatilityEvaluator(held_out(), panel())(numbers.to_model(trained, SHIFT), SHIFT)
     assert scored["validation_rmse"] < 0.9 * scored["validation_rmse_term_structure"]
 
 
@@ -42,16 +49,20 @@ def test_the_evaluator_is_built_from_plain_settings():
     np.testing.assert_array_equal(evaluator.samples.z, held_out().z)
 
 
-def test_a_folder_of_recorded_chains_is_read_where_one_is_named(monkeypatch, tmp_path):
-    asked = []
+def test_a_folder_of_quotes_is_read_where_one_is_named(tmp_path):
+    write_desk(tmp_path, market(7, days=14))
+    evaluator = VolatilityEvaluator.from_settings({"data": str(tmp_path)})
+    np.testing.assert_array_equal(evaluator.samples.z, held_out().z)
 
-    def read(folder):
-        asked.append(folder)
-        return evaluation.market(7, days=14)
 
-    monkeypatch.setattr(evaluation, "read_chains", read)
-    VolatilityEvaluator.from_settings({"data": str(tmp_path)})
-    assert asked == [tmp_path]
+def test_the_evaluator_audits_the_panels_that_it_judges_by():
+    rough = SMILE.genesis(0) + np.random.default_rng(1).integers(-4000, 4000, SMILE.spec.dimension)
+    evaluator = VolatilityEvaluator(held_out(), panel())
+    smooth, scored = evaluator(SMILE.genesis(0), SHIFT), evaluator(rough.astype(np.int32), SHIFT)
+    found = audit(partial(SMILE.predict, numbers.to_float(rough, SHIFT)), evaluator.panel)
+    assert scored["arbitrage_calendar"] == found.calendar > smooth["arbitrage_calendar"]
+    assert scored["arbitrage_butterfly"] == found.butterfly > smooth["arbitrage_butterfly"]
+    assert set(evaluator.panel.snapshot) == set(held_out().snapshot)
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,10 @@
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 
-from node.evaluation.metrics import by_cell, measure
+from node.evaluation.bootstrap import Days
+from node.evaluation.metrics import CELLS, by_cell, cell_of, measure, measure_redrawn
 from node.market.split import split_for
 from node.models.architecture import DEFAULT_SHIFT
 from node.models.formulas import term_structure
@@ -81,3 +82,41 @@ def test_a_cell_holds_the_quotes_between_its_edges():
     inside &= (found.z >= cell.z[0]) & (found.z < cell.z[1])
     assert cell.coin == "ETH"
     assert cell.metrics.quotes == inside.sum()
+
+
+def test_premiums_err_in_basis_points_of_the_forward():
+    # At the money and with a small total volatility s, a premium is s / sqrt(2 pi) of the forward:
+    # one vol point at a quarter of a year is 0.01 x 0.5 / sqrt(2 pi) = 19.95 basis points.
+    one = samples().take(slice(0, 1))
+    at = replace(one, strike=one.forward, years=np.array([0.25]), target_vol=np.array([0.20]))
+    found = measure(np.array([0.21]), at)
+    assert found.price_mae_bp == found.price_rmse_bp == pytest.approx(19.95, rel=2e-3)
+
+
+def test_statistics_begin_with_the_metrics_of_the_window():
+    found = samples()
+    vols = term_structure(found)
+    statistics = measure_redrawn(vols, found, Days(found.snapshot, draws=20))
+    whole = asdict(measure(vols, found))
+    assert set(statistics) == set(whole) - {"quotes"}
+    for name, values in statistics.items():
+        assert values.shape == (21,)
+        assert values[0] == pytest.approx(whole[name])
+        assert values.min() < whole[name] < values.max()
+
+
+def test_cells_are_numbered_as_listed():
+    found = samples()
+    place = cell_of(found)
+    for number in np.unique(place[place >= 0]):
+        where, inside = CELLS[number], found.take(place == number)
+        assert set(inside.is_btc.tolist()) == {where.coin == "BTC"}
+        assert where.tenor_days[0] <= inside.tenor_days.min()
+        assert inside.tenor_days.max() < where.tenor_days[1]
+        assert where.z[0] <= inside.z.min() <= inside.z.max() < where.z[1]
+
+
+def test_a_tenor_beyond_the_last_edge_is_in_no_cell():
+    far = replace(samples().take(slice(0, 2)), years=np.array([1.0, 2.0]))
+    assert cell_of(far).tolist()[1] == -1
+    assert cell_of(far).tolist()[0] >= 0

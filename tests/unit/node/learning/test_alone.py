@@ -8,15 +8,14 @@ from node.learning import alone
 from node.learning.alone import train_alone, train_central
 from node.learning.training import TrainingSettings, train_locally
 from node.models.architecture import DEFAULT_SHIFT
-from node.models.formulas import term_structure
-from node.models.smile import SMILE, WIDTH
+from node.models.smile import FACTORS, SMILE, WIDTH
 from protocol import numbers
 from tests.unit.node.small_market import samples
 
 pytestmark = pytest.mark.unit
 
 GENESIS = numbers.to_float(SMILE.genesis(0), DEFAULT_SHIFT)
-OUT_BIAS = SMILE.spec.dimension - WIDTH - 1
+OUT_BIAS = SMILE.spec.dimension - FACTORS * (WIDTH + 1)
 """Sorted names end with out.bias, out.weight."""
 SHORT = TrainingSettings(rounds=3, steps_per_round=10, batch_size=64, learning_rate=3e-3)
 
@@ -45,7 +44,7 @@ def test_a_desk_alone_takes_as_many_steps_as_in_the_federation(monkeypatch):
     assert steps == [(10, len(samples()))] * 3
 
 
-def test_the_central_model_is_its_best_round_on_validation(monkeypatch):
+def test_the_best_round_on_validation_is_kept_or_else_the_last(monkeypatch):
     rounds = iter(GENESIS + bias * (np.arange(GENESIS.size) == OUT_BIAS) for bias in (3, 0.01, 2))
     outcome = train_locally(GENESIS, samples(), replace(SHORT, steps_per_round=1), seed=1)
     found = [replace(outcome, vector=vector) for vector in rounds]
@@ -53,11 +52,17 @@ def test_the_central_model_is_its_best_round_on_validation(monkeypatch):
     answers = list(found)
     kept = train_central(GENESIS, samples(), SHORT, participants=5, validation=samples(), seed=1)
     np.testing.assert_array_equal(kept, found[1].vector)
+    answers += found
+    kept = train_alone(GENESIS, samples(), SHORT, validation=samples(), seed=1)
+    np.testing.assert_array_equal(kept, found[1].vector)
+    answers += found
+    kept = train_alone(GENESIS, samples(), SHORT, seed=1)
+    np.testing.assert_array_equal(kept, found[2].vector)
 
 
 def test_training_alone_is_reproducible_and_learns():
     first = train_alone(GENESIS, samples(), SHORT, seed=1)
     np.testing.assert_array_equal(train_alone(GENESIS, samples(), SHORT, seed=1), first)
     vols = SMILE.predict(first, samples())
-    formula = measure(term_structure(samples()), samples())
-    assert measure(vols, samples()).rmse < formula.rmse
+    untrained = measure(SMILE.predict(GENESIS, samples()), samples())
+    assert measure(vols, samples()).rmse < untrained.rmse

@@ -21,6 +21,7 @@ from node.learning.contribution import (
 )
 from node.learning.training import TrainingSettings, train_locally
 from node.learning.update import make_update
+from node.models.arbitrage import Stencil
 from node.models.architecture import DEFAULT_SHIFT
 from node.models.smile import SMILE
 from protocol import numbers
@@ -140,6 +141,33 @@ def test_judge_sees_the_loss_that_training_lowers(helpful):
     assert judge.loss == pytest.approx(loss(base), rel=1e-4)
     expected = [loss(base) - loss(base + move) for move in moves]
     np.testing.assert_allclose(judge.lowered(moves), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_update_that_brings_arbitrage_is_worth_nothing_however_well_it_fits(helpful, monkeypatch):
+    margin, updates = contribution.ARBITRAGE_MARGIN, [helpful, lesser(helpful)]
+    best, second = scores(updates)
+    assert (best, second > 0) == (255, True)
+    for more, expected in ((margin, [best, second]), (margin + 0.01, [0, 255])):
+        monkeypatch.setattr(Judge, "arbitrage", lambda *_, more=more: np.array([more, 0.0]))
+        assert scores(updates) == expected
+
+
+def test_judge_counts_where_a_move_breaks_more_than_the_base(helpful):
+    base = numbers.to_float(BASE, SHIFT)
+    rough = np.random.default_rng(4).normal(size=(2, base.size)) * 0.15
+    stencil = Stencil.scattered(HELD_OUT, contribution.ARBITRAGE_POINTS, 0)
+
+    def broken(vector):
+        vols = torch.from_numpy(SMILE.predict(vector, stencil.samples))
+        calendar, butterfly = stencil.conditions(vols).broken()
+        return (calendar | butterfly).double().mean().item()
+
+    found = Judge(HELD_OUT, base + rough[0]).arbitrage(np.stack([rough[1], -rough[0]]))
+    before, after = broken(base + rough[0]), broken(base + rough.sum(axis=0))
+    np.testing.assert_allclose(found, [after - before, broken(base) - before], atol=0.02)
+    assert max(before, after) > 0.02
+    honest = Judge(HELD_OUT, base).arbitrage(numbers.to_float(helpful, SHIFT)[None])
+    assert honest[0] <= contribution.ARBITRAGE_MARGIN
 
 
 def test_models_are_evaluated_a_few_at_a_time(helpful, monkeypatch):

@@ -5,6 +5,7 @@ import pytest
 
 from node.learning.contribution import contribution_scores
 from node.learning.desk_trainer import DeskTrainer
+from node.learning.look_ahead import starting_point
 from node.learning.training import TrainingSettings
 from node.models.smile import SMILE
 from protocol.numbers import quantise, to_float
@@ -12,7 +13,7 @@ from tests.unit.node import small_market
 
 pytestmark = pytest.mark.unit
 
-SETTINGS = TrainingSettings(rounds=4, steps_per_round=3, batch_size=32)
+SETTINGS = TrainingSettings(rounds=4, steps_per_round=30, batch_size=64)
 SHIFT = 16
 
 
@@ -31,33 +32,41 @@ def test_it_trains_the_model_that_tasks_name(desk):
 
 
 def test_same_round_gives_the_same_bits_after_a_restart(desk, genesis):
-    first = desk.train(genesis, 2)
-    desk.train(genesis, 3)
+    first = desk.train(genesis, 2, genesis)
+    desk.train(genesis, 3, genesis)
     restarted = DeskTrainer(small_market.samples(), SETTINGS, seed=5)
 
-    assert restarted.train(genesis, 2).tobytes() == first.tobytes()
+    assert restarted.train(genesis, 2, genesis).tobytes() == first.tobytes()
 
 
 def test_round_seed_and_model_each_change_the_update(desk, genesis):
-    update = desk.train(genesis, 1) - genesis
+    update = desk.train(genesis, 1, genesis) - genesis
     other_desk = DeskTrainer(small_market.samples(), SETTINGS, seed=6)
 
     assert update.any()
-    assert not np.array_equal(desk.train(genesis, 2) - genesis, update)
-    assert not np.array_equal(other_desk.train(genesis, 1) - genesis, update)
-    assert not np.array_equal(desk.train(genesis + 0.01, 1) - genesis, update)
+    assert not np.array_equal(desk.train(genesis, 2, genesis) - genesis, update)
+    assert not np.array_equal(other_desk.train(genesis, 1, genesis) - genesis, update)
+    assert not np.array_equal(desk.train(genesis + 0.01, 1, genesis + 0.01) - genesis, update)
+
+
+def test_training_starts_ahead_where_the_last_final_round_moved_the_model(desk, genesis):
+    before = genesis - 0.01
+    ahead = starting_point(genesis, before, SETTINGS, 2)
+
+    assert not np.array_equal(ahead, genesis)
+    assert np.array_equal(desk.train(genesis, 2, before), desk.train(ahead, 2, ahead))
 
 
 def test_given_model_is_left_as_it_was(desk, genesis):
     before = genesis.copy()
-    desk.train(genesis, 1)
+    desk.train(genesis, 1, genesis)
 
     assert np.array_equal(genesis, before)
 
 
 def test_report_of_a_training_holds_numbers_and_no_quotes(desk, genesis):
     assert desk.last is None
-    desk.train(genesis, 1)
+    desk.train(genesis, 1, genesis)
 
     assert desk.last is not None
     assert desk.last.samples == len(small_market.samples())
@@ -68,7 +77,7 @@ def test_report_of_a_training_holds_numbers_and_no_quotes(desk, genesis):
 
 def test_others_are_judged_by_what_was_held_out_and_the_desk_itself_is_not(desk, genesis):
     base = SMILE.genesis(0, SHIFT)
-    moves = [desk.train(genesis, number) - genesis for number in (1, 2)]
+    moves = [desk.train(genesis, number, genesis) - genesis for number in (1, 2)]
     moves.append(-moves[0])
     updates = np.stack([quantise(move, SHIFT) for move in moves])
 

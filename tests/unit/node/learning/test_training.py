@@ -106,3 +106,57 @@ def test_the_learning_rate_falls_from_the_first_to_the_last_round_and_stays():
 def test_a_setting_that_is_not_above_zero_is_refused(name):
     with pytest.raises(ConfigError, match=name):
         TrainingSettings(**{name: 0})
+
+
+def test_only_the_named_layers_are_trained():
+    trained = SMILE.spec.unflatten(
+        train_locally(GENESIS, samples(), SHORT, seed=1, layers="out.").vector
+    )
+    for name, value in SMILE.spec.unflatten(GENESIS).items():
+        assert np.array_equal(trained[name], value) != name.startswith("out.")
+
+
+def test_proximal_term_holds_training_near_its_start():
+    free, held = (
+        train_locally(GENESIS, samples(), replace(SHORT, proximal=weight), seed=1).vector
+        for weight in (0.0, 100.0)
+    )
+    assert np.linalg.norm(held - GENESIS) < 0.5 * np.linalg.norm(free - GENESIS)
+
+
+def test_weight_decay_shortens_the_model():
+    plain, short = (
+        train_locally(GENESIS, samples(), replace(SHORT, weight_decay=decay), seed=1).vector
+        for decay in (0.0, 3.0)
+    )
+    assert np.linalg.norm(short) < np.linalg.norm(plain)
+
+
+def test_drift_is_spread_over_the_steps():
+    """One step: all of it, after the gradient's."""
+    once, drift = replace(SHORT, steps_per_round=1), np.linspace(-0.01, 0.01, GENESIS.size)
+    plain = train_locally(GENESIS, samples(), once, seed=1).vector
+    moved = train_locally(GENESIS, samples(), once, seed=1, drift=drift).vector
+    np.testing.assert_allclose(moved - plain, drift, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", ["look_ahead", "echo_share", "proximal", "weight_decay"])
+def test_what_may_be_left_out_may_not_be_below_zero(name):
+    TrainingSettings(**{name: 0.0})
+    with pytest.raises(ConfigError, match=name):
+        TrainingSettings(**{name: -0.1})
+
+
+def test_task_that_tolerates_liars_has_neither_echoes_nor_momentum():
+    recipe = TrainingSettings()
+    assert recipe.tolerating(0) == recipe
+    assert recipe.tolerating(1) == replace(recipe, look_ahead=0.0, echo_share=0.0)
+
+
+def test_loss_is_that_of_the_quotes_without_echoes():
+    quiet, loud = (
+        train_locally(GENESIS, samples(), replace(SHORT, echo_share=share), seed=1)
+        for share in (0.0, 5.0)
+    )
+    assert quiet.loss_before == loud.loss_before
+    assert (quiet.vector != loud.vector).any()

@@ -71,7 +71,7 @@ def test_missing_columns_are_all_named(folder):
 
 def test_file_that_is_no_parquet_is_named(folder):
     (folder / "2026-02.parquet").write_bytes(b"PAR1 not really")
-    with pytest.raises(DataError, match=r"2026-02\.parquet: wanted a parquet file"):
+    with pytest.raises(DataError, match=r"2026-02\.parquet: wanted a table of option quotes"):
         read_chains(folder)
 
 

@@ -233,15 +233,15 @@ def test_empty_folder_is_refused(tmp_path):
         read_desk(tmp_path)
 
 
-def test_table_of_neither_layout_is_refused_with_what_is_missing(tmp_path):
-    quotes({}).drop("mark_iv").write_csv(tmp_path / "quotes.csv")
-    with pytest.raises(DataError, match=r"quotes\.csv: .*missing \['mark_iv'\]"):
+def test_table_of_no_layout_is_refused_with_what_is_missing(tmp_path):
+    quotes({}).drop("expiry").write_csv(tmp_path / "quotes.csv")
+    with pytest.raises(DataError, match=r"quotes\.csv: .*missing \['expiry'\]"):
         read_desk(tmp_path)
 
 
 @pytest.mark.parametrize(
     ("column", "text"),
-    [("strike_usd", "ninety"), ("timestamp", "yesterday"), ("is_call", "maybe")],
+    [("strike_usd", "ninety"), ("timestamp", "yesterday")],
 )
 def test_csv_value_that_does_not_parse_is_refused_with_the_file(tmp_path, column, text):
     table = quotes({}).with_columns(pl.lit(text).alias(column))

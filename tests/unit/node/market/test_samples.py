@@ -127,7 +127,8 @@ def test_stretches_share_no_quote_and_training_leaves_out_the_stress():
 def test_a_stretch_ends_before_its_end():
     moment = datetime.fromtimestamp(samples().snapshot[0] / 1e6, UTC)
     day = timedelta(days=1)
-    split = Split(moment, moment - 9 * day, moment - 8 * day, moment + day, moment + 2 * day)
+    later = moment + day
+    split = Split(moment, later, moment - 9 * day, moment - 8 * day, later, later + day)
     assert samples().snapshot[0] not in split.train(samples()).snapshot
     assert samples().snapshot[0] in split.validation(samples()).snapshot
 

@@ -4,14 +4,12 @@ import numpy as np
 import pytest
 
 from node.evaluation.metrics import measure
-from node.learning.training import TrainingSettings
 from node.market.cleaning import clean
 from node.market.deribit_parquet import read_chains
 from node.market.panel import build_panel
 from node.market.quotes import DAYS_PER_YEAR
 from node.market.samples import build_samples
 from node.market.split import RECORDED_SPLIT
-from node.models.architecture import DEFAULT_SHIFT
 from node.models.formulas import (
     FORMULAS,
     LOWEST_VOL,
@@ -19,17 +17,10 @@ from node.models.formulas import (
     quadratic_smile,
     term_structure,
 )
-from node.models.smile import SMILE, WIDTH
-from protocol import numbers
 from tests.unit.node.recorded import CHAINS, needs_chains
 from tests.unit.node.small_market import frame, quote, samples
 
 pytestmark = pytest.mark.unit
-
-GENESIS = numbers.to_float(SMILE.genesis(0), DEFAULT_SHIFT)
-OUT_BIAS = SMILE.spec.dimension - WIDTH - 1
-"""Sorted names end with out.bias, out.weight."""
-SHORT = TrainingSettings(rounds=3, steps_per_round=10, batch_size=64, learning_rate=3e-3)
 
 
 def variance(z):
@@ -84,5 +75,5 @@ def test_formulas_err_on_recorded_june_as_measured_before():
     quotes = clean(read_chains(CHAINS, start=RECORDED_SPLIT.test_start)).quotes
     june = build_samples(quotes, build_panel(quotes))
     found = {name: measure(price(june), june).rmse for name, price in FORMULAS.items()}
-    wanted = {"flat": 10.296, "term_structure": 8.657, "quadratic": 1.886}
+    wanted = {"flat": 10.296, "term_structure": 8.657, "quadratic": 1.886, "ssvi": 2.564}
     assert found == pytest.approx(wanted, abs=2e-3)

@@ -1,0 +1,247 @@
+"""What the penalty for static arbitrage takes away and costs, and what the audit of an update sees.
+
+    python -m benchmarks.arbitrage --data DIR [--weights 0 500] [--rounds 15] [--seeds 3]
+        [--central] [--held-out]
+    python -m benchmarks.arbitrage --data DIR --updates [--weights 0 500] [--rounds 15]
+    python -m benchmarks.arbitrage --steps
+
+The first trains federated (five desks, trimmed mean) and, where asked, central models, and prints
+their errors and the rates of arbitrage on the validation days, with `--held-out` also on the test
+and the stress window. The second says at how much greater a share of points an update breaks a
+condition than its base model does: of honest desks, of one that learned bent smiles, of a flipped
+mean and of noise. The third times a training step with the penalty by differences and by automatic
+differentiation.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from node.evaluation.audit import audit
+from node.evaluation.metrics import measure
+from node.learning.alone import train_central
+from node.learning.contribution import Judge, hold_out
+from node.learning.federation import federate
+from node.learning.training import TrainingSettings, train_locally
+from node.market.batches import Batch
+from node.market.desks import partition
+from node.market.layouts import read_batches
+from node.market.panel import Floats, Panel, build_panel
+from node.market.pipeline import cleaned_chain
+from node.market.samples import Samples, anchor_samples, build_samples
+from node.market.split import split_for
+from node.market.synthetic import market
+from node.models.arbitrage import MARGIN, ROWS, Stencil, Watch
+from node.models.architecture import DEFAULT_SHIFT
+from node.models.formulas import FORMULAS, Pricer
+from node.models.points import Points
+from node.models.smile import SMILE
+from protocol import numbers
+
+DESKS: Final = 5
+LOOKED_AT: Final = (1, 2, 4, 8, 15, 30)
+"""Rounds whose updates are judged."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """Five desks by coin and tenor, and the days that nobody trains on, each with its panels."""
+
+    own: tuple[Samples, ...]
+    anchors: Samples
+    windows: dict[str, tuple[Samples, Panel]]
+
+    @classmethod
+    def of(cls, data: Path | None) -> "Field":
+        batches = [Batch.of(market(0, days=90))] if data is None else read_batches(data)
+        chain = cleaned_chain(batches)
+        panel, samples = build_panel(chain), build_samples(chain, build_panel(chain))
+        split = split_for(panel)
+        days = np.unique(split.train(samples).snapshot)
+        early = chain.filter(chain["timestamp"].dt.epoch("us").is_in(days.tolist()))
+        windows = {}
+        for name in ("validation", "test", "stress"):
+            quoted = getattr(split, name)(samples)
+            windows[name] = quoted, panel.take(np.isin(panel.snapshot, quoted.snapshot))
+        own = (build_samples(part, panel) for part in partition(early, "desks", DESKS, 0))
+        return cls(
+            tuple(split.train(part) for part in own), split.train(anchor_samples(panel)), windows
+        )
+
+    @property
+    def desks(self) -> list[Samples]:
+        return [Samples.join(part, self.anchors) for part in self.own]
+
+
+def scored(
+    name: str, price: Pricer, field: Field, windows: list[str], spent: float
+) -> dict[str, Any]:
+    """Errors and rates of a pricer on some windows, printed as one line."""
+    found: dict[str, Any] = {"name": name, "cpu_seconds": round(spent, 1)}
+    shown = f"{name:32}"
+    for window in windows:
+        samples, panel = field.windows[window]
+        rmse, audited = measure(price(samples), samples).rmse, audit(price, panel)
+        found[window] = {"rmse": rmse} | vars(audited)
+        shown += f" {window} {rmse:6.3f}"
+        for rate, depth in (("calendar", "calendar_depth"), ("butterfly", "butterfly_depth")):
+            shown += f" {rate} {getattr(audited, rate):8.4%} ({getattr(audited, depth):.2f})"
+        shown += f" wings {audited.wings:.3%};"
+    print(f"{shown} {spent:.0f} CPU s", flush=True)
+    return found
+
+
+def trained(
+    field: Field, settings: TrainingSettings, seed: int, *, central: bool
+) -> Iterator[tuple[str, Floats, float]]:
+    """Kind, vector and CPU seconds."""
+    begun = time.process_time()
+    yield "federated", federate(field.desks, settings, seed=seed), time.process_time() - begun
+    if central:
+        begun = time.process_time()
+        vector = train_central(
+            numbers.to_float(SMILE.genesis(seed), DEFAULT_SHIFT),
+            Samples.join(*field.own, field.anchors),
+            settings,
+            participants=DESKS,
+            validation=field.windows["validation"][0],
+            seed=seed,
+        )
+        yield "central", vector, time.process_time() - begun
+
+
+def compare(
+    field: Field, recipe: TrainingSettings, weights: list[float], asked: argparse.Namespace
+) -> list[dict[str, Any]]:
+    """Formulas, the untrained model, then every weight and seed."""
+    windows = list(field.windows) if asked.held_out else ["validation"]
+    untrained = partial(SMILE.predict, numbers.to_float(SMILE.genesis(0), DEFAULT_SHIFT))
+    found = [
+        scored(name, price, field, windows, 0.0)
+        for name, price in {**FORMULAS, "network of round 0": untrained}.items()
+    ]
+    for weight in weights:
+        for seed in range(asked.seeds):
+            settings = replace(recipe, arbitrage_weight=weight)
+            for kind, vector, spent in trained(field, settings, seed, central=asked.central):
+                name = f"{kind}, weight {weight:g}, seed {seed}"
+                found.append(scored(name, partial(SMILE.predict, vector), field, windows, spent))
+    return found
+
+
+def judge_updates(field: Field, settings: TrainingSettings) -> None:
+    """Print how much more the updates of some rounds break, worst of all desks' views."""
+    held_out = [hold_out(part)[1] for part in field.own]
+    first = field.desks[0]
+    bent = replace(first, target_vol=first.target_vol * (1.0 + 0.5 * np.sin(3.0 * first.z)))
+    rng = np.random.default_rng(0)
+    models = [numbers.to_float(SMILE.genesis(0), DEFAULT_SHIFT)]
+    federate(field.desks, settings, on_round=lambda _, model: models.append(model))
+    for number in (each for each in LOOKED_AT if each <= settings.rounds):
+        base = models[number - 1]
+
+        def moved(
+            samples: Samples, recipe: TrainingSettings, number: int = number, base: Floats = base
+        ) -> Floats:
+            local = train_locally(base, samples, recipe, seed=number, round_number=number)
+            return local.vector - base
+
+        honest = [moved(desk, settings) for desk in field.desks]
+        mean = np.mean(honest, axis=0)
+        noise = rng.normal(size=mean.size) * np.sqrt(np.mean(honest[0] ** 2))
+        others = [moved(bent, replace(settings, arbitrage_weight=0.0)), -mean, noise]
+        views = [Judge(part, base).arbitrage(np.stack([*honest, *others])) for part in held_out]
+        worst = np.max(views, axis=0)
+        names = ("bent", "flipped", "noise")
+        shown = "".join(
+            f"  {name} {more:+.3f}" for name, more in zip(names, worst[DESKS:], strict=True)
+        )
+        print(f"  round {number:3}: honest at most {worst[:DESKS].max():+.3f}{shown}", flush=True)
+
+
+def step_costs() -> None:
+    """Print CPU time of a step of 512 quotes, alone and with a look at points of surfaces."""
+    samples = Field.of(None).own[0]
+    module = SMILE.module()
+    SMILE.load(module, numbers.to_float(SMILE.genesis(0), DEFAULT_SHIFT))
+    seen = SMILE.seen(samples.take(slice(0, 512)))
+    adam = torch.optim.Adam(module.parameters(), fused=True)
+
+    def step(penalty: Callable[[], Tensor] | None) -> None:
+        adam.zero_grad(set_to_none=True)
+        loss = module(*seen).square().mean()
+        loss = loss if penalty is None else loss + penalty()
+        loss.backward()
+        adam.step()
+
+    def milliseconds(penalty: Callable[[], Tensor] | None, repeats: int = 200) -> float:
+        step(penalty)
+        begun = time.process_time()
+        for _ in range(repeats):
+            step(penalty)
+        return 1e3 * (time.process_time() - begun) / repeats
+
+    settings = TrainingSettings()
+    print(f"step alone {milliseconds(None):.2f} ms")
+    for count in (settings.arbitrage_points, 4 * settings.arbitrage_points):
+        watch = Watch.over(SMILE, samples, (1, count), 0, "cpu")
+        points = Stencil.scattered(samples, count, 0).samples.take(slice(0, None, ROWS))
+        differences = milliseconds(partial(watch.penalty, module, 0))
+        twice = milliseconds(lambda points=points: _differentiated(module, points))
+        print(
+            f"with {count} points: differences {differences:.2f} ms, differentiated {twice:.2f} ms"
+        )
+
+
+def _differentiated(module: torch.nn.Module, samples: Samples) -> Tensor:
+    points = Points.of(samples)
+    k, years = points.log_moneyness.requires_grad_(), points.years.requires_grad_()
+    vols = module(*(part.float() for part in SMILE.inputs(points)))
+    w = vols**2 * years
+    slope, per_year = torch.autograd.grad(w.sum(), (k, years), create_graph=True)
+    (bend,) = torch.autograd.grad(slope.sum(), k, create_graph=True)
+    g = (1 - k * slope / (2 * w)) ** 2 - slope**2 / 4 * (1 / w + 0.25) + bend / 2
+    return ((MARGIN - g).relu() ** 2 + (MARGIN - per_year * years / w).relu() ** 2).mean()
+
+
+def main() -> None:
+    """Print a line a model, or what else is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, help="folder of quotes; made up without")
+    parser.add_argument("--weights", type=float, nargs="+")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=TrainingSettings().rounds)
+    parser.add_argument("--central", action="store_true")
+    parser.add_argument("--held-out", action="store_true")
+    parser.add_argument("--updates", action="store_true")
+    parser.add_argument("--steps", action="store_true")
+    parser.add_argument("--json", type=Path)
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    recipe = replace(TrainingSettings(), rounds=asked.rounds)
+    weights = asked.weights or [0.0, recipe.arbitrage_weight]
+    if asked.steps:
+        step_costs()
+        return
+    field = Field.of(asked.data)
+    if asked.updates:
+        for weight in weights:
+            print(f"weight {weight:g}")
+            judge_updates(field, replace(recipe, arbitrage_weight=weight))
+        return
+    found = compare(field, recipe, weights, asked)
+    if asked.json:
+        asked.json.write_text(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,203 @@
+"""The tables of `docs/results.md`, from what `volquorum evaluate --json` wrote.
+
+    python -m benchmarks.results_table FILE ... [--page docs/results.md]
+
+One file a partition; a partition without one has dashes in its column.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, get_args
+
+import click
+
+from benchmarks.gas_table import renewed
+from node.market.desks import Partition
+
+PARTITIONS: Final[tuple[str, ...]] = get_args(Partition)
+WINDOWS: Final = ("test", "stress")
+MODELS: Final[Mapping[str, str]] = {
+    "federated": "**federated**",
+    "central": "central: all data in one place",
+    "local_mean": "a desk alone, mean",
+    "local_best": "best desk alone",
+    "local_worst": "worst desk alone",
+    "hist_gradient_boosting": "gradient-boosted trees on all data",
+    "quadratic": "quadratic smile through the panel",
+    "ssvi": "SSVI through the panel",
+    "term_structure": "ATM term structure",
+    "flat": "30-day ATM volatility",
+}
+RATIOS: Final[Mapping[str, str]] = {
+    "federated_to_central": "federated to central",
+    "federated_to_local_best": "federated to the best desk alone",
+    "federated_to_local_mean": "federated to a desk alone, mean",
+    "central_to_hist_gradient_boosting": "central to boosted trees",
+    "central_to_quadratic": "central to the quadratic smile",
+}
+METRICS: Final[Mapping[str, str]] = {
+    "mae_vol_points": "MAE",
+    "p95_vol_points": "p95",
+    "rmse_mid_vol_points": "RMSE to mid",
+    "inside_bid_ask": "inside bid-ask",
+    "price_rmse_bp": "price RMSE, bp",
+}
+BOOKS: Final[Mapping[str, str]] = {
+    "federated": "federated",
+    "personal": "with the desk's own head",
+    "local": "the desk alone",
+    "central": "central",
+}
+HEDGES: Final[Mapping[str, str]] = {
+    "unhedged": "unhedged",
+    "exchange": "exchange's delta",
+    "federated": "federated, sticky strike",
+    "federated_along_smile": "federated, along its smile",
+    "central": "central, sticky strike",
+    "quadratic": "quadratic smile, sticky strike",
+}
+Found = Mapping[str, Mapping[str, Any]]
+"""An evaluation by partition."""
+
+
+def tables(found: Found) -> list[str]:
+    """Every table of the page."""
+    return [
+        *(table_of_models(found, window) for window in WINDOWS),
+        *(table_of_ratios(found, window) for window in WINDOWS),
+        table_of_metrics(found),
+        *(table_of_books(found, window) for window in WINDOWS),
+        table_of_arbitrage(found),
+        table_of_hedges(found),
+    ]
+
+
+def table_of_models(found: Found, window: str) -> str:
+    """Root mean square errors of everybody, with intervals."""
+    return _table(
+        f"RMSE, {window}",
+        PARTITIONS,
+        {said: _each(found, window, "rmse_vol_points", name) for name, said in MODELS.items()},
+    )
+
+
+def table_of_ratios(found: Found, window: str) -> str:
+    """Errors of one as a share of another's."""
+    return _table(
+        f"ratio of RMSE, {window}",
+        PARTITIONS,
+        {said: _each(found, window, "rmse_ratios", name) for name, said in RATIOS.items()},
+    )
+
+
+def table_of_metrics(found: Found) -> str:
+    """The other metrics, of the first partition there is."""
+    of = _window(next(iter(found.values())), "test")
+
+    def value(metric: str, model: str) -> str:
+        if metric == "inside_bid_ask":
+            return f"{of[metric]['models'][model]['mean']:.1%}"
+        return f"{of[metric][model]['mean']:.2f}"
+
+    rows = {
+        said: [value(metric, name) for metric in METRICS]
+        for name, said in MODELS.items()
+        if name in of["rmse_vol_points"]
+    }
+    return _table("on the test", tuple(METRICS.values()), rows)
+
+
+def table_of_books(found: Found, window: str) -> str:
+    """Errors on the desks' own books: the mean over desks, and the worst."""
+
+    def shown(name: str) -> Callable[[Mapping[str, Any]], str]:
+        def cell(of: Mapping[str, Any]) -> str:
+            errors = [book[name]["mean"] for book in of["books"]]
+            return f"{sum(errors) / len(errors):.3f}, {of['worst_book'][name]['mean']:.3f}"
+
+        return cell
+
+    rows = {said: _columns(found, window, shown(name)) for name, said in BOOKS.items()}
+    return _table(f"own book, {window}: mean, worst", PARTITIONS, rows)
+
+
+def table_of_arbitrage(found: Found) -> str:
+    """Shares of the audited grid, test then stress."""
+    rows = {
+        f"{model}: {condition}": [
+            ", ".join(
+                f"{_window(one, window)['arbitrage'][condition]['models'][model]['mean']:.2%}"
+                for window in WINDOWS
+            )
+            if one
+            else "-"
+            for one in (found.get(partition) for partition in PARTITIONS)
+        ]
+        for model in ("federated", "central", "quadratic")
+        for condition in ("calendar", "butterfly", "wings")
+    }
+    return _table("arbitrage: test, stress", PARTITIONS, rows)
+
+
+def table_of_hedges(found: Found) -> str:
+    """Deviation of a day's gain, of the first partition there is."""
+    one = next(iter(found.values()))
+    columns = [(coin, window) for coin in ("BTC", "ETH") for window in WINDOWS]
+    rows = {
+        said: [
+            _with_interval(_window(one, window)["day_pnl_deviation_bp"][coin][name], digits=1)
+            for coin, window in columns
+        ]
+        for name, said in HEDGES.items()
+    }
+    heads = tuple(f"{coin}, {window}" for coin, window in columns)
+    return _table("deviation of a day's gain, bp", heads, rows)
+
+
+def _each(found: Found, window: str, metric: str, name: str) -> list[str]:
+    return _columns(
+        found,
+        window,
+        lambda of: _with_interval(of[metric][name], digits=3) if name in of[metric] else "-",
+    )
+
+
+def _columns(found: Found, window: str, cell: Callable[[Mapping[str, Any]], str]) -> list[str]:
+    return [
+        cell(_window(found[partition], window)) if partition in found else "-"
+        for partition in PARTITIONS
+    ]
+
+
+def _window(evaluation: Mapping[str, Any], window: str) -> Mapping[str, Any]:
+    return evaluation if window == "test" else evaluation["stress"]
+
+
+def _with_interval(estimate: Mapping[str, Any], *, digits: int) -> str:
+    low, high = estimate["ci95"]
+    short = max(digits - 1, 0)
+    return f"{estimate['mean']:.{digits}f} ({low:.{short}f}-{high:.{short}f})"
+
+
+def _table(first: str, columns: Sequence[str], rows: Mapping[str, Sequence[str]]) -> str:
+    lines = [f"| {first} | {' | '.join(columns)} |", "|---|" + "---|" * len(columns)]
+    return "\n".join([*lines, *(f"| {name} | {' | '.join(row)} |" for name, row in rows.items())])
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+@click.option("--page", type=click.Path(path_type=Path), help="Renew the tables of a page.")
+def main(files: tuple[Path, ...], page: Path | None) -> None:
+    """Print the tables, or put them in place of a page's."""
+    read = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+    found = {one["settings"]["partition"]: one for one in read}
+    made = tables(found)
+    if page is None:
+        click.echo("\n\n".join(made))
+    else:
+        page.write_text(renewed(page.read_text(encoding="utf-8"), made), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

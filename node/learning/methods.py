@@ -1,0 +1,107 @@
+"""Ways to learn together from desks that differ, by name: what each changes about the recipe.
+
+Those that measurably help are in the recipe's defaults; the others are here to be compared with.
+`benchmarks/learning.py` does, and docs/learning.md says what came of it.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any, Final
+
+import numpy as np
+
+from node.learning.federation import Combine, Desk, Recall, Round, chosen_rule, rounds
+from node.learning.training import TrainingSettings
+from node.market.samples import Samples
+from node.models.architecture import DEFAULT_SHIFT, Architecture
+from node.models.smile import SMILE
+from protocol.numbers import Int16Array
+from protocol.rules import RULES
+from protocol.task import Rule
+
+SAMPLE_CAP: Final = 2.0
+"""Times the median desk's: so much does the largest count at most, whatever it declares."""
+
+Weigh = Callable[[Sequence[int]], list[int]]
+"""The weights of desks with so many samples."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """What is done otherwise than by plain federated averaging."""
+
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    """Of `TrainingSettings`, by name."""
+    longer: int = 1
+    """Times as many steps in a round."""
+    recall: Recall | None = None
+    share: float = 1.0
+    """Of the desks, drawn for each round."""
+    weigh: Weigh | None = None
+    """Off chain, instead of a task's rule, which counts all desks alike."""
+
+
+def by_samples(samples: Sequence[int], cap: float = SAMPLE_CAP) -> list[int]:
+    """Each desk's number of samples, the largest cut to `cap` times the median."""
+    most = int(cap * float(np.median(samples)))
+    return [min(count, most) for count in samples]
+
+
+METHODS: Mapping[str, Method] = MappingProxyType(
+    {
+        "fedavg": Method(),
+        "look_ahead": Method({"look_ahead": 0.5}),
+        "look_ahead_more": Method({"look_ahead": 0.7}),
+        "echo": Method({"echo_share": 0.1}),
+        "recipe": Method({"look_ahead": 0.5, "echo_share": 0.1}),
+        "three_of_five": Method({"look_ahead": 0.5, "echo_share": 0.1}, share=0.6),
+        "more_steps": Method(longer=2),
+        "fedprox": Method({"proximal": 0.1}),
+        "scaffold": Method(recall=Recall(control=0.5)),
+        "worker_momentum": Method(recall=Recall(momentum=0.5)),
+        "weight_decay": Method({"weight_decay": 0.1}),
+        "by_samples": Method(weigh=by_samples),
+    }
+)
+
+
+def settings_of(method: Method, recipe: TrainingSettings) -> TrainingSettings:
+    """The recipe as the method has it; nobody looks ahead or hears echoes where it says neither."""
+    steps = method.longer * recipe.steps_per_round
+    plain = replace(recipe, look_ahead=0.0, echo_share=0.0, steps_per_round=steps)
+    return replace(plain, **method.changes)
+
+
+def learn(
+    method: Method,
+    desks: Sequence[Samples],
+    recipe: TrainingSettings,
+    *,
+    rule: Rule = Rule.TRIMMED_MEAN,
+    tolerance: int = 1,
+    seed: int = 0,
+    architecture: Architecture = SMILE,
+) -> Iterator[Round]:
+    """Every round of the desks by a method.
+
+    Raises: DataError, RuleError as `federate`.
+    """
+    settings = settings_of(method, recipe)
+    members = [
+        Desk(samples, settings, number, seed, architecture=architecture, recall=method.recall)
+        for number, samples in enumerate(desks)
+    ]
+    combine = chosen_rule(rule, tolerance)
+    if method.weigh is not None:
+        combine = _weighted(method.weigh([len(samples) for samples in desks]))
+    genesis = architecture.genesis(seed, DEFAULT_SHIFT)
+    return rounds(members, combine, count=settings.rounds, genesis=genesis, share=method.share)
+
+
+def _weighted(weights: Sequence[int]) -> Combine:
+    def combined(updates: Int16Array, present: Sequence[int]) -> Int16Array:
+        found = RULES["weighted_mean"](updates, weights=[weights[desk] for desk in present])
+        return found.astype(np.int16, copy=False)
+
+    return combined

@@ -1,0 +1,36 @@
+"""The benchmark runs whole, on a market and a recipe that are small enough for a test."""
+
+import sys
+
+import pytest
+
+from benchmarks import arbitrage
+from node.learning.training import TrainingSettings
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.fixture
+def small(monkeypatch):
+    quotes = arbitrage.market(0, days=14, snapshots_per_day=2)
+    monkeypatch.setattr(arbitrage, "market", lambda *_, **__: quotes)
+    recipe = TrainingSettings(rounds=1, steps_per_round=4, batch_size=32)
+    monkeypatch.setattr(arbitrage, "TrainingSettings", lambda: recipe)
+
+    def run(*options):
+        monkeypatch.setattr(sys, "argv", ["arbitrage", *options])
+        arbitrage.main()
+
+    return run
+
+
+def test_every_weight_and_every_formula_gets_a_line(small, capsys):
+    small("--weights", "0", "7")
+    printed = capsys.readouterr().out
+    for name in ("flat", "network of round 0", "federated, weight 0, seed 0", "weight 7, seed 0"):
+        assert name in printed
+
+
+def test_updates_are_judged_round_by_round(small, capsys):
+    small("--updates", "--weights", "5")
+    assert capsys.readouterr().out.startswith("weight 5\n  round   1: honest at most +0.0")

@@ -1,0 +1,18 @@
+"""The benchmark's two sides price the same quotes alike."""
+
+import pytest
+
+from benchmarks import greeks
+
+pytestmark = pytest.mark.unit
+
+
+def test_both_sides_agree_and_every_figure_is_there(monkeypatch):
+    small = greeks.market(0, days=1)
+    monkeypatch.setattr(greeks, "market", lambda *_, **__: small)
+    found = greeks.measure(None, count=500, sampled=50)
+    assert set(found["worst_relative_difference"]) == set(greeks.SHARED)
+    assert max(found["worst_relative_difference"].values()) < 1e-9
+    assert set(found["ratio"]) == set(found["seconds"]) == set(found["extra_memory_mib"])
+    assert found["quotes"] == 500
+    assert found["quantlib_sample"] == 50

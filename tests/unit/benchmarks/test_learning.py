@@ -1,0 +1,66 @@
+"""What the comparison of methods runs and how it is read."""
+
+import numpy as np
+import pytest
+
+from benchmarks.federated_recipe import Field
+from benchmarks.learning import Bench, Row, reached
+from node.learning.methods import METHODS
+from node.learning.training import TrainingSettings
+from protocol.task import Rule
+from tests.unit.node import small_market
+
+pytestmark = pytest.mark.unit
+
+RECIPE = TrainingSettings(rounds=2, steps_per_round=6, batch_size=64, arbitrage_weight=0)
+
+
+@pytest.fixture(scope="module")
+def bench():
+    everything = small_market.samples()
+    rows = np.arange(len(everything))
+    desks = tuple(everything.take(rows % 3 == desk) for desk in range(3))
+    field = Field(
+        desks=desks,
+        anchors=everything.take(rows % 50 == 0),
+        pooled=everything,
+        validation=everything,
+        held_out={"test": everything, "stress": everything},
+        own_test=desks,
+    )
+    return Bench(field, "desks", 0, RECIPE)
+
+
+def test_a_run_is_priced_after_every_round_and_counts_what_was_sent(bench):
+    row, vector = bench.federated("fedavg", METHODS["fedavg"], rounds=3, rule=Rule.TRIMMED_MEAN)
+    assert (len(row.validation), len(row.own_test)) == (3, 3)
+    assert row.update_bytes == 3 * 2 * vector.size
+    assert min(row.own_test) <= row.test <= max(row.own_test)
+    assert row.test == row.stress == bench.row("again", vector).test
+
+
+def test_anchors_are_what_desks_train_on_beside_their_quotes(bench):
+    own = [len(desk) for desk in bench.field.desks]
+    sizes = {
+        name: [len(desk) - size for desk, size in zip(bench.desks(name), own, strict=True)]
+        for name in ("none", "panel", "synthetic", "both")
+    }
+    public, drawn = len(bench.field.anchors), sizes["synthetic"][0]
+    assert drawn > 0
+    assert sizes["none"] == [0] * 3
+    assert sizes["panel"] == [public] * 3
+    assert sizes["both"] == [public + drawn] * 3
+
+
+def row(name, *validation, update_bytes=1_000_000):
+    return Row("desks", 0, name, validation, 1.5, 2.5, (1.1, 1.9), update_bytes)
+
+
+def test_methods_are_told_by_when_they_reach_plain_averagings_last_error():
+    rows = [row("fedavg, full", 3.0, 2.0, 1.0), row("fast", 1.5, 0.9, 0.8), row("slow", 3.0, 2.0)]
+    central = row("central", 0.5, update_bytes=0)
+    assert list(reached([*rows, central]))[2:] == [
+        "| fedavg, full | 1.000 | 1.500 | 2.500 | 1.900 | 3 | 3.00 |",
+        "| fast | 0.800 | 1.500 | 2.500 | 1.900 | 2 | 2.00 |",
+        "| slow | 2.000 | 1.500 | 2.500 | 1.900 | not in 2 |  |",
+    ]

@@ -1,0 +1,93 @@
+"""The results page's tables say what the evaluations' files hold."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from benchmarks.results_table import (
+    BOOKS,
+    HEDGES,
+    METRICS,
+    MODELS,
+    RATIOS,
+    main,
+    table_of_books,
+    table_of_hedges,
+    table_of_metrics,
+    table_of_models,
+    tables,
+)
+
+pytestmark = pytest.mark.unit
+
+
+def estimate(mean: float) -> dict:
+    return {"mean": mean, "ci95": [mean - 0.5, mean + 0.5], "seeds": [mean]}
+
+
+def window(shift: float) -> dict:
+    errors = {name: estimate(shift + place) for place, name in enumerate(MODELS)}
+    audited = {name: estimate(0.01) for name in ("federated", "central", "quadratic")}
+    book = {name: estimate(shift + place) for place, name in enumerate(BOOKS)}
+    worse = {name: estimate(shift + place + 2) for place, name in enumerate(BOOKS)}
+    return {
+        **dict.fromkeys(("rmse_vol_points", *METRICS), errors),
+        "inside_bid_ask": {"models": {name: estimate(0.25) for name in MODELS}},
+        "rmse_ratios": {name: estimate(1.0) for name in RATIOS},
+        "books": [book, worse],
+        "worst_book": worse,
+        "arbitrage": {
+            condition: {"models": audited} for condition in ("calendar", "butterfly", "wings")
+        },
+        "day_pnl_deviation_bp": {
+            coin: {name: estimate(20.0 + shift) for name in HEDGES} for coin in ("BTC", "ETH")
+        },
+    }
+
+
+def evaluation(partition: str) -> dict:
+    return {"settings": {"partition": partition}, **window(1.0), "stress": window(2.0)}
+
+
+def cells(table: str, row: str) -> list[str]:
+    (line,) = [line for line in table.splitlines() if line.startswith(f"| {row} |")]
+    return [cell.strip() for cell in line.strip("|").split("|")][1:]
+
+
+def test_each_partition_has_its_column_and_a_missing_one_dashes():
+    table = table_of_models({"time": evaluation("time")}, "stress")
+    assert cells(table, "RMSE, stress") == ["desks", "dirichlet", "time", "moneyness"]
+    assert cells(table, "**federated**") == ["-", "-", "2.000 (1.50-2.50)", "-"]
+
+
+def test_books_are_averaged_over_desks_and_the_worst_stands_beside():
+    table = table_of_books({"desks": evaluation("desks")}, "test")
+    assert cells(table, "federated")[0] == "2.000, 3.000"
+
+
+def test_other_metrics_and_hedges_are_of_the_first_partition():
+    found = {"desks": evaluation("desks")}
+    assert cells(table_of_metrics(found), "**federated**") == [
+        "1.00",
+        "1.00",
+        "1.00",
+        "25.0%",
+        "1.00",
+    ]
+    hedges = cells(table_of_hedges(found), "unhedged")
+    assert hedges == ["21.0 (20-22)", "22.0 (22-22)", "21.0 (20-22)", "22.0 (22-22)"]
+
+
+def test_a_page_s_tables_are_replaced_and_its_words_stay(tmp_path):
+    page, file = tmp_path / "page.md", tmp_path / "desks.json"
+    file.write_text(json.dumps(evaluation("desks")))
+    older = tables({"moneyness": evaluation("moneyness")})
+    page.write_text("Words.\n\n" + "\n\nMore words.\n\n".join(older) + "\n")
+
+    done = CliRunner().invoke(main, [str(file), "--page", str(page)])
+
+    assert done.exit_code == 0, done.output
+    text = page.read_text()
+    assert text.count("More words.") == len(older) - 1
+    assert all(table in text for table in tables({"desks": evaluation("desks")}))
