@@ -123,8 +123,8 @@ def book(chain: pl.DataFrame, currency: str) -> bytes:
         }
         for name, row in zip(names, listed.iter_rows(named=True), strict=True)
     ]
-    linear = {"instrument_name": f"{currency}_USDC-27MAR26-100-C", "mark_price": 1.5}
-    result = [*summaries, linear]
+    unmarked = {"instrument_name": f"{currency}_USDC-27MAR26-100-C", "mark_price": 1.5}
+    result = [*summaries, unmarked]
     return json.dumps(
         {
             "jsonrpc": "2.0",
@@ -220,7 +220,7 @@ def test_a_snapshot_is_one_file_with_both_coins_at_one_time(make, tmp_path, exch
     assert table.drop("mark_iv").equals(expected.drop("mark_iv"))
     assert table["mark_iv"].to_numpy() == pytest.approx(expected["mark_iv"].to_numpy())
     assert collected.rows == chain.height
-    assert collected.skipped == {"linear": 2}
+    assert collected.skipped == {"no_mark": 2}
     assert clean(table).quotes.height > 200
 
 

@@ -17,7 +17,7 @@ from protocol.chain.gateway import Snapshot
 from protocol.encoding import encode_model, encode_update
 from protocol.exit_codes import ExitCode
 from protocol.task import RewardRule
-from scripts import verify_round
+from scripts import auditing, verify_round
 from tests.chain import made
 from tests.chain.game import STRANGER, Game
 from tests.chain.network import Network
@@ -104,8 +104,8 @@ def test_verified_model_is_audited_where_that_is_asked(
         asked.append(spec_hash)
         return SimpleNamespace(predict=predict)
 
-    monkeypatch.setattr(verify_round.registry, "by_hash", by_hash)
-    monkeypatch.setattr(verify_round, "market", lambda seed: market(seed, days=4))
+    monkeypatch.setattr(auditing.registry, "by_hash", by_hash)
+    monkeypatch.setattr(auditing, "market", lambda seed: market(seed, days=4))
     options = ("--blobs", str(tmp_path), "--audit", "synthetic")
     (verdict,) = json.loads(run(verify_round.main, game, *options, "--json").stdout)["rounds"]
     assert asked == [game.params.model_spec_hash]
