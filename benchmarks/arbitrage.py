@@ -64,8 +64,8 @@ class Field:
     def of(cls, data: Path | None) -> "Field":
         batches = [Batch.of(market(0, days=90))] if data is None else read_batches(data)
         chain = cleaned_chain(batches)
-        panel, samples = build_panel(chain), build_samples(chain, build_panel(chain))
-        split = split_for(panel)
+        panel = build_panel(chain)
+        samples, split = build_samples(chain, panel), split_for(panel)
         days = np.unique(split.train(samples).snapshot)
         early = chain.filter(chain["timestamp"].dt.epoch("us").is_in(days.tolist()))
         windows = {}

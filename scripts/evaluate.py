@@ -272,7 +272,10 @@ def evaluate(options: Options, console: Console) -> Evaluation:
     scores: dict[str, list[SeedScores]] = {name: [] for name in windows}
     trained = []
     for seed in range(options.seeds):
-        drawn = Market.of(cleaned, options.partition, options.desks, seed, split)
+        # The first seed's market is divided already.
+        drawn = (
+            Market.of(cleaned, options.partition, options.desks, seed, split) if seed else divided
+        )
         trained.append(_trained(drawn, options, seed, console))
         with console.status("scoring on held-out days"):
             for name, window in windows.items():

@@ -48,14 +48,19 @@ def by_samples(samples: Sequence[int], cap: float = SAMPLE_CAP) -> list[int]:
     return [min(count, most) for count in samples]
 
 
+_RECIPE: Final = {
+    "look_ahead": TrainingSettings.look_ahead,
+    "echo_share": TrainingSettings.echo_share,
+}
+
 METHODS: Mapping[str, Method] = MappingProxyType(
     {
         "fedavg": Method(),
         "look_ahead": Method({"look_ahead": 0.5}),
         "look_ahead_more": Method({"look_ahead": 0.7}),
         "echo": Method({"echo_share": 0.1}),
-        "recipe": Method({"look_ahead": 0.5, "echo_share": 0.1}),
-        "three_of_five": Method({"look_ahead": 0.5, "echo_share": 0.1}, share=0.6),
+        "recipe": Method(_RECIPE),
+        "three_of_five": Method(_RECIPE, share=0.6),
         "more_steps": Method(longer=2),
         "fedprox": Method({"proximal": 0.1}),
         "scaffold": Method(recall=Recall(control=0.5)),
@@ -69,8 +74,7 @@ METHODS: Mapping[str, Method] = MappingProxyType(
 def settings_of(method: Method, recipe: TrainingSettings) -> TrainingSettings:
     """The recipe as the method has it; nobody looks ahead or hears echoes where it says neither."""
     steps = method.longer * recipe.steps_per_round
-    plain = replace(recipe, look_ahead=0.0, echo_share=0.0, steps_per_round=steps)
-    return replace(plain, **method.changes)
+    return replace(recipe.plain(), steps_per_round=steps, **method.changes)
 
 
 def learn(

@@ -7,10 +7,9 @@ gaining: a head that would not help is the shared one.
 
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from node.learning.contribution import hold_out
 from node.learning.training import TrainingSettings, round_seed, train_locally
+from node.learning.validation import rmse_vol_points
 from node.market.panel import Floats
 from node.market.samples import Samples
 from node.models.architecture import LAST_LAYER, Architecture
@@ -64,7 +63,7 @@ def personalise(
         settings, steps_per_round=personal.steps, learning_rate=rate, final_learning_rate=rate
     )
     best = vector = shared
-    shared_rmse = least = _rmse(architecture, shared, latest)
+    shared_rmse = least = rmse_vol_points(architecture, shared, latest)
     since = 0
     for number in range(1, personal.pieces + 1):
         vector = train_locally(
@@ -75,15 +74,10 @@ def personalise(
             architecture=architecture,
             layers=personal.layers,
         ).vector
-        found = _rmse(architecture, vector, latest)
+        found = rmse_vol_points(architecture, vector, latest)
         since = 0 if found < least else since + 1
         if found < least:
             best, least = vector, found
         if since == personal.patience:
             break
     return Personal(best, shared_rmse, least)
-
-
-def _rmse(architecture: Architecture, vector: Floats, samples: Samples) -> float:
-    error = architecture.predict(vector, samples) - samples.target_vol
-    return 100.0 * float(np.sqrt(np.mean(error**2)))

@@ -80,7 +80,11 @@ class TrainingSettings:
         Then nothing makes what a liar got through last: echoes would hold it where no honest desk
         has quotes, looking ahead would add it up. Source: `docs/robustness.md`.
         """
-        return self if liars == 0 else replace(self, look_ahead=0.0, echo_share=0.0)
+        return self if liars == 0 else self.plain()
+
+    def plain(self) -> Self:
+        """The recipe without what is added to plain federated averaging."""
+        return replace(self, look_ahead=0.0, echo_share=0.0)
 
     def learning_rate_at(self, round_number: int) -> float:
         """Adam's step size in a round (counted from 1), constant after the horizon."""

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from node.learning.federation import federate
-from node.learning.training import TrainingSettings
+from node.learning.training import VOL_POINTS, TrainingSettings
 from node.market.panel import Floats
 from node.market.samples import Samples
 from node.models.architecture import Architecture
@@ -64,8 +64,7 @@ def cross_validated(
             trained = [Samples.join(parts[fold][0], anchors) for parts in cut]
             vector = train(trained, settings)
             held_out = Samples.join(*(parts[fold][1] for parts in cut))
-            error = architecture.predict(vector, held_out) - held_out.target_vol
-            errors.append(100.0 * float(np.sqrt(np.mean(error**2))))
+            errors.append(rmse_vol_points(architecture, vector, held_out))
         found[name] = tuple(errors)
     return found
 
@@ -74,9 +73,10 @@ def best_on(
     validation: Samples, versions: Iterable[Floats], architecture: Architecture = SMILE
 ) -> Floats:
     """The version of a model that errs least on later days that nobody trained on. Shape: [d]"""
+    return min(versions, key=lambda vector: rmse_vol_points(architecture, vector, validation))
 
-    def squared_error(vector: Floats) -> float:
-        error = architecture.predict(vector, validation) - validation.target_vol
-        return float(np.mean(error**2))
 
-    return min(versions, key=squared_error)
+def rmse_vol_points(architecture: Architecture, vector: Floats, samples: Samples) -> float:
+    """How much a model errs against the mark. Shape: vector [d]"""
+    error = architecture.predict(vector, samples) - samples.target_vol
+    return VOL_POINTS * float(np.sqrt(np.mean(error**2)))
