@@ -173,7 +173,7 @@ def neighbours(sums: Integers, f: int) -> Masks:
 
     Shape: sums [n, n], the Gram matrix.
     """
-    return tuple(map(_mask, nearest(sums, f)))
+    return tuple(_mask(np.flatnonzero(row).tolist()) for row in nearest(sums, f))
 
 
 def best(sums: Integers, f: int) -> Masks:

@@ -76,7 +76,8 @@ def geometric_median_weights(
 
 def preceded_by_start(rows: Rows, v0: IntArray | None) -> Rows:
     """The rows that centered clipping averages: its start, zero unless given, and the updates."""
-    start = np.zeros(rows.dimension, dtype=rows.dtype) if v0 is None else v0
+    # Zeros that take no memory.
+    start = np.broadcast_to(rows.dtype.type(0), rows.dimension) if v0 is None else v0
     return rows.preceded_by(start, "centered clipping", "v0")
 
 

@@ -1,7 +1,5 @@
 """Rules that work coordinate by coordinate, so a contract can check a result chunk by chunk."""
 
-import numpy as np
-
 from protocol.errors import RuleError
 from protocol.rules.distances import squared_norms
 from protocol.rules.fixed_point import root_above
@@ -78,8 +76,4 @@ def trimmed_mean(updates: Updates, f: int) -> IntArray:
 
 def _mean_of_ranks(rows: Rows, ranks: range) -> IntArray:
     """Floor mean of the values at `ranks` of each sorted column."""
-
-    aggregate = np.empty(rows.dimension, dtype=rows.dtype)
-    for columns, block in rows.blocks():
-        mean_at_ranks(block, ranks, aggregate[columns])
-    return aggregate
+    return rows.combined(lambda block, means: mean_at_ranks(block, ranks, means))

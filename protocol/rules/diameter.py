@@ -4,7 +4,6 @@ Leaving out the liars of a candidate diameter is a vertex cover of the graph of 
 than it. A search tree bounded by f finds one, so nobody enumerates subsets.
 """
 
-from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -42,25 +41,37 @@ def minimum_diameter(updates: Updates, f: int) -> IntArray:
 def minimum_diameter_weights(table: Integers, f: int) -> list[int]:
     """One for each update that is averaged, by the Gram matrix of all, zero for the others."""
     check_tolerance("minimum-diameter averaging", len(table), f, 2 * f + 1)
-    squares = squared_distances(table)
-    order = sorted(range(len(table)), key=squares.sum(axis=1).tolist().__getitem__)
-    distances, ranks = np.unique(squares[np.ix_(order, order)], return_inverse=True)
-    ranks = ranks.reshape(table.shape)
+    closeness = [total for rows in squared_distances(table) for total in rows.sum(axis=1).tolist()]
+    order = sorted(range(len(table)), key=closeness.__getitem__)
     everybody = (1 << len(table)) - 1
-    least = bisect_left(
-        range(len(distances)),
-        True,
-        key=lambda rank: _can_be_parted(_conflicts(ranks, rank), everybody, f),
-    )
-    chosen = _first_apart(_conflicts(ranks, least), everybody, f)
-    averaged = {order[place] for place in chosen}
+    # Between distances that are too small and one that is not, until nothing is between them.
+    least, most = 0, max(int(rows.max()) for rows in squared_distances(table))
+    while least < most:
+        below, above, conflicts = _parted(table, order, (least + most) // 2, most)
+        if _can_be_parted(conflicts, everybody, f):
+            most = below
+        else:
+            least = above
+    *_, conflicts = _parted(table, order, most, most)
+    averaged = {order[place] for place in _first_apart(conflicts, everybody, f)}
     return [int(i in averaged) for i in range(len(table))]
 
 
-def _conflicts(ranks: IntArray, most: int) -> list[Members]:
-    """For each place, the others whose distance from it ranks above `most`."""
-    packed = np.packbits(ranks > most, axis=1, bitorder="little")
-    return [int.from_bytes(row.tobytes(), "little") for row in packed]
+def _parted(
+    table: Integers, order: Sequence[int], limit: int, most: int
+) -> tuple[int, int, list[Members]]:
+    """The greatest squared distance up to `limit`, the least above it (`most` if none), who is far.
+
+    The last is, for each place of the list, the others that are farther from it than the limit.
+    """
+    below, above, conflicts = [], [], []
+    for distances in squared_distances(table, order):
+        far = distances > limit
+        below.append(distances[~far].max())
+        above.append(distances[far].min(initial=most))
+        packed = np.packbits(far, axis=1, bitorder="little")
+        conflicts += [int.from_bytes(row.tobytes(), "little") for row in packed]
+    return int(max(below)), int(min(above)), conflicts
 
 
 def _first_apart(conflicts: Sequence[Members], among: Members, budget: int) -> set[int]:
@@ -84,15 +95,12 @@ def _first_apart(conflicts: Sequence[Members], among: Members, budget: int) -> s
 def _can_be_parted(conflicts: Sequence[Members], among: Members, budget: int) -> bool:
     """Whether `among` has no conflict left without `budget` of them."""
     while budget >= 0:
-        degrees = {i: (conflicts[i] & among).bit_count() for i in _listed(among)}
-        worst = max(degrees, key=degrees.__getitem__, default=-1)
-        most = degrees.get(worst, 0)
+        worst, most, ends, lonely = _counted(conflicts, among)
         if most == 0:
             return True
         # Each one left out settles at most `most` conflicts, and a conflict has two ends.
-        if sum(degrees.values()) > 2 * budget * most:
+        if ends > 2 * budget * most:
             return False
-        lonely = next((i for i, degree in degrees.items() if degree == 1), None)
         if lonely is not None:
             among &= ~conflicts[lonely]  # its only rival settles as much as it and maybe more
         elif most == 2:
@@ -105,6 +113,14 @@ def _can_be_parted(conflicts: Sequence[Members], among: Members, budget: int) ->
             budget -= rivals.bit_count() - 1
         budget -= 1
     return False
+
+
+def _counted(conflicts: Sequence[Members], among: Members) -> tuple[int, int, int, int | None]:
+    """Who has most conflicts, how many, the ends of all conflicts, and the first who has one."""
+    degrees = {i: (conflicts[i] & among).bit_count() for i in _listed(among)}
+    worst = max(degrees, key=degrees.__getitem__, default=-1)
+    lonely = next((i for i, degree in degrees.items() if degree == 1), None)
+    return worst, degrees.get(worst, 0), sum(degrees.values()), lonely
 
 
 def _listed(members: Members) -> Iterator[int]:

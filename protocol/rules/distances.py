@@ -1,38 +1,44 @@
 """What distance-based rules see of updates: the Gram matrix, and one weighted sum at the end.
 
-Both are exact although float64 does the work. A coordinate is split into halves of at most 2^15, so
-a block of at most 2^14 columns gives partial sums up to 2^30 2^15 < 2^53, each of them an integer
-that a double holds exactly, in any order and on any number of threads. Blocks are added in int64:
-2^30 d stays below 2^62 for d < 2^32.
+The matrix is exact although float64 does the work. A coordinate is split into halves of at most
+2^15, and the partial sums over a few columns are integers below 2^53, which a double holds exactly,
+in any order. They are added in int64: 2^30 d stays below 2^62 for d < 2^32.
+
+The matrix may be large beside the updates, so what follows from it is found a few rows at a time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from protocol.rules import kernels
-from protocol.rules.fixed_point import distance
+from protocol.rules.fixed_point import RATIO_BITS, distance
 from protocol.rules.rows import IntArray, Rows
 
 Integers = npt.NDArray[Any]
 """In int64 where everything fits; else Python integers, which never overflow."""
 
-_FLOAT_VALUES = 1 << 18  # 2 MiB of float64
-_EXACT_ROWS = 1 << 8  # weights below 2^30 times halves of 2^15: 2^8 rows stay within 2^53
+_ROWS = 1 << 3
+"""So many rows of a table take little beside it."""
 
 
 def gram(rows: Rows) -> Integers:
     """`G[i, j] = sum_k x_ik x_jk`. Shape: [n, n]."""
     wide = rows.dtype == np.int32
-    sums = np.zeros((3 if wide else 1, rows.count, rows.count), dtype=np.int64)
+    fours = -(-rows.count // 4) * 4
+    sums = np.zeros((3 if wide else 1, fours, fours), dtype=np.int64)
+    # A tile of doubles takes a thirty-second of int16 updates at most, and with the table less than
+    # a tenth, unless it had fewer than 32 columns.
+    columns = min(rows.dimension >> 7, rows.dimension // 43 - rows.count, 1 << 8)
     for _, block in rows.blocks():
-        kernels.add_products(block, sums)
-    whole = np.triu(sums) + np.triu(sums, 1).swapaxes(1, 2)
-    table: Integers = whole[0]
+        kernels.add_products(block, max(columns & -8, 1 << 5), sums)
+    for i in range(rows.count):
+        sums[:, i + 1 :, i] = sums[:, i, i + 1 :]
+    table: Integers = sums[0, : rows.count, : rows.count]
     if wide:
-        low, mixed, high = whole.astype(object)
+        low, mixed, high = sums[:, : rows.count, : rows.count].astype(object)
         table = low + (mixed << 16) + (high << 32)
     return table
 
@@ -45,55 +51,62 @@ def squared_norms(rows: Rows) -> list[int]:
     return [low + (mixed << 17) + (high << 32) for low, mixed, high in sums.T.tolist()]
 
 
-def squared_distances(table: Integers) -> Integers:
-    """`|x_i - x_j|^2` from the Gram matrix; sums of n of them fit its type. Shape: [n, n]."""
-    greatest = 4 * max(np.diagonal(table).tolist())
-    table = table.astype(np.int64 if greatest * len(table) < 1 << 63 else object)
+def squared_distances(table: Integers, among: Sequence[int] | None = None) -> Iterator[Integers]:
+    """`|x_i - x_j|^2` from the Gram matrix, of all updates or `among` some, a few rows at a time.
+
+    Sums of n of them fit the type. Who gets the rows may change them. Shape: [rows, among].
+    """
+    chosen = np.arange(len(table)) if among is None else np.array(among)
     squares = np.diagonal(table)
-    table_of_pairs: Integers = squares[:, None] + squares[None, :] - 2 * table
-    return table_of_pairs
+    greatest = 4 * max(squares.tolist())
+    dtype = np.int64 if greatest * len(table) < 1 << 63 else object
+    squares = squares.astype(dtype, copy=False)
+    for start in range(0, len(chosen), _ROWS):
+        some = chosen[start : start + _ROWS]
+        pairs = table[np.ix_(some, chosen)].astype(dtype, copy=False)
+        pairs *= -2
+        pairs += squares[chosen]
+        pairs += squares[some, None]
+        yield pairs
 
 
 def distances_from(table: Integers, weights: Sequence[int]) -> list[int]:
-    """Distance of each `x_i` from `z = sum w_j x_j / sum w_j`, in units of 2^-16, rounded down."""
+    """Distance of each `x_i` from `z = sum w_j x_j / sum w_j`, in units of 2^-16, rounded down.
+
+    Shape: table [n, n] (Gram), weights [n] from 0 to 2^30.
+    """
     total = sum(weights)
     factors = np.array(weights, dtype=object)
-    towards = table @ factors
+    towards = _weighted_sums(table, factors)
     # |total (x_i - z)|^2, so that nothing is divided before the root.
     squares = total**2 * np.diagonal(table).astype(object) - 2 * total * towards + factors @ towards
     return [distance(square, total) for square in squares]
 
 
-def weighted_mean(rows: Rows, weights: Sequence[int]) -> IntArray:
-    """`floor(sum w_i x_i / sum w_i)`, for weights from 0 to 2^30. Shape: [d]."""
-    chosen = [i for i, weight in enumerate(weights) if weight]
-    factors = np.array([weights[i] for i in chosen], dtype=np.float64)
-    total = np.int64(sum(weights))
+def weighted_mean(rows: Rows, weights: Sequence[int], divisor: int | None = None) -> IntArray:
+    """`floor(sum w_i x_i / divisor)`, for weights from 0 to 2^30, held within the type. Shape: [d].
 
-    def combine(block: IntArray) -> IntArray:
-        used = block if len(chosen) == len(block) else block[chosen]
-        low = _weighted_sum(factors, _low(used))
-        if rows.dtype == np.int16:
-            return low // total
-        # The high halves are divided first: 2^16 times their remainder fits int64.
-        whole, rest = np.divmod(_weighted_sum(factors, _high(used)), total)
-        return (whole << 16) + ((rest << 16) + low) // total
-
-    return rows.combined(combine, rows.portion(_FLOAT_VALUES))
+    The divisor is the sum of the weights unless given.
+    """
+    factors = np.array(weights, dtype=np.int64)
+    shared = sum(weights) if divisor is None else divisor
+    return rows.combined(
+        lambda block, means: kernels.average_by_weights(block, factors, shared, means)
+    )
 
 
-def _weighted_sum(factors: npt.NDArray[np.float64], halves: IntArray) -> npt.NDArray[np.int64]:
-    total = np.zeros(halves.shape[1], dtype=np.int64)
-    for start in range(0, len(factors), _EXACT_ROWS):
-        part = slice(start, start + _EXACT_ROWS)
-        total += (factors[part] @ halves[part].astype(np.float64)).astype(np.int64)
-    return total
-
-
-def _low(block: IntArray) -> npt.NDArray[np.int16]:
-    """The low 16 bits with a sign, so that a coordinate is `high 2^16 + low`."""
-    return block.astype(np.int16, copy=False)
-
-
-def _high(block: IntArray) -> IntArray:
-    return (block >> 16) + (_low(block) < 0)
+def _weighted_sums(table: Integers, factors: Integers) -> Integers:
+    """`table @ factors` in Python integers, without as many of them as the table has entries."""
+    if table.dtype == object:
+        return table @ factors
+    narrow = factors.astype(np.int64)
+    # Digits of so many bits, of which the last has the sign, times 2^30 add up within int64.
+    bits = 62 - RATIO_BITS - len(table).bit_length()
+    sums = np.zeros(len(table), dtype=object)
+    for start in range(0, len(table), _ROWS):
+        rest, shift = table[start : start + _ROWS], 0
+        while shift < 63:
+            digits = rest & (1 << bits) - 1 if shift + bits < 63 else rest
+            sums[start : start + _ROWS] += (digits @ narrow).astype(object) << shift
+            rest, shift = rest >> bits, shift + bits
+    return sums

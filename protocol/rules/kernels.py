@@ -5,23 +5,35 @@ The code is kept between runs where the project or its user has a writable folde
 in this file, because a change in another one would not be seen to make that code old.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+from llvmlite import binding, ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
 
 from protocol.rules.rows import IntArray
 
 Floats = npt.NDArray[np.floating[Any]]
 Tile = npt.NDArray[np.number[Any]]
 Indices = npt.NDArray[np.int32]
-Kernel = TypeVar("Kernel", bound=Callable[..., None])
+Kernel = TypeVar("Kernel", bound=Callable[..., object])
+Emitting = Any
+"""What code that emits machine code gets and gives; Numba has no types for it."""
 
-_TILE_COLUMNS = 1 << 8  # 100 rows of int16 take 50 KiB
+VISITED_ROWS = 16
+"""So many, and what comparing them takes, fit the registers."""
+SORT, MERGE, CLEAN = range(3)
+"""Visits: to any rows, to two sorted halves, to values that rise and then fall."""
+
+_TILE_ROW_BYTES = 1 << 10  # less is read slower, as it is 100 places of memory at a time
+_SUM_COLUMNS = 1 << 8  # two lines of int64 take 4 KiB
 _VECTOR_BYTES = 64  # the widest registers; also a cache line
+_REGISTER_BYTES = 64 if binding.get_host_cpu_features().get("avx512bw") else 32
 
 
 class Groups(NamedTuple):
@@ -40,10 +52,20 @@ class Groups(NamedTuple):
     """1 if `rows` are its own, -1 if it lacks them."""
 
 
+class Network(NamedTuple):
+    """Visits that sort the rows of a tile. One more row than it has is a value above all."""
+
+    kinds: Indices
+    rows: Indices
+    """Of each visit, from first to last. Shape: [visits, 16]."""
+
+
 class _Columns(NamedTuple):
     """Columns of a block and the tile to copy them into."""
 
     tile: Tile
+    height: int
+    """Of the block; the tile may have one row more."""
     line: IntArray
     stride: int
 
@@ -62,23 +84,20 @@ def _in_any_order(kernel: Kernel) -> Kernel:
     return compiled(kernel, fastmath={"reassoc", "contract"})
 
 
-def order(block: IntArray, comparators: Indices, first: int, ordered: IntArray) -> None:
-    """Compares the rows, and writes down those from `first` on.
+def average_in_order(block: IntArray, network: Network, ranks: range, means: IntArray) -> None:
+    """Sorts, and writes the floor mean of the rows at `ranks`.
 
-    Shape: block [n, width], comparators [., 2], ordered [rows, width].
+    Shape: block [n, width], means [width].
     """
-    _order(_columns(block, block.dtype), comparators, first, ordered)
+    _average_in_order(*_sortable(block), network, (ranks.start, ranks.stop), means)
 
 
-def average_in_order(block: IntArray, comparators: Indices, ranks: range, means: IntArray) -> None:
-    """Compares the rows, and writes the floor mean of those at `ranks`.
+def average_about_median(block: IntArray, network: Network, kept: int, means: IntArray) -> None:
+    """Sorts, and writes the floor mean of the `kept` values nearest to the median of each column.
 
-    Shape: block [n, width], comparators [., 2], means [width].
+    Of two equally near ones the lesser is nearer. Shape: block [n, width], means [width].
     """
-    columns = _columns(block, block.dtype)
-    narrow = block.dtype == np.int16 and len(block) <= 1 << 16
-    totals: IntArray = np.empty(columns.tile.shape[1], dtype=np.int32 if narrow else np.int64)
-    _average_in_order(columns, comparators, (ranks.start, ranks.stop), totals, means)
+    _average_about_median(*_sortable(block), network, kept, means)
 
 
 def add_squares(block: IntArray, sums: IntArray) -> None:
@@ -90,21 +109,28 @@ def add_squares(block: IntArray, sums: IntArray) -> None:
     _add_squares(line, stride, block.shape[1], sums)
 
 
-def add_products(block: IntArray, sums: IntArray) -> None:
+def add_products(block: IntArray, columns: int, sums: IntArray) -> None:
     """Adds the rows' inner products, by signed halves of 16 bits; only those of i <= j count.
 
-    Of int32: low with low, low with high and high with low, high with high. Of int16: one.
+    Of int32: low with low, low with high and high with low, high with high. Of int16: one. A tile
+    of doubles has so many `columns`, a multiple of 8.
 
-    Shape: block [n, width] with width at most 2^14, sums [3 or 1, n, n].
+    Shape: block [n, width], sums [3 or 1, m, m], where m is n rounded up to a multiple of 4.
     """
-    (parts, count, _), width = sums.shape, block.shape[1]
-    fours = -(-count // 4) * 4
-    halves = _aligned((min(parts, 2), fours, _TILE_COLUMNS), np.float64)
-    halves[:, count:] = 0
-    # Invariant: 2^14 products of 2^30, or twice as many, add up to 2^45, which a double holds.
-    products = np.zeros((parts, fours, fours))
-    _add_products(_Columns(halves, *_line(block)), count, width, products)
-    sums += products[:, :count, :count].astype(np.int64)
+    halves = _aligned((min(len(sums), 2), sums.shape[1], columns), np.float64)
+    halves[:, len(block) :] = 0
+    _add_products(_Columns(halves, len(block), *_line(block)), block.shape[1], sums)
+
+
+def average_by_weights(
+    block: IntArray, weights: npt.NDArray[np.int64], divisor: int, means: IntArray
+) -> None:
+    """Writes the sum of the rows times `weights` by `divisor`, floored, held within the type.
+
+    Shape: block [n, width], weights [n] from 0 to 2^30, means [width].
+    """
+    sums = np.empty((2, _SUM_COLUMNS), dtype=np.int64)
+    _average_by_weights(_line(block), weights, divisor, sums, means)
 
 
 def scale(block: IntArray, fractions: Floats, scaled: IntArray) -> None:
@@ -125,6 +151,10 @@ def _line(block: IntArray) -> tuple[IntArray, int]:
 
     The compiler makes vector instructions only of what it knows to lie side by side.
     """
+    if block.flags.c_contiguous:  # as blocks in memory are, and this is the faster way
+        line = block.reshape(-1)
+        line.flags.writeable = False
+        return line, block.shape[1]
     size = block.itemsize
     if block.strides[1] != size or block.strides[0] < 0 or block.strides[0] % size:
         block = np.ascontiguousarray(block)
@@ -133,11 +163,20 @@ def _line(block: IntArray) -> tuple[IntArray, int]:
     return np.lib.stride_tricks.as_strided(block, (length,), (size,), writeable=False), stride
 
 
-def _columns(block: IntArray, dtype: npt.DTypeLike) -> _Columns:
+def _columns(block: IntArray, dtype: npt.DTypeLike, more_rows: int = 0) -> _Columns:
     count, width = block.shape
-    lanes = _VECTOR_BYTES // np.dtype(dtype).itemsize
-    columns = min(_TILE_COLUMNS, -(-width // lanes) * lanes)
-    return _Columns(_aligned((count, columns), dtype), *_line(block))
+    itemsize = np.dtype(dtype).itemsize
+    lanes = _VECTOR_BYTES // itemsize
+    columns = min(_TILE_ROW_BYTES // itemsize, -(-width // lanes) * lanes)
+    return _Columns(_aligned((count + more_rows, columns), dtype), count, *_line(block))
+
+
+def _sortable(block: IntArray) -> tuple[_Columns, IntArray]:
+    """The columns with the row that a network wants, and a line of sums as wide as they need."""
+    columns = _columns(block, block.dtype, more_rows=1)
+    columns.tile[-1] = np.iinfo(block.dtype).max
+    narrow = block.dtype == np.int16 and len(block) <= 1 << 16
+    return columns, np.empty(columns.tile.shape[1], dtype=np.int32 if narrow else np.int64)
 
 
 def _aligned(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Tile:
@@ -150,60 +189,149 @@ def _aligned(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Tile:
 
 @compiled
 def _load(columns: _Columns, start: int, width: int) -> None:
-    for i in range(len(columns.tile)):
+    for i in range(columns.height):
         begin = i * columns.stride + start
         row, given = columns.tile[i, :width], columns.line[begin : begin + width]
         for k in range(width):
             row[k] = given[k]
 
 
-@compiled
-def _compare(tile: Tile, comparators: Indices) -> None:
-    for i in range(len(comparators)):
-        low, high = tile[comparators[i, 0]], tile[comparators[i, 1]]
-        for k in range(len(low)):
-            left, right = low[k], high[k]
-            low[k] = min(left, right)
-            high[k] = max(left, right)
+def _half_cleaned(*distances: int) -> list[tuple[int, int]]:
+    """Comparators of each row with the one at a distance, for one distance after the other."""
+    return [(row, row + d) for d in distances for row in range(VISITED_ROWS) if not row & d]
+
+
+def _merged(length: int) -> list[tuple[int, int]]:
+    """Comparators that make runs of `length` rows of their sorted halves."""
+    # With one half read backwards, values rise and then fall.
+    mirrored = [
+        (start + i, start + length - 1 - i)
+        for start in range(0, VISITED_ROWS, length)
+        for i in range(length // 2)
+    ]
+    return mirrored + _half_cleaned(*(d for d in (8, 4, 2, 1) if 4 * d <= length))
+
+
+def _visit(comparators: Sequence[tuple[int, int]]) -> Callable[..., None]:
+    """Machine code that loads rows of a tile, compares them in registers and stores them.
+
+    The compiler does not find it by itself, as it cannot know that the rows are different ones.
+    """
+
+    @intrinsic
+    def visit(_context: Emitting, tile: Emitting, rows: Emitting) -> Emitting:
+        return types.void(tile, rows), emit
+
+    def emit(
+        context: Emitting, builder: Emitting, signature: Emitting, arguments: Emitting
+    ) -> Emitting:
+        tile, rows = (
+            context.make_array(kind)(context, builder, argument)
+            for kind, argument in zip(signature.args, arguments, strict=True)
+        )
+        size = context.get_value_type(types.intp)
+        columns = builder.extract_value(tile.shape, 1)
+        starts = []
+        for i in range(VISITED_ROWS):
+            row = builder.load(builder.gep(rows.data, [size(i)]))
+            starts.append(builder.mul(builder.sext(row, size), columns))
+        number = context.get_data_type(signature.args[0].dtype)
+        vector = ir.VectorType(number, 8 * _REGISTER_BYTES // number.width)
+        steps = cgutils.for_range_slice(builder, size(0), columns, size(vector.count), size)
+        with steps as (column, _):
+            first = [builder.gep(tile.data, [builder.add(start, column)]) for start in starts]
+            places = [builder.bitcast(place, vector.as_pointer()) for place in first]
+            values = [builder.load(place, align=_REGISTER_BYTES) for place in places]
+            for low, high in comparators:
+                left, right = values[low], values[high]
+                less = builder.icmp_signed("<", left, right)
+                values[low] = builder.select(less, left, right)
+                values[high] = builder.select(less, right, left)
+            for value, place in zip(values, places, strict=True):
+                builder.store(value, place, align=_REGISTER_BYTES)
+        return context.get_dummy_value()
+
+    return visit
+
+
+_sort_rows = _visit(_merged(2) + _merged(4) + _merged(8) + _merged(16))
+_merge_rows = _visit(_merged(16))
+_clean_rows = _visit(_half_cleaned(8, 4, 2, 1))
 
 
 @compiled
-def _order(columns: _Columns, comparators: Indices, first: int, ordered: IntArray) -> None:
-    tile = columns.tile
-    for start in range(0, ordered.shape[1], tile.shape[1]):
-        width = min(tile.shape[1], ordered.shape[1] - start)
-        _load(columns, start, width)
-        _compare(tile, comparators)
-        for i in range(len(ordered)):
-            row, found = tile[first + i, :width], ordered[i, start : start + width]
-            for k in range(width):
-                found[k] = row[k]
+def _sort(tile: Tile, network: Network) -> None:
+    kinds, rows = network
+    for i in range(len(kinds)):
+        if kinds[i] == SORT:
+            _sort_rows(tile, rows[i])
+        elif kinds[i] == MERGE:
+            _merge_rows(tile, rows[i])
+        else:
+            _clean_rows(tile, rows[i])
+
+
+@compiled
+def _write_means(totals: IntArray, count: int, means: IntArray) -> None:
+    # Invariant: 2^20 int32 add up to 2^51 at most, which a double holds. A quotient that is no
+    # integer is at least 2^-20 away from one and rounded by 2^-22.
+    for k in range(len(means)):
+        means[k] = np.floor(totals[k] / count)
+
+
+@compiled
+def _add_rows(tile: Tile, first: int, end: int, totals: IntArray) -> None:
+    # Four at a time, since each visit reads and writes the totals.
+    last = end - (end - first) % 4
+    for i in range(first, last, 4):
+        a, b, c, d = tile[i], tile[i + 1], tile[i + 2], tile[i + 3]
+        for k in range(len(totals)):
+            totals[k] += a[k] + b[k] + c[k] + d[k]
+    for i in range(last, end):
+        row = tile[i]
+        for k in range(len(totals)):
+            totals[k] += row[k]
 
 
 @compiled
 def _average_in_order(
     columns: _Columns,
-    comparators: Indices,
-    ranks: tuple[int, int],
     totals: IntArray,
+    network: Network,
+    ranks: tuple[int, int],
     means: IntArray,
 ) -> None:
-    tile, (first, end) = columns.tile, ranks
+    first, end = ranks
     for start in range(0, len(means), len(totals)):
         width = min(len(totals), len(means) - start)
         _load(columns, start, width)
-        _compare(tile, comparators)
-        for k in range(len(totals)):
-            totals[k] = 0
-        for i in range(first, end):
-            row = tile[i]
+        _sort(columns.tile, network)
+        totals[:] = 0
+        _add_rows(columns.tile, first, end, totals)
+        _write_means(totals, end - first, means[start : start + width])
+
+
+@compiled
+def _average_about_median(
+    columns: _Columns, totals: IntArray, network: Network, kept: int, means: IntArray
+) -> None:
+    tile, count = columns.tile, columns.height
+    below, above = tile[(count - 1) // 2], tile[count // 2]
+    for start in range(0, len(means), len(totals)):
+        width = min(len(totals), len(means) - start)
+        _load(columns, start, width)
+        _sort(tile, network)
+        totals[:] = 0
+        _add_rows(tile, 0, kept, totals)
+        # The nearest values are neighbours in order. That window moves up by one while the value it
+        # would lose is farther from the median than the one it would win, and once it stops it
+        # stays.
+        for i in range(count - kept):
+            lost, won = tile[i], tile[i + kept]
             for k in range(len(totals)):
-                totals[k] += row[k]
-        # Invariant: 2^20 int32 add up to 2^51 at most, which a double holds. A quotient that is no
-        # integer is at least 2^-20 away from one and rounded by 2^-22.
-        found = means[start : start + width]
-        for k in range(width):
-            found[k] = np.floor(totals[k] / (end - first))
+                farther = lost[k] + won[k] < below[k] + above[k]
+                totals[k] += won[k] - lost[k] if farther else 0
+        _write_means(totals, kept, means[start : start + width])
 
 
 @compiled
@@ -222,7 +350,7 @@ def _add_squares(line: IntArray, stride: int, width: int, sums: IntArray) -> Non
 
 
 @_in_any_order
-def _multiply(left: Floats, right: Floats, products: Floats) -> None:
+def _multiply(left: Floats, right: Floats, sums: IntArray) -> None:
     for i in range(0, len(left), 4):
         a, b, c, d = left[i], left[i + 1], left[i + 2], left[i + 3]
         for j in range(i, len(right), 2):
@@ -238,17 +366,18 @@ def _multiply(left: Floats, right: Floats, products: Floats) -> None:
                 cq += c[k] * q[k]
                 dp += d[k] * p[k]
                 dq += d[k] * q[k]
+            # Invariant: a tile has 2^8 columns at most, so sums of 2^30 are exact.
             for row, with_p, with_q in ((0, ap, aq), (1, bp, bq), (2, cp, cq), (3, dp, dq)):
-                products[i + row, j] += with_p
-                products[i + row, j + 1] += with_q
+                sums[i + row, j] += np.int64(with_p)
+                sums[i + row, j + 1] += np.int64(with_q)
 
 
 @compiled
-def _add_products(columns: _Columns, count: int, width: int, products: Floats) -> None:
+def _add_products(columns: _Columns, width: int, sums: IntArray) -> None:
     halves = columns.tile
     for start in range(0, width, halves.shape[2]):
         used = min(halves.shape[2], width - start)
-        for i in range(count):
+        for i in range(columns.height):
             begin = i * columns.stride + start
             given, low = columns.line[begin : begin + used], halves[0, i]
             low[used:] = 0
@@ -259,11 +388,52 @@ def _add_products(columns: _Columns, count: int, width: int, products: Floats) -
                 high[used:] = 0
                 for k in range(used):
                     high[k] = (given[k] - np.int64(np.int16(given[k]))) >> 16
-        _multiply(halves[0], halves[0], products[0])
+        _multiply(halves[0], halves[0], sums[0])
         if len(halves) > 1:
-            _multiply(halves[0], halves[1], products[1])
-            _multiply(halves[1], halves[0], products[1])
-            _multiply(halves[1], halves[1], products[2])
+            _multiply(halves[0], halves[1], sums[1])
+            _multiply(halves[1], halves[0], sums[1])
+            _multiply(halves[1], halves[1], sums[2])
+
+
+@compiled
+def _floor_divided(numerator: np.int64, denominator: int) -> np.int64:
+    quotient = np.int64(np.floor(numerator / denominator))
+    # Invariant: a quotient below 2^48 is off by one at most.
+    rest = numerator - quotient * denominator
+    return quotient + (rest >= denominator) - (rest < 0)
+
+
+@compiled
+def _average_by_weights(
+    lines: tuple[IntArray, int],
+    weights: npt.NDArray[np.int64],
+    divisor: int,
+    sums: npt.NDArray[np.int64],
+    means: IntArray,
+) -> None:
+    line, stride = lines
+    low_sums, high_sums, ends = sums[0], sums[1], np.iinfo(means.dtype)
+    for start in range(0, len(means), len(low_sums)):
+        width = min(len(low_sums), len(means) - start)
+        # Invariant: halves of 2^15 times 2^30 fit for 2^17 rows.
+        sums[:] = 0
+        for i in range(len(weights)):
+            weight, begin = weights[i], i * stride + start
+            if weight == 0:
+                continue
+            row = line[begin : begin + width]
+            for k in range(width):
+                low_sums[k] += weight * np.int64(np.int16(row[k]))
+            if row.itemsize > 2:
+                for k in range(width):
+                    high_sums[k] += weight * ((row[k] - np.int64(np.int16(row[k]))) >> 16)
+        found = means[start : start + width]
+        for k in range(width):
+            # The high halves are divided first: 2^16 times their remainder fits.
+            whole = _floor_divided(high_sums[k], divisor)
+            rest = high_sums[k] - whole * divisor
+            quotient = (whole << 16) + _floor_divided((rest << 16) + low_sums[k], divisor)
+            found[k] = min(max(int(quotient), ends.min), ends.max)
 
 
 @compiled
@@ -271,6 +441,10 @@ def _scale(line: IntArray, stride: int, fractions: Floats, scaled: IntArray) -> 
     for i in range(len(scaled)):
         numerator, denominator = fractions[i]
         row, found = line[i * stride : i * stride + scaled.shape[1]], scaled[i]
+        if numerator == denominator:
+            for k in range(len(found)):
+                found[k] = row[k]
+            continue
         # Invariant: 2^15 times a is exact. A quotient that is no integer is at least 2^-31 away
         # from one and rounded by 2^-38 at most.
         for k in range(len(found)):

@@ -3,10 +3,11 @@
 A pre-step returns rows that are computed block by block when a rule asks for them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from eth_hash.auto import keccak
 
 from protocol.errors import RuleError
@@ -17,6 +18,9 @@ from protocol.rules.rows import IntArray, Rows, Updates, check_at_least, check_t
 from protocol.rules.scaling import shortened
 
 _TAG = b"volquorum.bucket"
+
+Members = npt.NDArray[np.bool_]
+"""Groups of rows: who is in which. Shape: [groups, n]."""
 
 
 def arc(updates: Updates, f: int) -> Rows:
@@ -52,19 +56,19 @@ def nnm(updates: Updates, f: int) -> Rows:
     rows = Rows.of(updates)
     check_tolerance("nearest-neighbour mixing", rows.count, f, 2 * f + 1)
     if f == 0:
-        everybody = range(rows.count)
-        return _group_means(rows, [everybody] * rows.count)
+        return _group_means(rows, np.ones((rows.count, rows.count), dtype=bool))
     return _group_means(rows, nearest(gram(rows), f))
 
 
-def nearest(table: Integers, f: int) -> list[list[int]]:
+def nearest(table: Integers, f: int) -> Members:
     """Of each update the n - f nearest to it, which NNM averages. Shape: table [n, n] (Gram)."""
-    count = len(table)
-    # A mean of a twin instead of itself is the same mean, so ties with zero need no care.
-    return [
-        sorted(range(count), key=row.__getitem__)[: count - f]
-        for row in squared_distances(table).tolist()
-    ]
+    members = np.zeros(table.shape, dtype=bool)
+    rows = iter(members)
+    for distances in squared_distances(table):
+        # A mean of a twin instead of itself is the same mean, so ties with zero need no care.
+        for order, row in zip(distances.argsort(axis=1, kind="stable"), rows, strict=False):
+            row[order[: len(table) - f]] = True
+    return members
 
 
 def bucketing(updates: Updates, s: int, seed: int, f: int = 0) -> Rows:
@@ -86,13 +90,16 @@ def bucketing(updates: Updates, s: int, seed: int, f: int = 0) -> Rows:
     check_tolerance(f"bucketing by {s}", rows.count, f, 2 * f * s + 1)
     tagged = _TAG + seed.to_bytes(8, "big")
     order = sorted(range(rows.count), key=lambda i: keccak(tagged + i.to_bytes(8, "big")))
-    return _group_means(rows, [order[i : i + s] for i in range(0, rows.count, s)])
+    members = np.zeros((-(-rows.count // s), rows.count), dtype=bool)
+    for place, row in enumerate(order):
+        members[place // s, row] = True
+    return _group_means(rows, members)
 
 
 PRE_STEPS: dict[str, Callable[..., Rows]] = {"arc": arc, "bucketing": bucketing, "nnm": nnm}
 
 
-def _group_means(rows: Rows, groups: Sequence[Sequence[int]]) -> Rows:
+def _group_means(rows: Rows, members: Members) -> Rows:
     """One row for each group of rows: its floor mean."""
     # Invariant: a sum of at most 2^8 int16 is within 2^23, and a float32 holds it. A quotient by up
     # to 2^8 that is no integer is at least 2^-8 away from one, and is rounded by 2^-10 at most. A
@@ -100,19 +107,19 @@ def _group_means(rows: Rows, groups: Sequence[Sequence[int]]) -> Rows:
     narrow = rows.dtype == np.int16 and rows.count <= 1 << 8
     dtype: type[np.floating[Any]] = np.float32 if narrow else np.float64
     # All less the others is the shorter sum for groups of more than half.
-    by_others = 2 * len(groups[0]) > rows.count
-    everybody = set(range(rows.count))
-    added = [sorted(everybody - set(group)) for group in groups] if by_others else groups
+    sizes = members.sum(axis=1)
+    by_others = 2 * int(sizes[0]) > rows.count
+    added = ~members if by_others else members
     compact = kernels.Groups(
-        rows=np.array([i for group in added for i in group], dtype=np.int32),
-        ends=np.cumsum([len(group) for group in added], dtype=np.int32),
-        sizes=np.array([len(group) for group in groups], dtype=dtype),
+        rows=np.flatnonzero(added).astype(np.int32) % rows.count,
+        ends=added.sum(axis=1, dtype=np.int32).cumsum(dtype=np.int32),
+        sizes=sizes.astype(dtype),
         sign=dtype(-1 if by_others else 1),
     )
 
     def mix(block: IntArray) -> IntArray:
-        mixed = np.empty((len(groups), block.shape[1]), dtype=rows.dtype)
+        mixed = np.empty((len(members), block.shape[1]), dtype=rows.dtype)
         kernels.mix(block, compact, mixed)
         return mixed
 
-    return rows.changed(mix, len(groups))
+    return rows.changed(mix, len(members))

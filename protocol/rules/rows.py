@@ -75,25 +75,20 @@ class Rows:
             lambda columns: np.concatenate([first[None, columns], self.block(columns)]),
         )
 
-    def portion(self, most: int) -> int:
-        """So many values, `most` at most, that a block in memory is small beside the updates."""
-        return min(most, max(_LEAST_VALUES, self.count * self.dimension >> 6))
-
-    def blocks(self, values: int = BLOCK_VALUES) -> Iterator[tuple[slice, IntArray]]:
-        """All columns, in blocks of about `values` numbers."""
-        most = self.portion(values) if self.made else values
-        width = max(1, min(BLOCK_COLUMNS, most // self.count))
+    def blocks(self) -> Iterator[tuple[slice, IntArray]]:
+        """All columns, in blocks that are small beside the updates where they take memory."""
+        portion = max(_LEAST_VALUES, self.count * self.dimension >> 6)
+        values = min(BLOCK_VALUES, portion) if self.made else BLOCK_VALUES
+        width = max(1, min(BLOCK_COLUMNS, values // self.count))
         for start in range(0, self.dimension, width):
             columns = slice(start, min(start + width, self.dimension))
             yield columns, self.block(columns)
 
-    def combined(
-        self, combine: Callable[[IntArray], IntArray], values: int = BLOCK_VALUES
-    ) -> IntArray:
-        """`combine`, which makes one row of every block, over all columns. Shape: [d]."""
+    def combined(self, combine: Callable[[IntArray, IntArray], None]) -> IntArray:
+        """What `combine` writes of every block, one number for each column. Shape: [d]."""
         aggregate = np.empty(self.dimension, dtype=self.dtype)
-        for columns, block in self.blocks(values):
-            aggregate[columns] = combine(block)
+        for columns, block in self.blocks():
+            combine(block, aggregate[columns])
         return aggregate
 
     def array(self) -> IntArray:

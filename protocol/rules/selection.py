@@ -4,12 +4,12 @@ They need the squared distances only, which are exact integers. Among equally go
 earlier participant's is taken; but for such ties, the order of updates does not matter.
 """
 
-import numpy as np
+from collections.abc import Sequence
 
 from protocol.errors import RuleError
 from protocol.rules.distances import Integers, gram, squared_distances, weighted_mean
 from protocol.rules.rows import IntArray, Rows, Updates, check_tolerance
-from protocol.rules.sorting import at_ranks
+from protocol.rules.sorting import mean_about_median
 
 
 def krum(updates: Updates, f: int) -> IntArray:
@@ -58,7 +58,9 @@ def bulyan(updates: Updates, f: int) -> IntArray:
     """
     rows = Rows.of(updates)
     chosen = bulyan_choice(gram(rows), f)
-    return rows.combined(lambda block: _mean_about_median(block[chosen], len(chosen) - 2 * f))
+    taken = rows.changed(lambda block: block[chosen], len(chosen))
+    kept = len(chosen) - 2 * f
+    return taken.combined(lambda block, means: mean_about_median(block, kept, means))
 
 
 def krum_weights(table: Integers, f: int) -> list[int]:
@@ -74,17 +76,11 @@ def multi_krum_weights(table: Integers, f: int, m: int | None = None) -> list[in
 def bulyan_choice(table: Integers, f: int) -> list[int]:
     """The updates whose coordinates Bulyan averages, in ascending order."""
     check_tolerance("Bulyan", len(table), f, 4 * f + 3)
-    distances = squared_distances(table).tolist()
-    nearest = {i: sorted(row[:i] + row[i + 1 :]) for i, row in enumerate(distances)}
+    left = list(range(len(table)))
     chosen: list[int] = []
     while len(chosen) < len(table) - 2 * f:
-        neighbours = max(1, len(nearest) - f - 2)
-        scores = {i: sum(row[:neighbours]) for i, row in nearest.items()}
-        best = min(scores, key=lambda i: (scores[i], i))
-        chosen.append(best)
-        del nearest[best]
-        for i, row in nearest.items():
-            row.remove(distances[i][best])
+        scores = _scores(table, left, max(1, len(left) - f - 2))
+        chosen.append(left.pop(scores.index(min(scores))))
     return sorted(chosen)
 
 
@@ -96,22 +92,16 @@ def _best(table: Integers, f: int, m: int, rule: str) -> list[int]:
             f"{rule} of {count} updates tolerating {f} liars averages from 1 to {count - f} of "
             f"them; got m = {m}"
         )
-    neighbours = count - f - 2
-    # Nothing is nearer to an update than itself, so its own zero comes first.
-    nearest = np.sort(squared_distances(table), axis=1)[:, 1 : neighbours + 1]
-    scores = nearest.sum(axis=1).tolist()
+    scores = _scores(table, range(count), count - f - 2)
     best = set(sorted(range(count), key=scores.__getitem__)[:m])
     return [int(i in best) for i in range(count)]
 
 
-def _mean_about_median(block: IntArray, kept: int) -> IntArray:
-    """Floor mean of the `kept` values nearest to the median of each column."""
-    count = len(block)
-    ordered = [row.astype(np.int64) for row in at_ranks(block, range(count))]
-    middles = ordered[(count - 1) // 2] + ordered[count // 2]
-    total: IntArray = np.add.reduce(ordered[:kept])
-    # The nearest values are neighbours in order. That window moves up by one while the value it
-    # would lose is farther from the median than the one it would win, and once it stops it stays.
-    for lost, won in zip(ordered, ordered[kept:], strict=False):
-        total += np.where(lost + won < middles, won - lost, 0)
-    return total // kept
+def _scores(table: Integers, among: Sequence[int], neighbours: int) -> list[int]:
+    """Of each of these updates, the sum of squared distances to its nearest others among them."""
+    scores: list[int] = []
+    for distances in squared_distances(table, among):
+        distances.sort(axis=1)
+        # Nothing is nearer to an update than itself, so its own zero comes first.
+        scores += distances[:, 1 : neighbours + 1].sum(axis=1).tolist()
+    return scores

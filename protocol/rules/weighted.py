@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from operator import index
 
 import numpy as np
-import numpy.typing as npt
 
 from protocol.errors import RuleError
 from protocol.rules import distances
@@ -17,8 +16,6 @@ from protocol.rules.rows import IntArray, Rows, Updates
 
 TRUST_BITS = 24
 """Trust is in units of 2^-24, so a weight, which is at most 2^30, lengthens 64-fold at most."""
-
-_SUM_VALUES = 1 << 18  # 2 MiB of int64
 
 
 def weighted_mean(updates: Updates, weights: Sequence[int]) -> IntArray:
@@ -58,13 +55,7 @@ def fltrust(updates: Updates, reference: IntArray) -> IntArray:
     weights, divisor = trusted(gram(with_reference))
     if not any(weights):
         return np.zeros(rows.dimension, dtype=rows.dtype)
-    ends = np.iinfo(rows.dtype)
-    factors = np.array(weights, dtype=np.int64)
-    shared = np.int64(divisor)
-    return rows.combined(
-        lambda block: np.clip(_divided_sum(factors, block, shared), ends.min, ends.max),
-        _SUM_VALUES,
-    )
+    return distances.weighted_mean(rows, weights, divisor)
 
 
 def checked_weights(count: int, weights: Sequence[int]) -> list[int]:
@@ -85,27 +76,11 @@ def checked_weights(count: int, weights: Sequence[int]) -> list[int]:
 
 def trusted(table: Integers) -> tuple[list[int], int]:
     """All `a_i` and the sum of all `b_i`, by the Gram matrix of the reference and the updates."""
-    (square, *products), *others = table.tolist()
+    square, *lengths = np.diagonal(table).tolist()
     weights, divisor = [], 0
-    for i, product in enumerate(products, start=1):
-        length = others[i - 1][i]
+    for product, length in zip(table[0, 1:].tolist(), lengths, strict=True):
         weight = min(ONE, (max(0, product) << TRUST_BITS) // length) if length else 0
         weights.append(weight)
         # Invariant: rounded up, so that no rounding makes the result longer than the reference.
         divisor += root_above(-(-(weight**2) * length // square)) if weight else 0
     return weights, divisor
-
-
-def _divided_sum(
-    factors: npt.NDArray[np.int64], block: IntArray, divisor: np.int64
-) -> npt.NDArray[np.int64]:
-    """`floor(sum a_i x_i / b)`. Shape: [n, width] -> [width]."""
-    if block.dtype == np.int16:
-        return factors @ block // divisor
-    # Invariant: halves of 16 bits times 2^30 stay below 2^63 for 2^17 rows, and so do 2^16 times
-    # what remains below b <= 2^24 n and 2^16 times a whole part, which is no longer than g0.
-    whole, rest = np.divmod(factors @ (block >> 16), divisor)
-    divided: npt.NDArray[np.int64] = (whole << 16) + (
-        (rest << 16) + factors @ (block & 0xFFFF)
-    ) // divisor
-    return divided

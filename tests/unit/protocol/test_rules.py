@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from protocol import rules
 from protocol.errors import RuleError
 from protocol.rules.rows import BLOCK_COLUMNS
-from protocol.rules.sorting import at_ranks, network
+from protocol.rules.sorting import mean_at_ranks, network
 from protocol.task import PreSteps, Rule
 from tests.vectors import reference, reference_rules
 
@@ -19,8 +19,9 @@ pytestmark = pytest.mark.unit
 
 exact = settings(deadline=None)
 LOWEST, HIGHEST = -(2**15), 2**15 - 1
-# Multi-Krum chooses by distance and wants more updates; the tests of the whole family hold it.
-BY_COORDINATE = [rule for rule in Rule if rule is not Rule.MULTI_KRUM]
+# The other ones look at whole updates, some want more; the tests of the whole family hold them.
+BY_COORDINATE = [rule for rule in Rule if rule < Rule.MULTI_KRUM]
+BY_WHOLE_UPDATES = [Rule.MINIMUM_DIAMETER, Rule.GEOMETRIC_MEDIAN, Rule.CENTERED_CLIPPING]
 EVERY_RULE = pytest.mark.parametrize("rule", BY_COORDINATE, ids=lambda rule: rule.name.lower())
 
 # Few distinct values make ties, the ends make overflows.
@@ -196,13 +197,15 @@ def test_sorting_network_sorts_every_sequence_of_zeros_and_ones(count):
     patterns = (np.arange(2**count)[:, None] >> np.arange(count)) & 1
     columns = patterns.T.astype(np.int16)
     ordered = np.sort(columns, axis=0)
+    found = np.empty(columns.shape[1], dtype=np.int16)
     for rank in range(count):
-        (found,) = at_ranks(columns, range(rank, rank + 1))
+        mean_at_ranks(columns, range(rank, rank + 1), found)
         np.testing.assert_array_equal(found, ordered[rank])
 
 
 def test_network_for_one_rank_is_smaller_than_for_all():
-    assert len(network(64, range(31, 33))) < len(network(64, range(64))) == 543
+    one, every = network(64, range(31, 33)), network(64, range(64))
+    assert len(one.rows) < len(every.rows) == 4 + 2 * (2 + 2) + (4 + 4)
 
 
 @pytest.mark.parametrize("clip_norm", [1, 4, 5, 6, 7071, 46340, 46341, 2**31, 2**64 - 1])
@@ -227,14 +230,16 @@ def test_clipping_norm_itself_is_not_clipped():
             for rule in (Rule.CLIPPED_MEAN, Rule.MEDIAN, Rule.TRIMMED_MEAN)
             for n in (1, 2, 3, 4, 9)
         ],
-        *[(Rule.MULTI_KRUM, n, (n - 3) // 2) for n in (3, 4, 5, 9)],
+        *[(rule, n, (n - 3) // 2) for rule in (Rule.KRUM, Rule.MULTI_KRUM) for n in (3, 4, 5, 9)],
+        *[(Rule.BULYAN, n, (n - 3) // 4) for n in (3, 6, 7, 11)],
+        *[(rule, n, (n - 1) // 2) for rule in BY_WHOLE_UPDATES for n in (1, 2, 3, 9)],
     ],
 )
 def test_rule_tolerates_so_many_liars_and_no_more(rule, count, most):
     assert_tolerates(rule, PreSteps.NONE, count, most)
 
 
-@pytest.mark.parametrize("rule", [Rule.MEAN, Rule.MEDIAN, Rule.TRIMMED_MEAN])
+@pytest.mark.parametrize("rule", [*BY_COORDINATE, *BY_WHOLE_UPDATES])
 @pytest.mark.parametrize("steps", [PreSteps.ARC, PreSteps.NNM, PreSteps.ARC | PreSteps.NNM])
 @pytest.mark.parametrize("count", [1, 2, 3, 8, 9])
 def test_anything_after_a_pre_step_tolerates_a_minority_and_no_more(rule, steps, count):
@@ -271,6 +276,31 @@ def test_multi_krum_of_a_task_averages_all_but_the_liars():
     updates = np.array([[9, 1], [0, 0], [1, 0], [0, 1], [1, 1], [90, -90], [2, 2]], dtype=np.int16)
     found = rules.aggregate(Rule.MULTI_KRUM, updates, tolerance=2, clip_norm=0)
     assert found.tolist() == reference_rules.multi_krum(updates.tolist(), 2, 5)
+
+
+SEVEN = np.random.default_rng(5).integers(-900, 900, (7, 12)).astype(np.int16)
+OF_TASKS = {
+    Rule.MULTI_KRUM: lambda rows: reference_rules.multi_krum(rows, 1, 6),
+    Rule.KRUM: lambda rows: reference_rules.krum(rows, 1),
+    Rule.BULYAN: lambda rows: reference_rules.bulyan(rows, 1),
+    Rule.MINIMUM_DIAMETER: lambda rows: reference_rules.minimum_diameter(rows, 1),
+    Rule.GEOMETRIC_MEDIAN: lambda rows: reference_rules.geometric_median(rows, 1 << 20, 32),
+    Rule.CENTERED_CLIPPING: lambda rows: reference_rules.centered_clipping(rows, 700, 1, [0] * 12),
+    Rule.CLIPPED_MEAN: lambda rows: reference.aggregate(Rule.CLIPPED_MEAN, rows, 1, 700),
+}
+
+
+@pytest.mark.parametrize("steps", [PreSteps(bits) for bits in range(4)])
+@pytest.mark.parametrize("rule", OF_TASKS, ids=lambda rule: rule.name.lower())
+def test_rule_of_a_task_has_the_tasks_tolerance_and_clipping_norm(rule, steps):
+    rows = SEVEN.tolist()
+    if PreSteps.ARC in steps:
+        rows = reference_rules.arc(rows, 1)
+    if PreSteps.NNM in steps:
+        rows = reference_rules.nnm(rows, 1)
+    found = rules.aggregate(rule, SEVEN, tolerance=1, clip_norm=700, pre_steps=steps)
+    assert found.dtype == np.int16
+    assert found.tolist() == OF_TASKS[rule](rows)
 
 
 def test_trimming_everything_is_refused():

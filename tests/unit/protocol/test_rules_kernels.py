@@ -8,7 +8,7 @@ from protocol.rules import kernels, trimmed_mean
 from protocol.rules.distances import gram, squared_distances, squared_norms
 from protocol.rules.pre_steps import bucketing, nnm
 from protocol.rules.rows import Rows
-from protocol.rules.sorting import at_ranks, mean_at_ranks, network
+from protocol.rules.sorting import mean_at_ranks, network
 
 pytestmark = pytest.mark.unit
 
@@ -27,6 +27,15 @@ def mean_of(block, ranks):
     return means
 
 
+def fully_sorted(block):
+    """Every row after all visits."""
+    ordered = np.empty_like(block)
+    visits = network(len(block), range(len(block)))
+    for rank, row in enumerate(ordered):
+        kernels.average_in_order(block, visits, range(rank, rank + 1), row)
+    return ordered
+
+
 def expected_mean(block, ranks):
     kept = np.sort(block, axis=0)[ranks.start : ranks.stop]
     return kept.sum(axis=0, dtype=np.int64) // len(ranks)
@@ -40,7 +49,7 @@ def test_no_width_has_a_seam(count, width, dtype):
     for f in (0, (count - 1) // 2):
         ranks = range(f, count - f)
         np.testing.assert_array_equal(mean_of(block, ranks), expected_mean(block, ranks))
-    np.testing.assert_array_equal(at_ranks(block, range(count)), np.sort(block, axis=0))
+    np.testing.assert_array_equal(fully_sorted(block), np.sort(block, axis=0))
 
 
 @pytest.mark.parametrize(
@@ -78,7 +87,7 @@ def test_inner_products_are_exact_at_every_width_and_count(count, width, dtype):
     assert squared_norms(rows) == np.diagonal(exact).tolist()
     wide = updates.astype(object)
     apart = [[((a - b) ** 2).sum() for b in wide] for a in wide]
-    assert squared_distances(gram(rows)).tolist() == apart
+    assert np.concatenate(list(squared_distances(gram(rows)))).tolist() == apart
 
 
 @pytest.mark.parametrize("count", range(1, 15))
@@ -92,10 +101,41 @@ def test_network_for_a_mean_keeps_the_right_values_of_all_zeros_and_ones(count):
         np.testing.assert_array_equal(found, np.clip(patterns.sum(axis=1) - f, 0, len(ranks)))
 
 
+@pytest.mark.parametrize(
+    ("count", "run"),
+    [(17, 16), (31, 16), (32, 16), (33, 32), (50, 32), (100, 64), (128, 64), (200, 128)],
+)
+def test_last_merge_sorts_every_pair_of_sorted_zeros_and_ones(count, run):
+    # With the test above, and the sizes one by one, that is a proof by the 0-1 principle.
+    ones, others = np.meshgrid(np.arange(run + 1), np.arange(count - run + 1))
+    first = np.arange(run)[:, None] >= run - ones.ravel()
+    second = np.arange(count - run)[:, None] >= count - run - others.ravel()
+    columns = np.concatenate([first, second]).astype(np.int16)
+    np.testing.assert_array_equal(fully_sorted(columns), np.sort(columns, axis=0))
+    for f in (0, 1, count // 5, (count - 1) // 2):
+        ranks = range(f, count - f)
+        np.testing.assert_array_equal(mean_of(columns, ranks), expected_mean(columns, ranks))
+
+
+@EVERY_TYPE
+@pytest.mark.parametrize("count", [*range(15, 20), 63, 64, 65, 129, 256, 257, 500, 513, 1030])
+def test_any_number_of_rows_is_sorted(count, dtype):
+    block = drawn(count, 40, dtype)
+    block[:, :20] >>= 8 * block.itemsize - 4  # many ties
+    np.testing.assert_array_equal(fully_sorted(block), np.sort(block, axis=0))
+    for f in (1, count // 3, (count - 1) // 2):
+        ranks = range(f, count - f)
+        np.testing.assert_array_equal(mean_of(block, ranks), expected_mean(block, ranks))
+
+
 def test_mean_of_everything_compares_nothing_and_a_trimmed_mean_less_than_a_sort():
-    assert len(network(100, range(100), averaged=True)) == 0
-    assert len(network(100, range(20, 80), averaged=True)) < len(network(100, range(20, 80)))
-    assert len(network(100, range(20, 80))) < len(network(100, range(100)))
+    ranks = range(20, 80)
+    averaged, needed, every = (
+        len(network(100, wanted, averaged=mean).rows)
+        for wanted, mean in ((ranks, True), (ranks, False), (range(100), False))
+    )
+    assert averaged < needed < every
+    assert len(network(100, range(100), averaged=True).rows) == 0
 
 
 @EVERY_TYPE
@@ -109,6 +149,27 @@ def test_groups_by_their_own_rows_or_by_the_others_have_the_same_means(s, dtype)
     for i, start in enumerate(range(0, 11, s)):
         members = updates[order[start : start + s]].astype(np.int64)
         np.testing.assert_array_equal(found[i], members.sum(axis=0) // len(members))
+
+
+@EVERY_TYPE
+@pytest.mark.parametrize("divisor", [1, 3, 2**24 + 1, 2**30 - 1, 2**30])
+def test_weighted_sums_are_rounded_down_however_near_to_an_integer(divisor, dtype):
+    ends = np.iinfo(dtype)
+    values = np.array([ends.min + 1, -3, -1, 0, 1, 2**15 - 2, ends.max - 1], dtype=dtype)
+    means = np.empty_like(values)
+    for more in (-1, 0, 1):
+        block = np.stack([values, np.full_like(values, more)])
+        kernels.average_by_weights(block, np.array([divisor, 1]), divisor, means)
+        np.testing.assert_array_equal(means, values + more // divisor)
+
+
+@EVERY_TYPE
+def test_weighted_sums_beyond_the_type_are_held_at_its_ends(dtype):
+    ends = np.iinfo(dtype)
+    means = np.empty(3, dtype=dtype)
+    block = np.array([[ends.min, 5, ends.max]], dtype=dtype)
+    kernels.average_by_weights(block, np.array([3]), 1, means)
+    assert means.tolist() == [ends.min, 15, ends.max]
 
 
 def test_made_blocks_are_small_beside_the_updates_and_views_are_not_cut():
