@@ -16,8 +16,8 @@ differentiation.
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -30,16 +30,13 @@ from node.evaluation.audit import audit
 from node.evaluation.metrics import measure
 from node.learning.alone import train_central
 from node.learning.contribution import Judge, hold_out
+from node.learning.division import Market
 from node.learning.federation import federate
-from node.learning.training import TrainingSettings, train_locally
-from node.market.batches import Batch
-from node.market.desks import partition
-from node.market.layouts import read_batches
-from node.market.panel import Floats, Panel, build_panel
+from node.learning.training import LocalTraining, TrainingSettings
+from node.market.panel import Floats
 from node.market.pipeline import cleaned_chain
-from node.market.samples import Samples, anchor_samples, build_samples
-from node.market.split import split_for
-from node.market.synthetic import market
+from node.market.samples import Samples, anchor_samples
+from node.market.sources import quotes_of
 from node.models.arbitrage import MARGIN, ROWS, Stencil, Watch
 from node.models.architecture import DEFAULT_SHIFT
 from node.models.formulas import FORMULAS, Pricer
@@ -52,44 +49,21 @@ LOOKED_AT: Final = (1, 2, 4, 8, 15, 30)
 """Rounds whose updates are judged."""
 
 
-@dataclass(frozen=True)
-class Field:
-    """Five desks by coin and tenor, and the days that nobody trains on, each with its panels."""
-
-    own: tuple[Samples, ...]
-    anchors: Samples
-    windows: dict[str, tuple[Samples, Panel]]
-
-    @classmethod
-    def of(cls, data: Path | None) -> "Field":
-        batches = [Batch.of(market(0, days=90))] if data is None else read_batches(data)
-        chain = cleaned_chain(batches)
-        panel = build_panel(chain)
-        samples, split = build_samples(chain, panel), split_for(panel)
-        days = np.unique(split.train(samples).snapshot)
-        early = chain.filter(chain["timestamp"].dt.epoch("us").is_in(days.tolist()))
-        windows = {}
-        for name in ("validation", "test", "stress"):
-            quoted = getattr(split, name)(samples)
-            windows[name] = quoted, panel.take(np.isin(panel.snapshot, quoted.snapshot))
-        own = (build_samples(part, panel) for part in partition(early, "desks", DESKS, 0))
-        return cls(
-            tuple(split.train(part) for part in own), split.train(anchor_samples(panel)), windows
-        )
-
-    @property
-    def desks(self) -> list[Samples]:
-        return [Samples.join(part, self.anchors) for part in self.own]
+def divided(data: Path | None) -> Market:
+    """Five desks by coin and tenor; the panel itself answers the anchors, not the prior."""
+    market = Market.of(cleaned_chain(quotes_of(data))).divided("desks", DESKS, 0)
+    return replace(market, anchors=market.split.train(anchor_samples(market.panel)))
 
 
 def scored(
-    name: str, price: Pricer, field: Field, windows: list[str], spent: float
+    name: str, price: Pricer, market: Market, windows: Sequence[str], spent: float
 ) -> dict[str, Any]:
     """Errors and rates of a pricer on some windows, printed as one line."""
     found: dict[str, Any] = {"name": name, "cpu_seconds": round(spent, 1)}
     shown = f"{name:32}"
     for window in windows:
-        samples, panel = field.windows[window]
+        samples = market.windows[window]
+        panel = market.panel.take(np.isin(market.panel.snapshot, samples.snapshot))
         rmse, audited = measure(price(samples), samples).rmse, audit(price, panel)
         found[window] = {"rmse": rmse} | vars(audited)
         shown += f" {window} {rmse:6.3f}"
@@ -101,61 +75,61 @@ def scored(
 
 
 def trained(
-    field: Field, settings: TrainingSettings, seed: int, *, central: bool
+    market: Market, settings: TrainingSettings, seed: int, *, central: bool
 ) -> Iterator[tuple[str, Floats, float]]:
     """Kind, vector and CPU seconds."""
     begun = time.process_time()
-    yield "federated", federate(field.desks, settings, seed=seed), time.process_time() - begun
+    yield "federated", federate(market.desks, settings, seed=seed), time.process_time() - begun
     if central:
         begun = time.process_time()
         vector = train_central(
             numbers.to_float(SMILE.genesis(seed), DEFAULT_SHIFT),
-            Samples.join(*field.own, field.anchors),
+            Samples.join(*market.own, market.anchors),
             settings,
             participants=DESKS,
-            validation=field.windows["validation"][0],
+            validation=market.validation,
             seed=seed,
         )
         yield "central", vector, time.process_time() - begun
 
 
 def compare(
-    field: Field, recipe: TrainingSettings, weights: list[float], asked: argparse.Namespace
+    market: Market, recipe: TrainingSettings, weights: list[float], asked: argparse.Namespace
 ) -> list[dict[str, Any]]:
     """Formulas, the untrained model, then every weight and seed."""
-    windows = list(field.windows) if asked.held_out else ["validation"]
+    windows = list(market.windows) if asked.held_out else ["validation"]
     untrained = partial(SMILE.predict, numbers.to_float(SMILE.genesis(0), DEFAULT_SHIFT))
     found = [
-        scored(name, price, field, windows, 0.0)
+        scored(name, price, market, windows, 0.0)
         for name, price in {**FORMULAS, "network of round 0": untrained}.items()
     ]
     for weight in weights:
         for seed in range(asked.seeds):
             settings = replace(recipe, arbitrage_weight=weight)
-            for kind, vector, spent in trained(field, settings, seed, central=asked.central):
+            for kind, vector, spent in trained(market, settings, seed, central=asked.central):
                 name = f"{kind}, weight {weight:g}, seed {seed}"
-                found.append(scored(name, partial(SMILE.predict, vector), field, windows, spent))
+                found.append(scored(name, partial(SMILE.predict, vector), market, windows, spent))
     return found
 
 
-def judge_updates(field: Field, settings: TrainingSettings) -> None:
+def judge_updates(market: Market, settings: TrainingSettings) -> None:
     """Print how much more the updates of some rounds break, worst of all desks' views."""
-    held_out = [hold_out(part)[1] for part in field.own]
-    first = field.desks[0]
+    held_out = [hold_out(part)[1] for part in market.own]
+    first = market.desks[0]
     bent = replace(first, target_vol=first.target_vol * (1.0 + 0.5 * np.sin(3.0 * first.z)))
     rng = np.random.default_rng(0)
     models = [numbers.to_float(SMILE.genesis(0), DEFAULT_SHIFT)]
-    federate(field.desks, settings, on_round=lambda _, model: models.append(model))
+    federate(market.desks, settings, on_round=lambda _, model: models.append(model))
     for number in (each for each in LOOKED_AT if each <= settings.rounds):
         base = models[number - 1]
 
         def moved(
             samples: Samples, recipe: TrainingSettings, number: int = number, base: Floats = base
         ) -> Floats:
-            local = train_locally(base, samples, recipe, seed=number, round_number=number)
+            local = LocalTraining(samples, recipe).train(base, seed=number, round_number=number)
             return local.vector - base
 
-        honest = [moved(desk, settings) for desk in field.desks]
+        honest = [moved(desk, settings) for desk in market.desks]
         mean = np.mean(honest, axis=0)
         noise = rng.normal(size=mean.size) * np.sqrt(np.mean(honest[0] ** 2))
         others = [moved(bent, replace(settings, arbitrage_weight=0.0)), -mean, noise]
@@ -170,7 +144,7 @@ def judge_updates(field: Field, settings: TrainingSettings) -> None:
 
 def step_costs() -> None:
     """Print CPU time of a step of 512 quotes, alone and with a look at points of surfaces."""
-    samples = Field.of(None).own[0]
+    samples = divided(None).own[0]
     module = SMILE.module()
     SMILE.load(module, numbers.to_float(SMILE.genesis(0), DEFAULT_SHIFT))
     seen = SMILE.seen(samples.take(slice(0, 512)))
@@ -232,13 +206,13 @@ def main() -> None:
     if asked.steps:
         step_costs()
         return
-    field = Field.of(asked.data)
+    market = divided(asked.data)
     if asked.updates:
         for weight in weights:
             print(f"weight {weight:g}")
-            judge_updates(field, replace(recipe, arbitrage_weight=weight))
+            judge_updates(market, replace(recipe, arbitrage_weight=weight))
         return
-    found = compare(field, recipe, weights, asked)
+    found = compare(market, recipe, weights, asked)
     if asked.json:
         asked.json.write_text(json.dumps(found, indent=1))
 

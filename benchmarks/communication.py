@@ -20,7 +20,7 @@ from statistics import fmean, stdev
 import numpy as np
 import torch
 
-from benchmarks.federated_recipe import Field
+from benchmarks.field import Field
 from node.evaluation.metrics import measure
 from node.learning.federation import federate
 from node.learning.training import TrainingSettings

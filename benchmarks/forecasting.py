@@ -24,8 +24,7 @@ from node.forecasting.comparison import DieboldMariano, diebold_mariano
 from node.forecasting.forecasters import DAILY, SURFACE, Fit
 from node.forecasting.pairs import Pairs, daily_pairs, surface_pairs
 from node.forecasting.walk_forward import walk_forward
-from node.market.cleaning import clean
-from node.market.deribit_parquet import read_chains
+from node.market.layouts import read_batches
 from node.market.panel import (
     AT_MONEY,
     TENOR_DAYS,
@@ -35,6 +34,7 @@ from node.market.panel import (
     Panel,
     build_panel,
 )
+from node.market.pipeline import cleaned_chain
 from node.market.quotes import CURRENCIES
 from node.market.split import Split, split_for
 from node.market.state import DAY, LAYOUTS, Series, chain_state, market_state, read_series
@@ -141,7 +141,7 @@ def dvol_pairs(folder: Path, currency: str) -> Pairs:
 
 def surfaces(folder: Path, seeds: int) -> Iterator[tuple[str, dict[str, Score]]]:
     """The panel's fifteen numbers, some hours ahead."""
-    quotes = clean(read_chains(folder)).quotes
+    quotes = cleaned_chain(read_batches(folder))
     panel = build_panel(quotes)
     state, split = state_of(quotes, panel), split_for(panel)
     columns: dict[str, Callable[[Floats], Floats]] = {

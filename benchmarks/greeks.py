@@ -22,13 +22,11 @@ import numpy as np
 import QuantLib as ql  # noqa: N813  # its own documentation's name
 import torch
 
-from node.market.batches import Batch
-from node.market.layouts import read_batches
 from node.market.panel import Floats
 from node.market.pipeline import cleaned, prepare
 from node.market.quotes import DAYS_PER_YEAR
 from node.market.samples import Samples
-from node.market.synthetic import market
+from node.market.sources import quotes_of
 from node.models.architecture import DEFAULT_SHIFT
 from node.models.greeks import Greeks, LocalVol, black_greeks, model_greeks
 from node.models.smile import SMILE
@@ -41,8 +39,7 @@ DAY_COUNT = ql.Actual365Fixed()
 
 def quotes(data: Path | None, count: int) -> Samples:
     """So many quotes, a market's over and over."""
-    batches = [Batch.of(market(0, days=30))] if data is None else read_batches(data)
-    found = prepare(cleaned(batches)).samples
+    found = prepare(cleaned(quotes_of(data, days=30))).samples
     return found.take(np.resize(np.arange(len(found)), count))
 
 

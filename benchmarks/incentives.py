@@ -1,6 +1,6 @@
 """Who earns and who loses in a task, by how it behaves and by how the reward is divided.
 
-    python -m benchmarks.incentives --data DIR [--partition alike] [--rounds 30] [--json FILE]
+    python -m benchmarks.incentives --data DIR [--partition alike] [--rounds 15] [--json FILE]
 
 The rounds of `robustness.py` with what belongs to money: desks keep their latest days back, score
 each other's updates on them, and are paid by the protocol's own integers. A run says what each desk
@@ -23,9 +23,9 @@ from typing import Final
 import numpy as np
 import torch
 
-from benchmarks.attacks import View, fitted, free_ride, gaussian_noise, own_update
+from benchmarks.attacks import View, fitted, free_ride, gaussian_noise, mirror, own_update
 from benchmarks.contestants import CONTESTANTS
-from benchmarks.federated_recipe import PARTITIONS, Field, priced_by
+from benchmarks.field import PARTITIONS, Field, priced_by
 from benchmarks.incentives_table import (
     HONEST,
     Draws,
@@ -38,7 +38,14 @@ from benchmarks.incentives_table import (
     earnings,
 )
 from benchmarks.robustness import SHORT
-from node.learning.contribution import METHODS, SHOWN_ROUNDS, contribution_scores, hold_out, newness
+from node.learning.contribution import (
+    AGREEMENT,
+    METHODS,
+    SHOWN_ROUNDS,
+    contribution_scores,
+    hold_out,
+    newness,
+)
 from node.learning.federation import Desk
 from node.learning.training import TrainingSettings
 from node.learning.update import max_squared_norm
@@ -69,6 +76,10 @@ class Conduct:
     knows_last: bool = False
     """The updates that they know are those of the round before."""
     trains: bool = False
+    steps: int | None = None
+    """Of a round's training, where they are not those of the recipe."""
+    taught: Callable[[Samples, Samples], Samples] = lambda own, _: own
+    """What liars train on, of their samples and of the public points alone."""
     swept: bool = True
     """Run with every number of liars, not with one only."""
 
@@ -81,10 +92,21 @@ def mixed(view: View) -> Int16Array:
     return np.stack([fitted(mean + row, view.max_squared_norm) for row in noise])
 
 
+def as_long(view: View) -> Int16Array:
+    """The liars' own updates, each made as long as an honest one is on average."""
+    length = float(np.linalg.norm(view.honest.astype(np.float64), axis=1).mean())
+    own = own_update(view).astype(np.float64)
+    factors = length / np.maximum(np.linalg.norm(own, axis=1, keepdims=True), 1.0)
+    return np.stack([fitted(row, view.max_squared_norm) for row in own * factors])
+
+
 CONDUCTS: Mapping[str, Conduct] = MappingProxyType(
     {
         "absent": Conduct(None, swept=False),
-        "lazy": Conduct(own_update, trains=True),
+        "lazy": Conduct(own_update, trains=True, steps=1),
+        "stretched": Conduct(as_long, trains=True, steps=10, swept=False),
+        "outside": Conduct(own_update, trains=True, taught=lambda _, public: public, swept=False),
+        "mirrored": Conduct(as_long, trains=True, taught=lambda own, _: mirror(own), swept=False),
         "nothing": Conduct(
             lambda view: free_ride(replace(view, honest=0 * view.honest[:1])), swept=False
         ),
@@ -134,12 +156,15 @@ def play(market: Market, run: Run) -> Story:
     settings = TrainingSettings(run.rounds, run.steps_per_round, run.batch_size).tolerating(
         run.tolerance
     )
-    lazy = replace(settings, steps_per_round=1)
     conduct, lying = CONDUCTS.get(run.conduct, Conduct(None)), run.order[: run.liars]
-    desks = [
-        Desk(samples, lazy if run.conduct == "lazy" and desk in lying else settings, desk, run.seed)
-        for desk, samples in enumerate(market.trained)
-    ]
+    theirs = replace(settings, steps_per_round=conduct.steps or run.steps_per_round)
+    desks = []
+    for desk, samples in enumerate(market.trained):
+        if desk in lying:
+            taught = conduct.taught(samples, market.field.anchors)
+            desks.append(Desk(taught, theirs, desk, run.seed))
+        else:
+            desks.append(Desk(samples, settings, desk, run.seed))
     honest = [desk for desk in range(run.desks) if desk not in lying]
     bound = max_squared_norm(DEFAULT_MAX_NORM, DEFAULT_SHIFT)
     rng = np.random.default_rng([run.seed, run.liars])
@@ -233,7 +258,8 @@ def wanted_runs(asked: argparse.Namespace) -> Iterator[Run]:
             looks_back=asked.looks_back,
         )
         yield honest
-        for name, conduct in CONDUCTS.items():
+        for name in asked.conduct:
+            conduct = CONDUCTS[name]
             for liars in range(1, (asked.liars if conduct.swept else 1) + 1):
                 yield replace(honest, conduct=name, liars=liars)
 
@@ -298,11 +324,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--partition", nargs="+", choices=(ALIKE, *PARTITIONS), default=[ALIKE])
     parser.add_argument("--desks", type=int, default=10)
     parser.add_argument("--liars", type=int, default=5, help="most of them")
-    parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--conduct", nargs="+", choices=list(CONDUCTS), default=list(CONDUCTS))
+    parser.add_argument("--rounds", type=int, default=TrainingSettings.rounds)
     parser.add_argument("--steps", type=int, default=SHORT.steps_per_round)
     parser.add_argument("--batch", type=int, default=SHORT.batch_size)
     parser.add_argument("--tolerance", type=int, default=2, help="of the trimmed mean")
-    parser.add_argument("--method", choices=list(METHODS), default="alone")
+    parser.add_argument("--method", choices=[AGREEMENT, *METHODS], default=AGREEMENT)
     parser.add_argument("--looks-back", type=int, default=SHOWN_ROUNDS, help="rounds; 0: not")
     parser.add_argument("--seed", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--json", type=Path, help="JSON lines, one a run; resumed where present")

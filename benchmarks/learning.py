@@ -18,12 +18,13 @@ from typing import Final
 import numpy as np
 import torch
 
-from benchmarks.federated_recipe import PARTITIONS, Field, priced_by
+from benchmarks.field import PARTITIONS, Field, priced_by
 from node.evaluation.metrics import measure
 from node.learning.alone import train_alone, train_central
 from node.learning.anchors import synthetic_anchors
+from node.learning.contribution import hold_out
 from node.learning.methods import METHODS, Method, learn, settings_of
-from node.learning.personal import personalise
+from node.learning.personal import fit_head
 from node.learning.training import TrainingSettings
 from node.market.desks import Partition
 from node.market.panel import Floats
@@ -179,8 +180,8 @@ def of_recipe(bench: Bench) -> Iterator[Row]:
     if bench.field.own_test:
         settings = settings_of(METHODS[RECIPE], bench.recipe)
         for number, own in enumerate(bench.field.desks):
-            head = personalise(shared, own, settings, seed=bench.seed + number)
-            yield bench.row(f"personal {number}", head.vector)
+            head = fit_head(shared, *hold_out(own), settings, seed=bench.seed + number)
+            yield bench.row(f"head {number}", head)
 
 
 def line(row: Row) -> str:

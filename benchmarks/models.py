@@ -18,18 +18,17 @@ import torch
 
 from node.evaluation.metrics import Metrics, measure
 from node.learning.alone import train_central
+from node.learning.division import Market
 from node.learning.training import TrainingSettings
-from node.market.cleaning import clean
-from node.market.deribit_parquet import read_chains
-from node.market.panel import Floats, build_panel
-from node.market.samples import Samples, build_samples
-from node.market.split import split_for
-from node.market.synthetic import market
+from node.market.panel import Floats
+from node.market.pipeline import cleaned_chain
+from node.market.samples import Samples
+from node.market.sources import quotes_of
 from node.models.architecture import DEFAULT_SHIFT, Architecture
 from node.models.boosting import train_boosting
 from node.models.formulas import FORMULAS, Pricer
 from node.models.points import Points
-from node.models.prior import Prior, prior_anchors
+from node.models.prior import Prior
 from node.models.registry import installed
 from protocol import numbers
 
@@ -46,13 +45,9 @@ class Field:
 
     @classmethod
     def of(cls, data: Path | None) -> "Field":
-        """Recorded chains, or the made-up market without a folder."""
-        quotes = clean(market(0, days=90) if data is None else read_chains(data)).quotes
-        panel = build_panel(quotes)
-        split, everything = split_for(panel), build_samples(quotes, panel)
-        pooled = Samples.join(split.train(everything), split.train(prior_anchors(panel)))
-        cut = {name: getattr(split, name)(everything) for name in WINDOWS}
-        return cls(pooled, cut)
+        """A folder's market, or without one the made-up market."""
+        market = Market.of(cleaned_chain(quotes_of(data)))
+        return cls(market.pooled, market.windows)
 
     def score(self, price: Pricer) -> dict[str, Metrics]:
         return {name: measure(price(window), window) for name, window in self.windows.items()}

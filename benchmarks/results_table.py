@@ -2,10 +2,12 @@
 
     python -m benchmarks.results_table FILE ... [--page docs/results.md]
 
-One file a partition; a partition without one has dashes in its column.
+One file a partition; a partition without one has dashes in its column, and so has a model that was
+not trained there.
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, get_args
@@ -23,6 +25,7 @@ MODELS: Final[Mapping[str, str]] = {
     "local_mean": "a desk alone, mean",
     "local_best": "best desk alone",
     "local_worst": "worst desk alone",
+    "set_attention": "`set_attention` on all data",
     "hist_gradient_boosting": "gradient-boosted trees on all data",
     "quadratic": "quadratic smile through the panel",
     "ssvi": "SSVI through the panel",
@@ -36,6 +39,12 @@ RATIOS: Final[Mapping[str, str]] = {
     "central_to_hist_gradient_boosting": "central to boosted trees",
     "central_to_quadratic": "central to the quadratic smile",
 }
+TOLERANT: Final[Mapping[str, str]] = {
+    "federated_tolerant_to_federated": "to the mean",
+    "federated_tolerant_to_central": "to central",
+    "federated_tolerant_to_local_best": "to the best desk alone",
+}
+"""Ratios of what is trained together by a rule that tolerates a liar."""
 METRICS: Final[Mapping[str, str]] = {
     "mae_vol_points": "MAE",
     "p95_vol_points": "p95",
@@ -45,8 +54,9 @@ METRICS: Final[Mapping[str, str]] = {
 }
 BOOKS: Final[Mapping[str, str]] = {
     "federated": "federated",
-    "personal": "with the desk's own head",
+    "head": "with the desk's own head",
     "local": "the desk alone",
+    "chosen": "what the desk chooses on May",
     "central": "central",
 }
 HEDGES: Final[Mapping[str, str]] = {
@@ -66,8 +76,10 @@ def tables(found: Found) -> list[str]:
     return [
         *(table_of_models(found, window) for window in WINDOWS),
         *(table_of_ratios(found, window) for window in WINDOWS),
+        *(table_of_tolerance(found, window) for window in WINDOWS),
         table_of_metrics(found),
         *(table_of_books(found, window) for window in WINDOWS),
+        *(table_of_choices(found, window) for window in WINDOWS),
         table_of_arbitrage(found),
         table_of_hedges(found),
     ]
@@ -120,6 +132,39 @@ def table_of_books(found: Found, window: str) -> str:
 
     rows = {said: _columns(found, window, shown(name)) for name, said in BOOKS.items()}
     return _table(f"own book, {window}: mean, worst", PARTITIONS, rows)
+
+
+def table_of_choices(found: Found, window: str) -> str:
+    """Each desk's own book: its own head, itself alone, what it chooses, and how often which."""
+    rows = {}
+    for partition in PARTITIONS:
+        if partition not in found:
+            continue
+        books = _window(found[partition], window)["books"]
+        for name in ("federated", "head", "local", "chosen"):
+            errors = [f"{book[name]['mean']:.3f}" for book in books]
+            rows[f"{partition}: {BOOKS[name]}"] = errors
+        if window == "test":
+            rows[f"{partition}: chosen, seeds"] = _counted(found[partition]["choices"])
+    desks = max((len(row) for row in rows.values()), default=0)
+    return _table(
+        f"own book, {window}, desk by desk",
+        [f"desk {number}" for number in range(1, desks + 1)],
+        {name: [*row, *["-"] * (desks - len(row))] for name, row in rows.items()},
+    )
+
+
+def _counted(choices: Sequence[Sequence[Mapping[str, Any]]]) -> list[str]:
+    """Of each desk, in how many seeds it chose what."""
+    counts = [Counter(each["name"] for each in seeds) for seeds in zip(*choices, strict=True)]
+    return [", ".join(f"{name} {n}" for name, n in each.most_common()) for each in counts]
+
+
+def table_of_tolerance(found: Found, window: str) -> str:
+    """What is trained together by a rule that tolerates a liar, when nobody lies."""
+    rmse = _each(found, window, "rmse_vol_points", "federated_tolerant")
+    ratios = {said: _each(found, window, "rmse_ratios", name) for name, said in TOLERANT.items()}
+    return _table(f"tolerating a liar, {window}", PARTITIONS, {"RMSE": rmse, **ratios})
 
 
 def table_of_arbitrage(found: Found) -> str:

@@ -2,9 +2,9 @@
 
     python -m benchmarks.robustness --data DIR [--partition desks] [--liars 1 2 3] [--json FILE]
 
-The anchored recipe of `federated_recipe.py` with fewer, shorter rounds. Every cell is appended to
-the JSON lines of `--json` as soon as it is there and found again by the next run. Errors are
-printed by partition and number of liars, below a summary; several seeds are also held together.
+The recipe with fewer, shorter rounds. Every cell is appended to the JSON lines of `--json` as soon
+as it is there and found again by the next run. Errors are printed by partition and number of liars,
+below a summary; several seeds are also held together.
 """
 
 import argparse
@@ -16,14 +16,14 @@ from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from itertools import product
 from pathlib import Path
-from typing import Final, get_args
+from typing import Final
 
 import numpy as np
 import torch
 
 from benchmarks.attacks import ATTACKS, Attack, View, back_door
 from benchmarks.contestants import CONTESTANTS, REFEREES
-from benchmarks.federated_recipe import Field, priced_by
+from benchmarks.field import PARTITIONS, Field, priced_by
 from benchmarks.robustness_map import draw
 from benchmarks.robustness_table import (
     NOBODY,
@@ -43,7 +43,6 @@ from node.models.smile import SMILE
 from protocol import numbers
 from protocol.errors import DataError, RuleError
 
-PARTITIONS: tuple[Partition, ...] = get_args(Partition)
 RULES: Final = [*CONTESTANTS, *REFEREES]
 SHORT: Final = TrainingSettings(rounds=10, steps_per_round=50, batch_size=256)
 """One cell then takes seconds. Ten honest desks err by 1.46 vol points after it: near enough to

@@ -12,12 +12,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 from node.evaluation.metrics import Metrics, measure
-from node.market.cleaning import clean
-from node.market.deribit_parquet import read_chains
-from node.market.panel import build_panel
-from node.market.samples import Samples, build_samples
-from node.market.split import split_for
-from node.market.synthetic import market
+from node.learning.division import Market
+from node.market.pipeline import cleaned_chain
+from node.market.samples import Samples
+from node.market.sources import quotes_of
 from node.models.expiries import visible_half
 from node.models.formulas import Pricer, quadratic_smile
 from node.models.ssvi import ssvi, ssvi_from
@@ -47,13 +45,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="which strikes are hidden")
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
-    chain = market(asked.seed, days=90) if asked.data is None else read_chains(asked.data)
-    quotes = clean(chain).quotes
-    panel = build_panel(quotes)
-    split, samples = split_for(panel), build_samples(quotes, panel)
+    market = Market.of(cleaned_chain(quotes_of(asked.data, seed=asked.seed)))
     begun, written = time.process_time(), {}
-    for name in ("validation", "test", "stress"):
-        window: Samples = getattr(split, name)(samples)
+    for name, window in market.windows.items():
         found = compare(window, asked.seed)
         written[name] = {smile: asdict(metrics) for smile, metrics in found.items()}
         print(f"{name}: {len(window)} quotes")

@@ -29,6 +29,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from node.learning.training import TrainingSettings
 from node.market.cleaning import clean
 from node.market.panel import Floats, build_panel
+from node.market.quotes import VOL_POINTS
 from node.market.samples import Samples, build_samples
 from node.market.synthetic import market
 from node.models.architecture import Architecture
@@ -39,7 +40,6 @@ MATRIX: Final = {"cpu": 512, "cuda": 8192}
 COPIED_BYTES: Final = {"cpu": 1 << 28, "cuda": 1 << 30}
 PRECISIONS: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 PARAMETER_PASSES: Final = 7
-VOL_POINTS: Final = 100.0
 
 
 @dataclass(frozen=True)

@@ -7,21 +7,20 @@ trained on: desks that share no quotes then still share these, which keeps their
 
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
+from pathlib import Path
 
 import polars as pl
 import structlog
 
 from node.config import NodeConfig
 from node.learning.contribution import hold_out
+from node.learning.division import Market
 from node.market.batches import Batch
-from node.market.desks import partition
 from node.market.layouts import read_batches
-from node.market.panel import build_panel
 from node.market.pipeline import Tally, cleaned, panel_of, prepare, samples_of
 from node.market.quotes import INSTANT, OPTION_KEY
-from node.market.samples import Samples, build_samples
-from node.market.split import Split, split_for
-from node.market.synthetic import market
+from node.market.samples import Samples
+from node.market.sources import SYNTHETIC, quotes_of
 from node.models.prior import prior_anchors
 from protocol.errors import ConfigError, DataError
 
@@ -51,36 +50,36 @@ def judging_desk_samples(config: NodeConfig) -> tuple[Samples, Samples]:
 
 def _own_and_anchors(config: NodeConfig) -> tuple[Samples, Samples]:
     """This participant's quotes, and the points of the public panel."""
-    if config.data == "synthetic":
+    if config.data == SYNTHETIC:
         return _made_up(config)
     if config.data is None:
         raise ConfigError("data is missing: a node that trains needs quotes")
-    own = _cleaned(read_batches(config.data), "own")
-    if config.reference is None:
+    return own_and_anchors(config.data, config.reference)
+
+
+def own_and_anchors(data: Path, reference: Path | None) -> tuple[Samples, Samples]:
+    """A desk's quotes in a folder, and the points of the public panel that they are priced by.
+
+    The panel is read off the quotes in `reference`; off the desk's own where that is left out.
+
+    Raises: DataError.
+    """
+    own = _cleaned(read_batches(data), "own")
+    if reference is None:
         prepared = prepare(own)
         return prepared.samples, prior_anchors(prepared.panel)
     snapshots = [pl.Series(dtype=INSTANT)]
-    panel = panel_of(_noting(_cleaned(read_batches(config.reference), "reference"), snapshots))
+    panel = panel_of(_noting(_cleaned(read_batches(reference), "reference"), snapshots))
     dated = at_public_snapshots(own, pl.concat(snapshots))
     return samples_of(dated, panel), prior_anchors(panel)
 
 
 def _made_up(config: NodeConfig) -> tuple[Samples, Samples]:
-    quotes = market(config.seed, days=config.synthetic_days)
-    chain = pl.concat(_cleaned([Batch.of(quotes)], "made-up"))
-    panel = build_panel(chain)
-    # The later days stay unseen, so that an evaluator on the same market judges fairly.
-    split = split_for(panel)
-    early = training_days(chain, split)
-    own = partition(early, config.partition, config.desks, config.seed)[config.desk]
-    return build_samples(own, panel), split.train(prior_anchors(panel))
-
-
-def training_days(chain: pl.DataFrame, split: Split) -> pl.DataFrame:
-    """The quotes that may be trained on: only they are divided, so that every desk gets a part."""
-    time = pl.col("timestamp")
-    in_stress = (time >= split.stress_start) & (time < split.stress_end)
-    return chain.filter((time < split.train_end) & ~in_stress)
+    """Of the early days only, so that an evaluator on the same market judges fairly."""
+    quotes = quotes_of(None, seed=config.seed, days=config.synthetic_days)
+    market = Market.of(pl.concat(_cleaned(quotes, "made-up")))
+    divided = market.divided(config.partition, config.desks, config.seed)
+    return divided.own[config.desk], divided.anchors
 
 
 def at_public_snapshots(

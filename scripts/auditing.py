@@ -2,23 +2,20 @@
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from node.evaluation.audit import Audit, audit
-from node.market.batches import Batch
-from node.market.layouts import read_batches
 from node.market.panel import Panel
 from node.market.pipeline import cleaned, panel_of
-from node.market.synthetic import market
+from node.market.sources import folder_named, quotes_of
 from node.models import registry
 from protocol import numbers
 from protocol.task import TaskParams
 
-MADE_UP = "synthetic"
-"""In place of a folder: the made-up market of seed 0."""
+AUDITED_DAYS = 60
+"""Of the made-up market, 120 panels a coin."""
 
 
 def auditor_for(params: TaskParams, market_data: str) -> Callable[[NDArray[np.int32]], Audit]:
@@ -36,6 +33,4 @@ def auditor_for(params: TaskParams, market_data: str) -> Callable[[NDArray[np.in
 
 
 def _panel(market_data: str) -> Panel:
-    if market_data == MADE_UP:
-        return panel_of(cleaned([Batch.of(market(0))]))
-    return panel_of(cleaned(read_batches(Path(market_data))))
+    return panel_of(cleaned(quotes_of(folder_named(market_data), days=AUDITED_DAYS)))

@@ -11,7 +11,13 @@ import click
 from node.market.collector import PUBLIC_API, Collected, Collector
 from node.market.quotes import CURRENCIES
 from protocol.logs import configure
-from scripts.command import json_option, print_json, reports_failures, stopped_by_signals
+from scripts.command import (
+    OUTPUT_FOLDER,
+    json_option,
+    print_json,
+    reports_failures,
+    stopped_by_signals,
+)
 
 
 @click.command()
@@ -19,8 +25,8 @@ from scripts.command import json_option, print_json, reports_failures, stopped_b
     "--out",
     "folder",
     required=True,
-    type=click.Path(path_type=Path, file_okay=False),
-    help="The desk's folder; made if missing.",
+    type=OUTPUT_FOLDER,
+    help="The folder to write to; made if missing.",
 )
 @click.option(
     "--currency",

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 import signal
 import sys
 import threading
@@ -35,9 +36,35 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 AN_ADDRESS = "an address, 0x and 40 digits whose mixed case is its checksum"
 
+
+class _Output(click.Path):
+    """What will be written after long work: that it can be written is known before.
+
+    Makes the folder that it lies in, or is.
+    """
+
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Path:
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        folder = path.parent if self.file_okay else path
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            self.fail(f"{folder} cannot be made: {error.strerror}", param, ctx)
+        if not os.access(folder, os.W_OK):
+            self.fail(f"nothing can be written in {folder}", param, ctx)
+        return path
+
+
+OUTPUT_FILE = _Output(path_type=Path, dir_okay=False, writable=True)
+OUTPUT_FOLDER = _Output(path_type=Path, file_okay=False, writable=True)
+
 rpc_option = click.option("--rpc", required=True, metavar="URL", help="Where the chain answers.")
-_TASK_OPTIONS = (
-    rpc_option,
+_WHICH_TASK_OPTIONS = (
     click.option(
         "--deployment",
         type=click.Path(path_type=Path, dir_okay=False),
@@ -108,7 +135,32 @@ def on_task(command: Callable[..., None]) -> Callable[..., None]:
         chain = connect(rpc, deployment, contract, from_block)
         command(chain=chain, task_id=choose_task(chain, task), **others)
 
-    return _with_options(wrapped, _TASK_OPTIONS)
+    return _with_options(wrapped, (rpc_option, *_WHICH_TASK_OPTIONS))
+
+
+def on_task_or_file(command: Callable[..., None]) -> Callable[..., None]:
+    """As `on_task`, but the chain may be left out; `chain` and `task_id` are None then."""
+
+    @functools.wraps(command)
+    def wrapped(
+        *,
+        rpc: str | None,
+        deployment: Path | None,
+        contract: str | None,
+        from_block: int,
+        task: str | None,
+        **others: object,
+    ) -> None:
+        if rpc is None:
+            if (deployment, contract, task) != (None, None, None):
+                raise ConfigError("--deployment, --contract and --task are for a chain: give --rpc")
+            command(chain=None, task_id=None, **others)
+        else:
+            chain = connect(rpc, deployment, contract, from_block)
+            command(chain=chain, task_id=choose_task(chain, task), **others)
+
+    rpc = click.option("--rpc", metavar="URL", help="Where the chain answers; or give --model.")
+    return _with_options(wrapped, (rpc, *_WHICH_TASK_OPTIONS))
 
 
 def with_key(command: Callable[..., None]) -> Callable[..., None]:

@@ -2,87 +2,20 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from node.evaluation.metrics import Metrics, measure
 from node.learning.alone import train_alone, train_central
+from node.learning.division import Market
 from node.learning.training import TrainingSettings
-from node.market.desks import Partition, partition
-from node.market.panel import Floats, Panel, build_panel
-from node.market.samples import Samples, build_samples
-from node.market.split import Split, split_for
+from node.market.panel import Floats
+from node.market.samples import Samples
 from node.models.architecture import Architecture
 from node.models.formulas import FORMULAS, Pricer
-from node.models.prior import prior_anchors
 from node.models.smile import SMILE
-from node.private_data import training_days
-from protocol.errors import DataError
-
-
-@dataclass(frozen=True)
-class Market:
-    """A chain divided among desks, and the days that nobody trains on."""
-
-    split: Split
-    panel: Panel
-    own: tuple[Samples, ...]
-    """Each desk's private samples, on the days that may be trained on."""
-    anchors: Samples
-    """The public panel's own points on those days, which every desk trains on too."""
-    pooled: Samples
-    """All desks' samples and the anchors together; nobody has them in reality."""
-    validation: Samples
-    test: Samples
-    stress: Samples
-
-    @classmethod
-    def of(
-        cls,
-        chain: pl.DataFrame,
-        how: Partition,
-        desks: int,
-        seed: int,
-        split: Split | None = None,
-    ) -> "Market":
-        """Divide cleaned quotes, by default at the times of `split_for`.
-
-        Raises: DataError if a desk or a window is empty.
-        """
-        panel = build_panel(chain)
-        split = split_for(panel) if split is None else split
-        samples = build_samples(chain, panel)
-        early = training_days(chain, split)
-        if early.is_empty():
-            raise DataError("no quotes are left to train on: end training later, or give more data")
-        own = tuple(
-            split.train(build_samples(part, panel)) for part in partition(early, how, desks, seed)
-        )
-        anchors = split.train(prior_anchors(panel))
-        market = cls(
-            split=split,
-            panel=panel,
-            own=own,
-            anchors=anchors,
-            pooled=Samples.join(split.train(samples), anchors),
-            validation=split.validation(samples),
-            test=split.test(samples),
-            stress=split.stress(samples),
-        )
-        for name in ("validation", "test", "stress"):
-            if len(getattr(market, name)) == 0:
-                raise DataError(
-                    f"the {name} window has no quotes: give data over a longer time, or other dates"
-                )
-        return market
-
-    @cached_property
-    def desks(self) -> tuple[Samples, ...]:
-        """What each desk trains on: its own samples and the public anchors."""
-        return tuple(Samples.join(own, self.anchors) for own in self.own)
 
 
 @dataclass(frozen=True)
@@ -95,8 +28,6 @@ class Contestants:
     """One per desk, each trained on its own quotes and the anchors only."""
     others: Mapping[str, Pricer]
     """Baselines by name; formulas that need no training."""
-    personal: tuple[Pricer, ...] = ()
-    """One per desk: the federated model with a head of the desk's own, where they were fitted."""
 
     @property
     def shared(self) -> Mapping[str, Pricer]:

@@ -8,7 +8,7 @@ import json
 import math
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,23 +22,23 @@ from rich.table import Table
 
 from node.evaluation.metrics import by_cell, measure
 from node.learning.desk_trainer import DeskTrainer
+from node.learning.division import Market
 from node.learning.training import TrainingSettings
-from node.market.batches import Batch
 from node.market.desks import Partition
-from node.market.layouts import read_batches
 from node.market.pipeline import Tally, cleaned_chain
-from node.market.synthetic import market
+from node.market.sources import quotes_of
 from node.models.formulas import quadratic_smile
 from node.models.smile import SMILE
 from protocol import logs
 from protocol.numbers import to_float
 from protocol.task import ZERO_ADDRESS
-from scripts.command import reports_failures
-from scripts.comparison import Comparison, Contestants, Market, compare, smiles
-from scripts.division import SYNTHETIC_DAYS, desks_needed, divides_a_market
+from scripts.command import OUTPUT_FILE, reports_failures
+from scripts.comparison import Comparison, Contestants, compare, smiles
+from scripts.division import described, desks_needed, divides_a_market
 from scripts.money import in_words
 from scripts.network import EmbeddedNetwork, RoundRecord
 from scripts.report import write_report
+from scripts.standings import Standing, standings, verdict
 from scripts.task_config import RuleName, TaskConfig
 
 
@@ -69,7 +69,7 @@ class Options:
 )
 @click.option(
     "--report",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=OUTPUT_FILE,
     default=Path("var/demo/report.html"),
     show_default=True,
     help="Report to write: one HTML file with everything inside.",
@@ -77,7 +77,7 @@ class Options:
 @click.option(
     "--json",
     "json_file",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=OUTPUT_FILE,
     help="Also write the numbers as JSON.",
 )
 @click.option(
@@ -107,12 +107,12 @@ def main(
     result = demonstrate(options, console)
     write_report(options.report, result)
     if options.json_file is not None:
-        options.json_file.parent.mkdir(parents=True, exist_ok=True)
         options.json_file.write_text(json.dumps(result, indent=2, allow_nan=False) + "\n")
     out = Console()
     out.print(_rounds_table(result["rounds"]))
-    out.print(_comparison_table(result["rmse_vol_points"]))
     out.print(_services_table(result["services"]))
+    out.print(_comparison_table(standings(result)))
+    out.print(verdict(result))
     out.print(f"{result['rounds_final']} of {options.rounds} rounds are final; each model was")
     out.print(f"recomputed bit for bit by {result['verified_by']} participants.")
     burned = f", {result['burned_wei']} of them burned" if result["burned_wei"] else ""
@@ -123,9 +123,13 @@ def main(
 def demonstrate(options: Options, console: Console) -> dict[str, Any]:
     """Run the task and the comparison; the result is JSON-ready."""
     started = time.monotonic()
+    console.print(
+        f"a network of {options.desks} desks on a chain in this process, {options.rounds} rounds, "
+        f"rule {options.rule}, on {described(options.data)}"
+    )
     with console.status("reading and cleaning quotes") as status:
-        described, chain = _chain(options, status.update)
-        desks = Market.of(chain, options.partition, options.desks, options.seed)
+        undivided = Market.of(_chain(options, status.update))
+        desks = undivided.divided(options.partition, options.desks, options.seed)
     console.print(
         f"{sum(map(len, desks.own)):,} training quotes among {options.desks} desks "
         f"({', '.join(f'{len(own):,}' for own in desks.own)}) and {len(desks.anchors):,} public "
@@ -144,6 +148,7 @@ def demonstrate(options: Options, console: Console) -> dict[str, Any]:
         federated = to_float(running.model(), task.shift)
         summary = running.wind_up()
     genesis = to_float(task.genesis(), task.shift)
+    console.print("comparing with each desk alone, with all data in one place and with formulas")
     with console.status("comparing") as status:
         contestants = Contestants.trained(
             desks, federated, genesis, settings, seed=options.seed, progress=status.update
@@ -153,7 +158,7 @@ def demonstrate(options: Options, console: Console) -> dict[str, Any]:
         pictures = _pictures(desks, contestants, comparison)
     return {
         "settings": {
-            "market": described,
+            "market": described(options.data),
             "partition": options.partition,
             "desks": options.desks,
             "rounds": options.rounds,
@@ -161,6 +166,7 @@ def demonstrate(options: Options, console: Console) -> dict[str, Any]:
             "tolerance": options.tolerance,
             "seed": options.seed,
         },
+        "is_made_up": options.data is None,
         "contract": running.chain.contract,
         "task": "0x" + running.task_id.hex(),
         "rounds": records,
@@ -179,16 +185,11 @@ def demonstrate(options: Options, console: Console) -> dict[str, Any]:
     }
 
 
-def _chain(options: Options, progress: Callable[[str], None]) -> tuple[str, pl.DataFrame]:
-    if options.data is None:
-        quotes = market(options.seed, days=SYNTHETIC_DAYS)
-        return f"{SYNTHETIC_DAYS} made-up days", cleaned_chain([Batch.of(quotes)])
-
+def _chain(options: Options, progress: Callable[[str], None]) -> pl.DataFrame:
     def show(tally: Tally) -> None:
         progress(f"reading and cleaning quotes: {tally.quotes:,}, {tally.share:.0%}")
 
-    chain = cleaned_chain(read_batches(options.data), on_batch=show)
-    return f"chains in {options.data.name}", chain
+    return cleaned_chain(quotes_of(options.data, seed=options.seed), on_batch=show)
 
 
 def _task(options: Options) -> TaskConfig:
@@ -296,14 +297,15 @@ def _services_table(services: list[dict[str, Any]]) -> Table:
     return table
 
 
-def _comparison_table(rmse: dict[str, Any]) -> Table:
-    table = Table(title="RMSE on held-out quotes, vol points")
+def _comparison_table(compared: Sequence[Standing]) -> Table:
+    table = Table(title="RMSE on quotes that no model saw, vol points")
     table.add_column("model")
     table.add_column("test", justify="right")
     table.add_column("stress", justify="right")
-    for name, value in rmse.items():
-        if name != "stress":
-            table.add_row(name.replace("_", " "), f"{value:.3f}", f"{rmse['stress'][name]:.3f}")
+    table.add_column("inside bid-ask", justify="right")
+    for each in compared:
+        inside = "" if each.inside_spread is None else f"{each.inside_spread:.0%}"
+        table.add_row(each.name, f"{each.test:.3f}", f"{each.stress:.3f}", inside)
     return table
 
 

@@ -9,11 +9,10 @@ import click
 
 from node.learning.training import TrainingSettings
 from node.market.desks import Partition
+from node.market.sources import MADE_UP_DAYS, folder_named
 from protocol.errors import ConfigError
+from protocol.task import Rule
 from scripts.task_config import RULES, RuleName
-
-SYNTHETIC_DAYS = 90
-"""Of the market that is made up where no data is given."""
 
 _OPTIONS = (
     click.option(
@@ -53,14 +52,27 @@ _OPTIONS = (
         "--tolerance",
         type=click.IntRange(0, 31),
         default=None,
-        help="Liars to tolerate; default 1 for the trimmed mean and multi-Krum, else 0.",
+        help="Liars to tolerate; default 0 for means and the median, else 1.",
     ),
 )
 
 
+def described(folder: Path | None) -> str:
+    """What market is divided, in words."""
+    return f"{MADE_UP_DAYS} made-up days" if folder is None else f"chains in {folder.name}"
+
+
 def desks_needed(rule: RuleName, tolerance: int) -> int:
     """How many desks must take part for a rule to outvote so many liars."""
-    return 2 * tolerance + (3 if rule == "multi_krum" else 1)
+    each, beyond = {"krum": (2, 3), "multi_krum": (2, 3), "bulyan": (4, 3)}.get(rule, (2, 1))
+    return each * tolerance + beyond
+
+
+def check_desks(rule: RuleName, tolerance: int, desks: int) -> None:
+    """Raises: ConfigError where a rule cannot outvote so many liars among so many desks."""
+    least = desks_needed(rule, tolerance)
+    if desks < least:
+        raise ConfigError(f"tolerating {tolerance} liars takes {least} desks; found {desks}")
 
 
 def divides_a_market(command: Callable[..., None]) -> Callable[..., None]:
@@ -76,11 +88,9 @@ def divides_a_market(command: Callable[..., None]) -> Callable[..., None]:
         **others: object,
     ) -> None:
         if tolerance is None:
-            tolerance = int(rule in {"trimmed_mean", "multi_krum"})
-        least = desks_needed(rule, tolerance)
-        if desks < least:
-            raise ConfigError(f"tolerating {tolerance} liars takes {least} desks; found {desks}")
-        chosen = None if str(data) == "synthetic" else data
+            tolerance = int(RULES[rule] >= Rule.TRIMMED_MEAN)
+        check_desks(rule, tolerance, desks)
+        chosen = None if data is None else folder_named(data)
         if chosen is not None and not chosen.exists():
             raise ConfigError(f"--data: wanted a folder of quotes, found nothing at {chosen}")
         command(data=chosen, desks=desks, rule=rule, tolerance=tolerance, **others)

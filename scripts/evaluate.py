@@ -17,11 +17,11 @@ if not __package__:
     bootstrap.become("scripts.evaluate", sys.argv[1:])
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 import click
@@ -35,6 +35,7 @@ from node.evaluation.assessment import (
     CONDITIONS,
     FEDERATED,
     SURFACES,
+    TOLERANT,
     SeedScores,
     Window,
     WindowResult,
@@ -45,29 +46,31 @@ from node.evaluation.assessment import (
     summarise,
     violations,
 )
-from node.evaluation.books import book_weights
+from node.evaluation.books import book, book_weights
 from node.evaluation.hedging import HELD, TOLERANCE, open_positions
+from node.learning.alone import train_central
+from node.learning.division import Market
 from node.learning.federation import federate
-from node.learning.personal import personalise
+from node.learning.personal import HEAD, LOCAL, SHARED, Choice, choose, fit_head
 from node.learning.training import TrainingSettings
 from node.learning.validation import best_on
 from node.market.batches import Batch, Reading, whole
 from node.market.cleaning import clean
 from node.market.desks import Partition
-from node.market.layouts import read_batches
 from node.market.panel import Floats
 from node.market.pipeline import cleaned_chain
+from node.market.sources import MADE_UP_DAYS, quotes_of
 from node.market.split import Split
-from node.market.synthetic import market
 from node.models.architecture import DEFAULT_SHIFT, Architecture
 from node.models.boosting import train_boosting
+from node.models.formulas import Pricer
 from node.models.registry import by_name
 from node.models.smile import SMILE
 from protocol.errors import ConfigError
 from protocol.numbers import to_float
-from scripts.command import reports_failures
-from scripts.comparison import Contestants, Market
-from scripts.division import SYNTHETIC_DAYS, divides_a_market
+from scripts.command import OUTPUT_FILE, OUTPUT_FOLDER, reports_failures
+from scripts.comparison import Contestants
+from scripts.division import check_desks, described, divides_a_market
 from scripts.evaluation_tables import tables
 from scripts.plots import draw
 from scripts.task_config import RULES, RuleName
@@ -137,6 +140,13 @@ class Options:
     tolerance: int
     seeds: int
     architecture: Architecture
+    tolerant: RuleName | None
+    also: tuple[Architecture, ...]
+
+    def rules(self) -> Mapping[str, tuple[RuleName, int]]:
+        """By name of a shared model, the rule that combines it and the liars that tolerates."""
+        first = {FEDERATED: (self.rule, self.tolerance)}
+        return first if self.tolerant is None else {**first, TOLERANT: (self.tolerant, ONE_LIAR)}
 
 
 METRICS = {
@@ -149,6 +159,10 @@ METRICS = {
     "price_mae_bp": "price_mae_bp",
 }
 """What JSON calls a metric, so that its unit is in its name."""
+CHOSEN = "chosen"
+"""What JSON calls the model that a desk chooses for its own book."""
+ONE_LIAR = 1
+"""What a rule of `--tolerant` tolerates."""
 WIDTH = 120
 """Of a table, characters."""
 A_DAY = click.DateTime(["%Y-%m-%d"])
@@ -178,14 +192,25 @@ A_DAY = click.DateTime(["%Y-%m-%d"])
     "--model", default=SMILE.name, show_default=True, help="Name of an installed architecture."
 )
 @click.option(
+    "--tolerant",
+    type=click.Choice(list(RULES)),
+    help="Also train together by this rule with the recipe that tolerates one liar.",
+)
+@click.option(
+    "--also",
+    multiple=True,
+    metavar="NAME",
+    help="Also train this installed architecture on all data; may be given several times.",
+)
+@click.option(
     "--json",
     "json_file",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=OUTPUT_FILE,
     help="Also write everything measured as JSON.",
 )
 @click.option(
     "--plots",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=OUTPUT_FOLDER,
     help="Folder to draw SVG pictures of the first seed's models in; made if missing.",
 )
 def main(
@@ -195,17 +220,18 @@ def main(
     test: tuple[datetime, datetime] | None,
     stress: tuple[datetime, datetime] | None,
     model: str,
+    also: tuple[str, ...],
     json_file: Path | None,
     plots: Path | None,
     **division: Any,  # noqa: ANN401 - what `divides_a_market` gives, and the seeds
 ) -> None:
     """Train together, on all data and alone; measure all on days that nobody trained on."""
     dates = _dates(train_end, validate_end, test, stress)
-    options = Options(dates=dates, architecture=by_name(model), **division)
+    others = tuple(by_name(name) for name in also)
+    options = Options(dates=dates, architecture=by_name(model), also=others, **division)
+    for rule, tolerance in options.rules().values():
+        check_desks(rule, tolerance, options.desks)
     console = Console(stderr=True)
-    if json_file is not None:
-        # Before minutes of training, not after.
-        json_file.parent.mkdir(parents=True, exist_ok=True)
     evaluation = evaluate(options, console)
     if json_file is not None:
         text = json.dumps(evaluation.as_dict(options), indent=1, allow_nan=False)
@@ -227,6 +253,8 @@ class Evaluation:
     stress: WindowResult
     market: Market
     first: Contestants
+    choices: tuple[tuple[Choice, ...], ...]
+    """Of each seed, what each desk chose."""
 
     def as_dict(self, options: Options) -> dict[str, Any]:
         """What `--json` writes; `docs/evaluation.md` names every key."""
@@ -235,11 +263,12 @@ class Evaluation:
         test["rmse_vol_points"]["stress"] = stress["rmse_vol_points"]
         return {
             "settings": {
-                "market": _described(options),
+                "market": described(options.data),
                 "partition": options.partition,
                 "desks": options.desks,
                 "rule": options.rule,
                 "tolerance": options.tolerance,
+                "tolerant": options.tolerant,
                 "rounds": options.rounds,
                 "seeds": list(range(options.seeds)),
                 "model": options.architecture.name,
@@ -250,6 +279,7 @@ class Evaluation:
             },
             **test,
             "stress": stress,
+            "choices": [[asdict(choice) for choice in desks] for desks in self.choices],
         }
 
 
@@ -257,12 +287,12 @@ def evaluate(options: Options, console: Console) -> Evaluation:
     """Train and measure everything. Raises: DataError, ConfigError."""
     torch.set_num_threads(1)
     split = None if options.dates is None else options.dates.split()
-    source = Source(options.data)
     with console.status("reading and cleaning quotes"):
         end = None if split is None else max(split.test_end, split.stress_end)
-        cleaned = cleaned_chain(source.batches(end=end))
-        divided = Market.of(cleaned, options.partition, options.desks, 0, split)
-        windows = {name: _held_out(source, divided, name) for name in ("test", "stress")}
+        chain = cleaned_chain(_quotes(options, Reading(end=end)))
+        undivided = Market.of(chain, split)
+        divided = undivided.divided(options.partition, options.desks, seed=0)
+        windows = {name: _held_out(options, divided, name) for name in ("test", "stress")}
     console.print(
         f"{sum(map(len, divided.own)):,} training quotes among {options.desks} desks and"
         f" {len(divided.anchors):,} anchor points; {len(divided.validation):,} to choose on;"
@@ -272,84 +302,157 @@ def evaluate(options: Options, console: Console) -> Evaluation:
     scores: dict[str, list[SeedScores]] = {name: [] for name in windows}
     trained = []
     for seed in range(options.seeds):
-        # The first seed's market is divided already.
-        drawn = (
-            Market.of(cleaned, options.partition, options.desks, seed, split) if seed else divided
-        )
-        trained.append(_trained(drawn, options, seed, console))
+        drawn = undivided.divided(options.partition, options.desks, seed)
+        trained.append(Training(drawn, options, seed, console).run())
         with console.status("scoring on held-out days"):
             for name, window in windows.items():
                 scores[name].append(_scored(trained[-1], drawn, window))
     summed = {name: summarise(windows[name], scores[name]) for name in windows}
-    return Evaluation(summed["test"], summed["stress"], divided, trained[0])
+    choices = tuple(each.choices for each in trained)
+    return Evaluation(summed["test"], summed["stress"], divided, trained[0].contestants, choices)
 
 
-def _trained(divided: Market, options: Options, seed: int, console: Console) -> Contestants:
-    settings = TrainingSettings(rounds=options.rounds).tolerating(options.tolerance)
-    versions: list[Floats] = []
-    bar = Progress(
-        TextColumn(f"seed {seed}: rounds"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=console,
-    )
-    with bar if console.is_terminal else nullcontext():
-        shown = bar.add_task("", total=options.rounds)
+@dataclass(frozen=True)
+class Trained:
+    """One seed's models; the tuples hold one of each desk."""
 
-        def published(_round: int, model: Floats) -> None:
-            versions.append(model)
-            bar.update(shown, advance=1)
+    contestants: Contestants
+    heads: tuple[Pricer, ...]
+    choices: tuple[Choice, ...]
 
-        federate(
-            divided.desks,
-            settings,
-            architecture=options.architecture,
-            rule=RULES[options.rule],
-            tolerance=options.tolerance,
-            seed=seed,
-            on_round=published,
+    def own(self) -> Mapping[str, Sequence[Pricer]]:
+        """What desks make of the shared model: a head each, and what each then chooses."""
+        chosen = [
+            {SHARED: self.contestants.federated, HEAD: head, LOCAL: local}[choice.name]
+            for head, local, choice in zip(
+                self.heads, self.contestants.local, self.choices, strict=True
+            )
+        ]
+        return {HEAD: self.heads, CHOSEN: chosen}
+
+
+@dataclass(frozen=True)
+class Training:
+    """One seed's training on a divided market."""
+
+    divided: Market
+    options: Options
+    seed: int
+    console: Console
+
+    def run(self) -> Trained:
+        """Train everybody."""
+        architecture, seed = self.options.architecture, self.seed
+        vectors = {name: self._together(*rule) for name, rule in self.options.rules().items()}
+        federated = vectors.pop(FEDERATED)
+        with self.console.status(f"seed {seed}") as status:
+
+            def progress(said: str) -> None:
+                status.update(f"seed {seed}: {said}")
+
+            contestants = Contestants.trained(
+                self.divided,
+                federated,
+                to_float(architecture.genesis(seed), DEFAULT_SHIFT),
+                self._recipe(self.options.tolerance),
+                architecture=architecture,
+                seed=seed,
+                progress=progress,
+            )
+            progress("fitting each desk's own head")
+            personal = [
+                self._head(federated, desk, local) for desk, local in enumerate(contestants.local)
+            ]
+            progress("growing trees")
+            boosting = train_boosting(self.divided.pooled, seed)
+            others: dict[str, Pricer] = {
+                **{name: partial(architecture.predict, each) for name, each in vectors.items()},
+                **contestants.others,
+                BOOSTING: boosting,
+            }
+            for other in self.options.also:
+                progress(f"training {other.name} on all data together")
+                others[other.name] = self._central(other)
+        if not self.console.is_terminal:
+            self.console.print(f"seed {seed} of {self.options.seeds}: trained")
+        heads, choices = zip(*personal, strict=True)
+        return Trained(replace(contestants, others=others), heads, choices)
+
+    def _recipe(self, tolerance: int) -> TrainingSettings:
+        return TrainingSettings(rounds=self.options.rounds).tolerating(tolerance)
+
+    def _together(self, rule: RuleName, tolerance: int) -> Floats:
+        """What all desks train together; of its versions the one that is best on validation.
+
+        As for the central model: who uses the network sees every version's error on these days.
+        """
+        versions: list[Floats] = []
+        bar = Progress(
+            TextColumn(f"seed {self.seed}, {rule}: rounds"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=self.console,
         )
-    # As for the central model: who uses the network sees every version's error on these days.
-    federated = best_on(divided.validation, versions, options.architecture)
-    with console.status(f"seed {seed}") as status:
-        contestants = Contestants.trained(
-            divided,
+        with bar if self.console.is_terminal else nullcontext():
+            shown = bar.add_task("", total=self.options.rounds)
+
+            def published(_round: int, model: Floats) -> None:
+                versions.append(model)
+                bar.update(shown, advance=1)
+
+            federate(
+                self.divided.desks,
+                self._recipe(tolerance),
+                architecture=self.options.architecture,
+                rule=RULES[rule],
+                tolerance=tolerance,
+                seed=self.seed,
+                on_round=published,
+            )
+        return best_on(self.divided.validation, versions, self.options.architecture)
+
+    def _head(self, federated: Floats, desk: int, local: Pricer) -> tuple[Pricer, Choice]:
+        """A desk's own head, and what it chooses by its book on the validation days."""
+        own, architecture = self.divided.own[desk], self.options.architecture
+        later = book(own, self.divided.validation)
+        vector = fit_head(
             federated,
-            to_float(options.architecture.genesis(seed), DEFAULT_SHIFT),
-            settings,
-            architecture=options.architecture,
-            seed=seed,
-            progress=lambda said: status.update(f"seed {seed}: {said}"),
+            own,
+            later,
+            self._recipe(self.options.tolerance),
+            seed=self.seed + desk,
+            architecture=architecture,
         )
-        status.update(f"seed {seed}: fitting each desk's own head")
-        personal = tuple(
-            personalise(
-                federated, own, settings, seed=seed + desk, architecture=options.architecture
-            ).vector
-            for desk, own in enumerate(divided.own)
+        head = partial(architecture.predict, vector)
+        shared = partial(architecture.predict, federated)
+        return head, choose({SHARED: shared, HEAD: head, LOCAL: local}, later)
+
+    def _central(self, architecture: Architecture) -> Pricer:
+        vector = train_central(
+            to_float(architecture.genesis(self.seed), DEFAULT_SHIFT),
+            self.divided.pooled,
+            self._recipe(self.options.tolerance),
+            participants=len(self.divided.desks),
+            validation=self.divided.validation,
+            seed=self.seed,
+            architecture=architecture,
         )
-        status.update(f"seed {seed}: growing trees")
-        boosting = train_boosting(divided.pooled, seed)
-    if not console.is_terminal:
-        console.print(f"seed {seed} of {options.seeds}: trained")
-    return replace(
-        contestants,
-        personal=tuple(partial(options.architecture.predict, vector) for vector in personal),
-        others={**contestants.others, BOOSTING: boosting},
-    )
+        return partial(architecture.predict, vector)
 
 
-def _scored(contestants: Contestants, divided: Market, window: Window) -> SeedScores:
+def _scored(trained: Trained, divided: Market, window: Window) -> SeedScores:
     books = [book_weights(own, window.samples) for own in divided.own]
-    shared = contestants.shared
+    shared = trained.contestants.shared
     return SeedScores(
         models={name: score(price, window, books) for name, price in shared.items()},
-        local=tuple(score(price, window, books) for price in contestants.local),
-        personal=tuple(
-            on_books(price, window, books)[:, desk]
-            for desk, price in enumerate(contestants.personal)
-        ),
+        local=tuple(score(price, window, books) for price in trained.contestants.local),
+        own={
+            name: tuple(
+                on_books(price, window, books)[:, desk] for desk, price in enumerate(prices)
+            )
+            for name, prices in trained.own().items()
+        },
         violations={name: violations(shared[name], window) for name in SURFACES},
         along_smile_bp={name: hedged_along_smile(shared[name], window) for name in SURFACES},
     )
@@ -371,43 +474,19 @@ def _dates(
     return Dates(train_end.replace(tzinfo=UTC), validate_end.replace(tzinfo=UTC), test, stress)
 
 
-@dataclass(frozen=True)
-class Source:
-    """Where quotes come from: a folder, or a made-up market."""
-
-    folder: Path | None
-
-    @cached_property
-    def made_up(self) -> pl.DataFrame:
-        """The market of a person who has none."""
-        return market(0, days=SYNTHETIC_DAYS)
-
-    def batches(
-        self, start: datetime | None = None, end: datetime | None = None
-    ) -> Iterable[Batch]:
-        """Uncleaned quotes in [start, end)."""
-        if self.folder is not None:
-            return read_batches(self.folder, reading=Reading(start=start, end=end))
-        time = pl.col("timestamp")
-        after = pl.lit(value=True) if start is None else time >= start
-        before = pl.lit(value=True) if end is None else time < end
-        return [Batch.of(self.made_up.filter(after & before))]
+def _quotes(options: Options, reading: Reading) -> Iterable[Batch]:
+    """Uncleaned, of a folder or of the made-up market of seed 0."""
+    return quotes_of(options.data, days=MADE_UP_DAYS, reading=reading)
 
 
-def _held_out(source: Source, divided: Market, name: str) -> Window:
+def _held_out(options: Options, divided: Market, name: str) -> Window:
     """The test or the stress window, with a position opened in each of its quotes."""
     split = divided.split
     start, end = getattr(split, f"{name}_start"), getattr(split, f"{name}_end")
-    chain = whole(source.batches(start, end + HELD + TOLERANCE))
+    chain = whole(_quotes(options, Reading(start=start, end=end + HELD + TOLERANCE)))
     opened = clean(chain.filter(pl.col("timestamp") < end)).quotes
     positions = open_positions(opened, divided.panel, chain)
     return Window.of(getattr(divided, name), positions, divided.panel)
-
-
-def _described(options: Options) -> str:
-    if options.data is None:
-        return f"{SYNTHETIC_DAYS} made-up days"
-    return f"chains in {options.data.name}"
 
 
 def _day(moment: datetime) -> str:

@@ -13,6 +13,7 @@ from protocol import rounds
 from protocol.chain.calls import reclaim_deposit
 from protocol.chain.gateway import Snapshot
 from protocol.chain.transactor import Transactor
+from protocol.errors import ChainError, Reverted
 from scripts.command import (
     checked_address,
     json_option,
@@ -20,6 +21,7 @@ from scripts.command import (
     print_json,
     reports_failures,
     to_option,
+    when,
     with_sender,
 )
 from scripts.due import to_distribute
@@ -104,7 +106,13 @@ def main(*, transactor: Transactor, task_id: bytes, to: str | None, as_json: boo
     Stop the node first: it would join again.
     """
     receiver = None if to is None else checked_address("--to", to)
-    done = depart(transactor, task_id, to=receiver)
+    try:
+        done = depart(transactor, task_id, to=receiver)
+    except Reverted as refused:
+        if refused.error != "SeatServing":
+            raise
+        until = _round_runs_until(transactor, task_id)
+        raise ChainError(f"{refused}: {until}; run this again then") from refused
     if as_json:
         print_json(asdict(done))
     else:
@@ -114,6 +122,17 @@ def main(*, transactor: Transactor, task_id: bytes, to: str | None, as_json: boo
             click.echo(f"lost      {lost}, for a commitment that was not opened")
         print_payments(done.withdrawn, done.to)
     sys.exit(status_of(done.withdrawn))
+
+
+def _round_runs_until(transactor: Transactor, task_id: bytes) -> str:
+    """Until when the latest round binds a seat that committed in it, in words."""
+    look = transactor.chain.at(transactor.chain.head())
+    number = look.task_state(task_id).round
+    state = look.round_state(task_id, number)
+    until = rounds.next_deadline(look.task_params(task_id), state, look.block.timestamp)
+    if until is None:
+        return f"round {number} has ended since"
+    return f"round {number} runs until {when(until)} at least"
 
 
 def _seat_in_words(done: Departure) -> str:

@@ -30,7 +30,7 @@ from protocol.commitment import task_id
 from protocol.encoding import encode_model
 from protocol.errors import VolquorumError
 from protocol.service import Outcome
-from protocol.task import RoundState
+from protocol.task import Phase, RoundState
 from scripts.task_config import TaskConfig
 
 log = structlog.get_logger("network")
@@ -150,7 +150,7 @@ class EmbeddedNetwork:
             if phase in round_rules.ENDED:
                 reported += 1
                 head = self.chain.head().number
-                root = "0x" + state.model_root.hex() if state.published_at else ""
+                root = "0x" + state.model_root.hex() if phase is Phase.FINAL else ""
                 gas = self._gas(block + 1, head)
                 yield RoundRecord(reported, phase.name.lower(), state.revealed, root, gas)
                 block = head
@@ -164,7 +164,7 @@ class EmbeddedNetwork:
         state = self.round_state(number)
         if state.published_at and not state.settled:
             phase = round_rules.phase(self.params, state, snapshot.block.timestamp)
-            root = state.model_root if phase in round_rules.ENDED else root
+            root = state.model_root if phase is Phase.FINAL else root
         blob = self.blobs.get(root, chunk_length=self.params.chunk_length, shift=self.params.shift)
         return blob.values.astype(np.int32)
 

@@ -11,13 +11,12 @@ from matplotlib.dates import date2num
 from matplotlib.figure import Figure
 
 from node.evaluation.assessment import BOOSTING, CENTRAL, COINS, FEDERATED, QUADRATIC, CellResult
-from node.evaluation.bootstrap import DAY
-from node.evaluation.metrics import VOL_POINTS
+from node.learning.division import Market
 from node.market.panel import TENOR_DAYS, TENOR_YEARS, Floats, Panel
-from node.market.quotes import DAYS_PER_YEAR
+from node.market.quotes import DAYS_PER_YEAR, MICROSECONDS_PER_DAY, VOL_POINTS
 from node.market.samples import Samples, grid_samples
 from node.models.formulas import Pricer
-from scripts.comparison import Contestants, Market
+from scripts.comparison import Contestants
 from scripts.report import GREY, STYLES, draw_smile, error_by_cell
 
 LINES: Final = (FEDERATED, CENTRAL, QUADRATIC)
@@ -139,7 +138,7 @@ def errors_through_time(
     """Error of each day; the held-out stretches are shaded, the rest was trained on."""
     figure = Figure(figsize=(9.0, 3.6), layout="constrained")
     axes = figure.subplots()
-    days, day = np.unique(everything.snapshot // DAY, return_inverse=True)
+    days, day = np.unique(everything.snapshot // MICROSECONDS_PER_DAY, return_inverse=True)
     dates = days.astype("datetime64[D]")
     for name in LINES:
         colour, dashes = STYLES[name]

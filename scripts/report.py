@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from node.market.panel import Floats
 from protocol.task import ZERO_ADDRESS
 from scripts.money import in_words
+from scripts.standings import Standing, standings, verdict
 
 mpl.use("svg")
 mpl.rcParams.update(
@@ -37,6 +38,7 @@ STYLES = {
     "central": (ORANGE, "-"),
     "quadratic": (GREY, "--"),
 }
+COARSE = {"flat", "term_structure"}
 TEMPLATES = Path(__file__).parent
 _ID = re.compile(r'(\bid="|url\(#|href="#)')
 
@@ -47,11 +49,14 @@ def write_report(path: Path, result: dict[str, Any]) -> None:
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined
     )
     environment.filters["in_ether"] = lambda amount_wei: in_words(int(amount_wei), ZERO_ADDRESS)
+    compared = standings(result)
     page = environment.get_template("report.html.j2").render(
         result=result,
+        standings=compared,
+        verdict=verdict(result),
         figures={
             "learning": _svg(learning_curve(result["rounds"], result["rmse_vol_points"]), "rounds"),
-            "bars": _svg(comparison_bars(result["rmse_vol_points"]), "bars"),
+            "bars": _svg(comparison_bars(compared), "bars"),
             "heat": _svg(error_by_cell(result["cells"]), "cells"),
             "smiles": [_svg(smile_plot(smile), smile["coin"]) for smile in result["smiles"]],
         },
@@ -74,17 +79,15 @@ def learning_curve(rounds: list[dict[str, Any]], rmse: dict[str, Any]) -> Figure
     return figure
 
 
-def comparison_bars(rmse: dict[str, Any]) -> Figure:
-    """Test and stress error of everything that was compared."""
+def comparison_bars(compared: Sequence[Standing]) -> Figure:
+    """Test and stress error, but for formulas so coarse that the rest would be too short to see."""
+    compared = [each for each in compared if each.key not in COARSE]
     figure = Figure(figsize=(6.4, 3.2), layout="constrained")
     axes = figure.subplots()
-    names = [name for name in rmse if name != "stress"]
-    places = np.arange(len(names))
-    axes.barh(places - 0.2, [rmse[name] for name in names], 0.4, color=BLUE, label="test")
-    axes.barh(
-        places + 0.2, [rmse["stress"][name] for name in names], 0.4, color=ORANGE, label="stress"
-    )
-    axes.set_yticks(places, [name.replace("_", " ") for name in names])
+    places = np.arange(len(compared))
+    axes.barh(places - 0.2, [each.test for each in compared], 0.4, color=BLUE, label="test")
+    axes.barh(places + 0.2, [each.stress for each in compared], 0.4, color=ORANGE, label="stress")
+    axes.set_yticks(places, [each.name for each in compared])
     axes.invert_yaxis()
     axes.set(xlabel="RMSE against the mark, vol points")
     axes.legend(frameon=False)

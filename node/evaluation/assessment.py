@@ -13,15 +13,17 @@ from typing import Any, Final
 import numpy as np
 
 from node.evaluation.audit import audit
-from node.evaluation.bootstrap import DAY, Days, Estimate
+from node.evaluation.bootstrap import Days, Estimate
 from node.evaluation.hedging import Positions, deviation
-from node.evaluation.metrics import CELLS, VOL_POINTS, Where, cell_of, measure_redrawn
+from node.evaluation.metrics import CELLS, Where, cell_of, measure_redrawn
 from node.market.panel import Floats, Panel
+from node.market.quotes import MICROSECONDS_PER_DAY, VOL_POINTS
 from node.market.samples import Samples
 from node.models.formulas import Pricer
 
-FEDERATED, CENTRAL, QUADRATIC, BOOSTING = (
+FEDERATED, TOLERANT, CENTRAL, QUADRATIC, BOOSTING = (
     "federated",
+    "federated_tolerant",
     "central",
     "quadratic",
     "hist_gradient_boosting",
@@ -32,6 +34,9 @@ RATIOS: Final = (
     (FEDERATED, "local_mean"),
     (CENTRAL, QUADRATIC),
     (CENTRAL, BOOSTING),
+    (TOLERANT, FEDERATED),
+    (TOLERANT, CENTRAL),
+    (TOLERANT, "local_best"),
 )
 """Of root mean square errors, the first divided by the second."""
 MAPPED: Final = (FEDERATED, CENTRAL, BOOSTING, QUADRATIC)
@@ -83,8 +88,8 @@ class SeedScores:
     models: Mapping[str, Scores]
     local: tuple[Scores, ...]
     """One per desk alone, in the order of the books."""
-    personal: tuple[Floats, ...]
-    """The error of each desk's personal model on its own book, [1 + draws] each; may be none."""
+    own: Mapping[str, tuple[Floats, ...]]
+    """By name, other models of each desk's own: the error on its own book, [1 + draws] each."""
     violations: Mapping[str, dict[str, Floats]]
     """By model and condition, the share of grid points that violate it, each [1 + draws]."""
     along_smile_bp: Mapping[str, dict[str, Floats]]
@@ -112,7 +117,7 @@ class WindowResult:
     rmse_ratios: dict[str, Estimate]
     books: tuple[dict[str, Estimate], ...]
     """Each desk's: the error on its own book of the federated and the central model, of its own
-    alone, and of the federated one with its personal head."""
+    alone, and of its other own ones."""
     worst_book: dict[str, Estimate]
     """The largest of those errors over the desks."""
     cells: tuple[CellResult, ...]
@@ -154,7 +159,7 @@ def hedged_along_smile(price: Pricer, window: Window) -> dict[str, Floats]:
 def violations(price: Pricer, window: Window) -> dict[str, Floats]:
     """Shares of grid points with static arbitrage, from one panel a coin of every day."""
     panel = window.panel
-    of_day = panel.snapshot // DAY
+    of_day = panel.snapshot // MICROSECONDS_PER_DAY
     moments, shares = [], []
     for day in np.unique(of_day):
         rows = of_day == day
@@ -271,11 +276,9 @@ def _with_local(seed: SeedScores) -> dict[str, dict[str, Floats]]:
 
 def _books(seed: SeedScores) -> dict[str, Floats]:
     """Errors on the books, [1 + draws, desks]."""
-    own = {"local": [each.books[:, desk] for desk, each in enumerate(seed.local)]}
-    if seed.personal:
-        own["personal"] = list(seed.personal)
+    local = [each.books[:, desk] for desk, each in enumerate(seed.local)]
     return {name: seed.models[name].books for name in (FEDERATED, CENTRAL)} | {
-        name: np.stack(columns, axis=1) for name, columns in own.items()
+        name: np.stack(columns, axis=1) for name, columns in {"local": local, **seed.own}.items()
     }
 
 

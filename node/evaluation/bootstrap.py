@@ -17,13 +17,12 @@ from typing import Final
 import numpy as np
 
 from node.market.panel import Floats, Integers
+from node.market.quotes import MICROSECONDS_PER_DAY
 from protocol.errors import DataError
 
 DRAWS: Final = 1000
 INTERVAL: Final = (2.5, 97.5)
 """Percentiles of the redrawn values."""
-DAY: Final = 86_400_000_000
-"""Microseconds."""
 _BINS: Final = 1000
 """Of a redrawn percentile, up to the window's largest value."""
 
@@ -58,7 +57,7 @@ class Days:
 
         The same days are always drawn alike, so that what is measured apart can be compared.
         """
-        self._days = np.unique(snapshot // DAY)
+        self._days = np.unique(snapshot // MICROSECONDS_PER_DAY)
         count = self._days.size
         if count < 2:
             raise DataError(
@@ -106,4 +105,4 @@ class Days:
         return np.asarray(redrawn)
 
     def _day_of(self, snapshot: Integers) -> Integers:
-        return np.searchsorted(self._days, snapshot // DAY)
+        return np.searchsorted(self._days, snapshot // MICROSECONDS_PER_DAY)

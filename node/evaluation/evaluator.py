@@ -12,12 +12,11 @@ import numpy.typing as npt
 from node.evaluation.audit import audit
 from node.evaluation.metrics import measure
 from node.market.batches import Batch
-from node.market.layouts import read_batches
 from node.market.panel import Panel
 from node.market.pipeline import cleaned, prepare
 from node.market.samples import Samples
+from node.market.sources import MADE_UP_DAYS, SYNTHETIC, folder_named, quotes_of
 from node.market.split import split_for
-from node.market.synthetic import market
 from node.models.architecture import Architecture
 from node.models.formulas import term_structure
 from node.models.registry import by_name
@@ -61,16 +60,14 @@ class VolatilityEvaluator:
 
 def _chain(settings: Mapping[str, object]) -> Iterable[Batch]:
     unknown = sorted(set(settings) - {"data", "model", "seed", "synthetic_days"})
-    data, seed = settings.get("data", "synthetic"), settings.get("seed", 0)
-    days = settings.get("synthetic_days", 90)
+    data, seed = settings.get("data", SYNTHETIC), settings.get("seed", 0)
+    days = settings.get("synthetic_days", MADE_UP_DAYS)
     if unknown or not (isinstance(data, str | Path) and _whole(seed) and _whole(days)):
         raise ConfigError(
-            "evaluator settings: wanted data (a folder or 'synthetic'), model (a name), seed and"
+            f"evaluator settings: wanted data (a folder or {SYNTHETIC!r}), model (a name), seed and"
             f" synthetic_days (whole numbers), found {dict(settings)}"
         )
-    if str(data) != "synthetic":
-        return read_batches(Path(data))
-    return [Batch.of(market(int(str(seed)), days=int(str(days))))]
+    return quotes_of(folder_named(data), seed=int(str(seed)), days=int(str(days)))
 
 
 def _whole(value: object) -> bool:

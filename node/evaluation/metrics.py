@@ -13,10 +13,10 @@ import numpy as np
 from node.evaluation.bootstrap import Days
 from node.market.black76 import price_coin
 from node.market.panel import Floats, Integers
+from node.market.quotes import VOL_POINTS
 from node.market.samples import Samples
 from protocol.errors import DataError
 
-VOL_POINTS: Final = 100.0
 BASIS_POINTS: Final = 1e4
 """A premium in coin is the USD premium over the forward."""
 TENOR_EDGES_DAYS: Final = (0.0, 2.0, 7.0, 30.0, 90.0, 367.0)

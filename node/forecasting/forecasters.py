@@ -19,12 +19,10 @@ from node.forecasting.networks import (
 )
 from node.forecasting.pairs import Pairs
 from node.market.panel import COLUMNS, TENOR_YEARS, Floats, vols_at
-from node.market.quotes import DAYS_PER_YEAR
+from node.market.quotes import MICROSECONDS_PER_YEAR
 
 LOWEST_VOL: Final = 0.01
 """Where a falling total variance leaves nothing for a tenor."""
-
-_MICROSECONDS_PER_YEAR: Final = DAYS_PER_YEAR * 86_400_000_000
 
 Forecast = Callable[[Pairs], Floats]
 """Pairs in, log volatilities at their targets out. Shape: [n, d]"""
@@ -48,7 +46,7 @@ def forward_variance(_pairs: Pairs, _seed: int) -> Forecast:
 
 def _rolled(asked: Pairs) -> Floats:
     vols = np.exp(asked.now).reshape(len(asked), COLUMNS, TENOR_YEARS.size)
-    ahead = (asked.target - asked.origin) / _MICROSECONDS_PER_YEAR
+    ahead = (asked.target - asked.origin) / MICROSECONDS_PER_YEAR
     until = vols_at(vols, ahead) ** 2 * ahead[:, None]
     later = np.empty_like(vols)
     for column, years in enumerate(TENOR_YEARS):

@@ -15,12 +15,12 @@ from torch import Tensor, nn
 
 from node.forecasting.pairs import Pairs
 from node.market.panel import Floats
+from node.market.quotes import VOL_POINTS
 from protocol.errors import DataError
 
 Build = Callable[["Sizes", "NetworkSettings"], nn.Module]
 """A new module whose forward takes past [n, l, f] and around [n, g] and answers changes [n, d]."""
 
-VOL_POINTS: Final = 100.0
 FEWEST_PAIRS: Final = 50
 _LARGEST_INPUT: Final = 5.0
 """Standard deviations: what was never seen is not extrapolated from."""

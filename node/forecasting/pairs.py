@@ -12,7 +12,8 @@ from typing import Final, Self
 import numpy as np
 
 from node.market.panel import AT_MONEY, THIRTY_DAYS, Booleans, Floats, Integers, Panel
-from node.market.state import DAY, Series
+from node.market.quotes import MICROSECONDS_PER_DAY
+from node.market.state import Series
 from protocol.errors import DataError
 
 HAR_DAYS: Final = (1.0, 7.0, 30.0)
@@ -33,8 +34,7 @@ TARGET_REACH: Final = timedelta(hours=2)
 """A snapshot this near the time asked for will do."""
 
 _MICROSECOND: Final = timedelta(microseconds=1)
-_DAY: Final = DAY // _MICROSECOND
-_WEEK: Final = 7 * _DAY
+_WEEK: Final = 7 * MICROSECONDS_PER_DAY
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def daily_pairs(
     past = np.stack(
         [log_vol[window] - log_vol[origin, None], change[window], spread[window]], axis=2
     )
-    target = at[origin] + horizon_days * _DAY
+    target = at[origin] + horizon_days * MICROSECONDS_PER_DAY
     later = close.asof(target, timedelta(0))
     now = log_vol[origin, None]
     coin = np.full(origin.size, is_btc)
@@ -186,12 +186,14 @@ def _means(at: Integers, log_vols: Floats) -> Floats:
     last = np.arange(at.size) + 1
     averages = []
     for days in HAR_DAYS:
-        first = np.searchsorted(at, at - int(days * _DAY), side="right")
+        first = np.searchsorted(at, at - int(days * MICROSECONDS_PER_DAY), side="right")
         averages.append((total[last] - total[first]) / (last - first)[:, None])
     return np.stack(averages, axis=1)
 
 
 def _calendar(*moments: Integers) -> Floats:
     """Hours of the day and of the week as points on circles. Shape: [n] each -> [n, 4 each]"""
-    angles = [2.0 * np.pi * (at % span) / span for at in moments for span in (_DAY, _WEEK)]
+    angles = [
+        2.0 * np.pi * (at % span) / span for at in moments for span in (MICROSECONDS_PER_DAY, _WEEK)
+    ]
     return np.stack([wave(angle) for angle in angles for wave in (np.sin, np.cos)], axis=1)

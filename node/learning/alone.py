@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from node.learning.training import TrainingSettings, round_seed, train_locally
+from node.learning.training import LocalTraining, TrainingSettings, round_seed
 from node.learning.validation import best_on
 from node.market.panel import Floats
 from node.market.samples import Samples
@@ -47,14 +47,15 @@ def train_central(
     device: str = "cpu",
     architecture: Architecture = SMILE,
 ) -> Floats:
-    """The network on everybody's samples, with as many steps as all participants take together.
+    """The network on everybody's samples, of which a step sees as many as all participants' steps.
 
-    So many steps over-fit where nothing is averaged. The round that is best on `validation` is
-    kept, or the comparison would flatter the federated model.
+    As many steps as all participants take together would see as many samples for more time, and
+    gain nothing on later days: `docs/learning.md`, "Everybody's data in one place". The round that
+    is best on `validation` is kept, or the comparison would flatter the federated model.
 
     Shape: genesis [d] -> [d].
     """
-    everybody = replace(settings, steps_per_round=settings.steps_per_round * participants)
+    everybody = replace(settings, batch_size=settings.batch_size * participants)
     rounds = _rounds(
         genesis, pooled, everybody, seed=seed, device=device, architecture=architecture
     )
@@ -70,15 +71,8 @@ def _rounds(
     device: str,
     architecture: Architecture,
 ) -> Iterator[Floats]:
-    vector = genesis
-    for round_number in range(1, settings.rounds + 1):
-        vector = train_locally(
-            vector,
-            samples,
-            settings,
-            seed=round_seed(seed, round_number),
-            round_number=round_number,
-            device=device,
-            architecture=architecture,
-        ).vector
+    training, vector = LocalTraining(samples, settings, architecture, device), genesis
+    for number in range(1, settings.rounds + 1):
+        seeded = round_seed(seed, number)
+        vector = training.train(vector, seed=seeded, round_number=number).vector
         yield vector

@@ -1,10 +1,12 @@
-"""What an update was worth to this desk: by how much it lowers the loss on its latest days.
+"""What an update was worth to this desk: how far it goes where the desk's own training went.
 
 A desk scores the updates of a round with a byte each, which divide the round's reward where the
 task says so. It has only its own quotes to judge by, so the scores of many desks are put together.
-What the scores tell apart and what not is measured in docs/incentives.md.
+Its latest days, which it does not train on, refuse what harms them. What the scores tell apart and
+what not, and what other methods do, is measured in docs/incentives.md.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
@@ -15,8 +17,9 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, vmap
 
-from node.learning.training import VOL_POINTS, TrainingSettings
+from node.learning.training import TrainingSettings
 from node.market.panel import Floats
+from node.market.quotes import MICROSECONDS_PER_DAY, VOL_POINTS
 from node.market.samples import Samples
 from node.models.arbitrage import Watch
 from node.models.architecture import Architecture
@@ -27,9 +30,18 @@ from protocol.numbers import Int16Array, Int32Array
 from protocol.scores import HIGHEST_SCORE
 
 HELD_OUT_SHARE: Final = 0.1
-"""Of a desk's days, the latest: scores ask how well tomorrow is priced."""
+"""Of a desk's days, the latest: scores ask how tomorrow would be priced."""
 HELD_OUT_ROWS: Final = 1024
 """The loss is taken on at most so many, evenly spaced: quotes of one snapshot err together."""
+AGREEMENT: Final = "agreement"
+"""The method that nodes use; those of `METHODS` are what it was held against."""
+CHANCE_DEVIATIONS: Final = 3.0
+"""Updates that agree by less may do so by chance: two random directions of d coordinates have a
+cosine of standard deviation `1 / sqrt(d)`."""
+HARMFUL_SHARE: Final = 0.5
+"""Of the base model's loss: an update that by itself raises it by more is worth nothing. In two
+draws of desks alike honest ones raised it by up to 0.45 at the median desk; those trained on smiles
+upside down, made as long, by 0.8 and more, until updates were shorter than 0.5."""
 NOTICED_SHARE: Final = 0.02
 """Of the base model's loss: an update that lowers it by less may do so by chance."""
 ARBITRAGE_POINTS: Final = 256
@@ -44,7 +56,6 @@ MOVES_AT_ONCE: Final = 16
 """Models that are evaluated together: a layer of them takes 4 MiB at most."""
 HOPELESS: Final = 1e30
 """The loss of a model that leaves the finite numbers: updates are still told apart beside it."""
-DAY_MICROSECONDS: Final = 86_400_000_000
 
 Lowered = Callable[[Floats], Floats]
 """By how much moves from the base model lower the loss. Shape: [m, d] -> [m]"""
@@ -59,7 +70,7 @@ def hold_out(own: Samples, share: float = HELD_OUT_SHARE) -> tuple[Samples, Samp
 
     Raises: DataError if there are fewer than two days.
     """
-    day = own.snapshot // DAY_MICROSECONDS
+    day = own.snapshot // MICROSECONDS_PER_DAY
     days = np.unique(day)
     if days.size < 2:
         raise DataError(
@@ -76,7 +87,7 @@ def contribution_scores(
     *,
     shift: int,
     own: int | None = None,
-    method: str = "alone",
+    method: str = AGREEMENT,
     newness: Floats | None = None,
     architecture: Architecture = SMILE,
 ) -> bytes:
@@ -88,15 +99,23 @@ def contribution_scores(
 
     Shape: base [d], updates [n, d], newness [n].
 
-    Raises: DataError without quotes, or if the base model gives them no finite volatilities.
+    Raises: DataError without quotes, or if the base model gives them no finite volatilities; by
+    agreement also without an update of one's own.
     """
     judge = Judge(held_out, numbers.to_float(base, shift), architecture)
-    worth = METHODS[method](judge.lowered, numbers.to_float(updates, shift))
+    moves = numbers.to_float(updates, shift)
+    if method == AGREEMENT:
+        if own is None:
+            raise DataError("an update of one's own is wanted, to judge others by, found none")
+        worth, chance = agreement(moves, own), CHANCE_DEVIATIONS / math.sqrt(base.size)
+        worth[judge.lowered(moves) < -HARMFUL_SHARE * judge.loss] = 0.0
+    else:
+        worth, chance = METHODS[method](judge.lowered, moves), NOTICED_SHARE * judge.loss
     if newness is not None:
         worth = worth * newness
-    worth[judge.arbitrage(numbers.to_float(updates, shift)) > ARBITRAGE_MARGIN] = 0.0
+    worth[judge.arbitrage(moves) > ARBITRAGE_MARGIN] = 0.0
     # Invariant: what is within chance of nothing gets nothing, even where nobody does better.
-    worth[worth < NOTICED_SHARE * judge.loss] = 0.0
+    worth[worth < chance] = 0.0
     if own is not None:
         worth[own] = 0.0
     best = float(worth.max(initial=0.0))
@@ -127,6 +146,25 @@ def newness(
             seen = along @ np.linalg.pinv(among, rcond=1e-9, hermitian=True) @ along
             found[number] = 1.0 - min(float(seen), 1.0)
     return found
+
+
+def agreement(updates: Floats, own: int) -> Floats:
+    """How much of what the longer of two updates does, the desk's own and another, both do.
+
+    1 for the same update, 0 for one at a right angle to it, less for a shorter as for a longer one:
+    `u.v / max(|u|, |v|)^2`. What one update does to the loss is no measure of work: once the model
+    has learnt most, it is less than what days differ by, and a single step of training may do more
+    than a whole round's. Where markets overlap, directions tell work from its absence every round.
+
+    Shape: updates [n, d] -> [n].
+
+    Source: after X. Cao, M. Fang, J. Liu, N. Gong, "FLTrust: Byzantine-robust Federated Learning
+    via Trust Bootstrapping", 2021, and X. Xu and others, "Gradient Driven Rewards to Guarantee
+    Fairness in Collaborative Machine Learning", 2021.
+    """
+    squares = np.einsum("ij,ij->i", updates, updates)
+    longer = np.maximum(squares, squares[own])
+    return np.asarray(updates @ updates[own] / np.where(longer, longer, 1.0))
 
 
 def alone(lowered: Lowered, updates: Floats) -> Floats:

@@ -6,7 +6,7 @@ import structlog
 
 from node.learning.contribution import contribution_scores
 from node.learning.look_ahead import starting_point
-from node.learning.training import TrainingOutcome, TrainingSettings, round_seed, train_locally
+from node.learning.training import LocalTraining, TrainingOutcome, TrainingSettings, round_seed
 from node.market.panel import Floats
 from node.market.samples import Samples
 from node.models.architecture import Architecture
@@ -32,6 +32,7 @@ class DeskTrainer:
 
     def __post_init__(self) -> None:
         self.spec_hash = self.architecture.spec.hash
+        self._training = LocalTraining(self.samples, self.settings, self.architecture, self.device)
 
     @property
     def sample_count(self) -> int:
@@ -43,15 +44,11 @@ class DeskTrainer:
 
         Shape: [d], [d] -> [d]
         """
-        self.last = train_locally(
+        self.last = self._training.train(
             starting_point(model, before, self.settings, round_number),
-            self.samples,
-            self.settings,
             # The same bits again, so a node that lost its disk can still reveal.
             seed=round_seed(self.seed, round_number),
             round_number=round_number,
-            device=self.device,
-            architecture=self.architecture,
         )
         log.info(
             "trained",

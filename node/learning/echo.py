@@ -8,15 +8,13 @@ formula, cost no privacy and can be made again by whoever has the panels and the
 Source: Z. Li, D. Hoiem, "Learning without Forgetting", 2016 (a model's own answers as targets).
 """
 
-from dataclasses import replace
 from typing import Final
 
 import numpy as np
 
-from node.market.panel import AT_MONEY, Floats, vols_at
+from node.market.panel import AT_MONEY, vols_at
 from node.market.quotes import DAYS_PER_YEAR
 from node.market.samples import Samples
-from node.models.architecture import Architecture
 
 REACH_Z: Final = 4.0
 """Standard deviations; nearly all quotes that survive cleaning lie within."""
@@ -24,18 +22,14 @@ SHORTEST_YEARS: Final = 1.0 / DAYS_PER_YEAR
 LONGEST_YEARS: Final = 1.0
 
 
-def echoes(
-    architecture: Architecture, vector: Floats, samples: Samples, count: int, seed: int
-) -> Samples:
-    """So many random points of the samples' surfaces with a model's own answers.
+def echo_points(samples: Samples, count: int, seed: int) -> Samples:
+    """So many random points of the samples' surfaces, for a model to answer.
 
-    They are even in standard deviations and in the logarithm of time. Shape: vector [d]
+    They are even in standard deviations and in the logarithm of time.
     """
     rng = np.random.default_rng(seed)
     some = samples.take(rng.integers(len(samples), size=count))
     z = rng.uniform(-REACH_Z, REACH_Z, count)
     years = np.exp(rng.uniform(np.log(SHORTEST_YEARS), np.log(LONGEST_YEARS), count))
     at_money = vols_at(some.surfaces[some.surface_row], years)[:, AT_MONEY]
-    asked = some.elsewhere(z * at_money * np.sqrt(years), years)
-    answers = architecture.predict(vector, asked)
-    return replace(asked, target_vol=answers)
+    return some.elsewhere(z * at_money * np.sqrt(years), years)

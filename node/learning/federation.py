@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from node.learning.look_ahead import starting_point
-from node.learning.training import TrainingSettings, train_locally
+from node.learning.training import LocalTraining, TrainingSettings
 from node.learning.update import FULL, Precision, make_update
 from node.market.panel import Floats
 from node.market.samples import Samples
@@ -62,7 +62,7 @@ class Desk:
         precision: Precision = FULL,
         recall: Recall | None = None,
     ) -> None:
-        self.samples, self.settings, self.architecture = samples, settings, architecture
+        self.training = LocalTraining(samples, settings, architecture)
         self.number, self.seed, self.precision = number, seed, precision
         self._recall = recall or Recall()
         nothing = np.zeros(architecture.spec.dimension)
@@ -78,16 +78,13 @@ class Desk:
         """
         base = numbers.to_float(model, DEFAULT_SHIFT)
         last = base if before is None else numbers.to_float(before, DEFAULT_SHIFT)
-        start = starting_point(base, last, self.settings, round_number)
+        start = starting_point(base, last, self.training.settings, round_number)
         drift = self._drift(base - last)
         entropy = np.random.SeedSequence([self.seed, self.number, round_number])
-        local = train_locally(
+        local = self.training.train(
             start,
-            self.samples,
-            self.settings,
             seed=int(entropy.generate_state(1)[0]),
             round_number=round_number,
-            architecture=self.architecture,
             drift=drift,
         ).vector
         self._ahead, self._own_move = start - base, local - start - (0 if drift is None else drift)
@@ -121,15 +118,40 @@ class Round:
 
 
 def rounds(
-    desks: Sequence[Desk], combine: Combine, *, count: int, genesis: Int32Array, share: float = 1.0
+    desks: Sequence[Samples],
+    settings: TrainingSettings,
+    combine: Combine,
+    *,
+    seed: int = 0,
+    architecture: Architecture = SMILE,
+    precision: Precision = FULL,
+    recall: Recall | None = None,
+    share: float = 1.0,
 ) -> Iterator[Round]:
-    """Rounds one after another; a `share` of the desks, at least one, is drawn for each."""
-    model = before = genesis
-    draw = np.random.default_rng(desks[0].seed)
-    drawn = max(1, round(share * len(desks)))
-    for number in range(1, count + 1):
-        present = sorted(draw.permutation(len(desks))[:drawn].tolist())
-        updates = np.stack([desks[desk].update(model, number, before) for desk in present])
+    """Every round of desks that train on all of their samples, from the genesis of `seed`.
+
+    A `share` of them, at least one, is drawn for each round.
+
+    Raises: DataError as `LocalTraining.train`; RuleError as `combine`.
+    """
+    members = [
+        Desk(
+            samples,
+            settings,
+            number,
+            seed,
+            architecture=architecture,
+            precision=precision,
+            recall=recall,
+        )
+        for number, samples in enumerate(desks)
+    ]
+    model = before = architecture.genesis(seed, DEFAULT_SHIFT)
+    draw = np.random.default_rng(seed)
+    drawn = max(1, round(share * len(members)))
+    for number in range(1, settings.rounds + 1):
+        present = sorted(draw.permutation(len(members))[:drawn].tolist())
+        updates = np.stack([members[desk].update(model, number, before) for desk in present])
         before, model = model, numbers.add_update(model, combine(updates, present))
         yield Round(number, updates, model)
 
@@ -147,21 +169,17 @@ def federate(
     on_round: Callable[[int, Floats], None] | None = None,
     on_updates: Callable[[Int16Array], None] | None = None,
 ) -> Floats:
-    """The model after the last round of the desks, which train on all of their samples.
+    """The model after the last of the desks' `rounds` by a task's rule.
 
     `on_round` is told each round's number and its new model, `on_updates` what each round's model
     is made of. Shape: -> [d]
 
-    Raises: DataError as `train_locally`; RuleError if the rule cannot tolerate so many liars.
+    Raises: DataError as `rounds`; RuleError if the rule cannot tolerate so many liars.
     """
-    members = [
-        Desk(samples, settings, number, seed, architecture=architecture, precision=precision)
-        for number, samples in enumerate(desks)
-    ]
-    genesis = architecture.genesis(seed, DEFAULT_SHIFT)
     combine = chosen_rule(rule, tolerance, pre_steps)
-    model = numbers.to_float(genesis, DEFAULT_SHIFT)
-    for done in rounds(members, combine, count=settings.rounds, genesis=genesis):
+    for done in rounds(
+        desks, settings, combine, seed=seed, architecture=architecture, precision=precision
+    ):
         model = numbers.to_float(done.model, DEFAULT_SHIFT)
         if on_updates is not None:
             on_updates(done.updates)

@@ -11,10 +11,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from node.learning.federation import Combine, Desk, Recall, Round, chosen_rule, rounds
+from node.learning.federation import Combine, Recall, Round, chosen_rule, rounds
 from node.learning.training import TrainingSettings
 from node.market.samples import Samples
-from node.models.architecture import DEFAULT_SHIFT, Architecture
+from node.models.architecture import Architecture
 from node.models.smile import SMILE
 from protocol.numbers import Int16Array
 from protocol.rules import RULES
@@ -92,15 +92,18 @@ def learn(
     Raises: DataError, RuleError as `federate`.
     """
     settings = settings_of(method, recipe)
-    members = [
-        Desk(samples, settings, number, seed, architecture=architecture, recall=method.recall)
-        for number, samples in enumerate(desks)
-    ]
     combine = chosen_rule(rule, tolerance)
     if method.weigh is not None:
         combine = _weighted(method.weigh([len(samples) for samples in desks]))
-    genesis = architecture.genesis(seed, DEFAULT_SHIFT)
-    return rounds(members, combine, count=settings.rounds, genesis=genesis, share=method.share)
+    return rounds(
+        desks,
+        settings,
+        combine,
+        seed=seed,
+        architecture=architecture,
+        recall=method.recall,
+        share=method.share,
+    )
 
 
 def _weighted(weights: Sequence[int]) -> Combine:

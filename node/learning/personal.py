@@ -1,19 +1,27 @@
-"""A desk's own last layer: the shared model fitted once more to the desk's own quotes.
+"""A model of a desk's own, for its own quotes: never uploaded.
 
-What comes of it is never uploaded and prices for this desk only. Everything before the last layer
-stays shared, and training stops where the desk's own latest days, which it does not train on, stop
-gaining: a head that would not help is the shared one.
+A desk's head is the shared model's last layer, fitted once more to the desk's own quotes until its
+later days, which it does not train on, stop gaining; everything before that layer stays shared. By
+the same days the desk chooses (`choose`) between the shared model, its head and what it trained
+alone: none of the three is best for every desk.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Final
 
-from node.learning.contribution import hold_out
-from node.learning.training import TrainingSettings, round_seed, train_locally
-from node.learning.validation import rmse_vol_points
+from node.learning.training import LocalTraining, TrainingSettings, round_seed
+from node.learning.validation import rmse_of, rmse_vol_points
 from node.market.panel import Floats
 from node.market.samples import Samples
 from node.models.architecture import LAST_LAYER, Architecture
+from node.models.formulas import Pricer
 from node.models.smile import SMILE
+
+SHARED: Final = "shared"
+HEAD: Final = "head"
+LOCAL: Final = "local"
+"""What a desk chooses between: the shared model, its own head, what it trained alone."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +31,7 @@ class PersonalSettings:
     layers: str = LAST_LAYER
     """How the names of the parameters begin that are fitted; all of them where empty."""
     pieces: int = 20
-    """After each piece of training the latest days are priced."""
+    """After each piece of training the later days are priced."""
     patience: int = 5
     """Pieces without gain after which training stops."""
     steps: int = 20
@@ -32,52 +40,54 @@ class PersonalSettings:
 
 
 @dataclass(frozen=True)
-class Personal:
-    """A desk's own model, and what it is worth on the desk's latest days."""
+class Choice:
+    """Which of several pricers a desk takes, and what each is worth to it."""
 
-    vector: Floats
-    shared_rmse: float
-    """Vol points, on days that neither was fitted to by this desk's head."""
-    personal_rmse: float
+    name: str
+    rmse: Mapping[str, float]
+    """Of each by name, vol points, on the desk's later days."""
 
 
-def personalise(
+def fit_head(
     shared: Floats,
     own: Samples,
+    later: Samples,
     settings: TrainingSettings,
     *,
     seed: int,
     personal: PersonalSettings | None = None,
     architecture: Architecture = SMILE,
-) -> Personal:
+) -> Floats:
     """The shared model with a head of this desk's own; the shared one itself where none is better.
 
-    `own` are the desk's quotes without public points. Shape: shared [d].
+    `own` are the desk's quotes without public points, `later` those of days that come after them
+    and that the shared model had better not have seen: it would look better there than it is.
 
-    Raises: DataError if there are fewer than two days of them.
+    Shape: shared [d] -> [d]. Raises: DataError without quotes.
     """
     personal = personal or PersonalSettings()
-    fitted_on, latest = hold_out(own)
     rate = personal.learning_rate
     piece = replace(
         settings, steps_per_round=personal.steps, learning_rate=rate, final_learning_rate=rate
     )
+    training = LocalTraining(own, piece, architecture)
     best = vector = shared
-    shared_rmse = least = rmse_vol_points(architecture, shared, latest)
+    least = rmse_vol_points(architecture, shared, later)
     since = 0
     for number in range(1, personal.pieces + 1):
-        vector = train_locally(
-            vector,
-            fitted_on,
-            piece,
-            seed=round_seed(seed, number),
-            architecture=architecture,
-            layers=personal.layers,
+        vector = training.train(
+            vector, seed=round_seed(seed, number), layers=personal.layers
         ).vector
-        found = rmse_vol_points(architecture, vector, latest)
+        found = rmse_vol_points(architecture, vector, later)
         since = 0 if found < least else since + 1
         if found < least:
             best, least = vector, found
         if since == personal.patience:
             break
-    return Personal(best, shared_rmse, least)
+    return best
+
+
+def choose(candidates: Mapping[str, Pricer], later: Samples) -> Choice:
+    """The pricer that errs least on a desk's later days; of equals the one named first."""
+    rmse = {name: rmse_of(price, later) for name, price in candidates.items()}
+    return Choice(min(rmse, key=rmse.__getitem__), rmse)

@@ -9,22 +9,22 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Final, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from node.learning.echo import echoes
+from node.learning.echo import echo_points
 from node.market.panel import Floats
+from node.market.quotes import VOL_POINTS
 from node.market.samples import Samples
 from node.models.arbitrage import Watch
 from node.models.architecture import Architecture
 from node.models.smile import SMILE
 from protocol.errors import ConfigError, DataError
 
-VOL_POINTS = 100.0
-"""The loss is in vol points, so that its size says something."""
 LOSS_SAMPLES = 8192
 """The loss before and after is taken on at most so many samples, evenly spaced."""
 
@@ -107,61 +107,90 @@ class TrainingOutcome:
     """Passes over the data; a fraction where a desk has more samples than a round uses."""
 
 
-def train_locally(
-    model_vector: Floats,
-    samples: Samples,
-    settings: TrainingSettings,
-    *,
-    seed: int,
-    round_number: int = 1,
-    device: str = "cpu",
-    architecture: Architecture = SMILE,
-    layers: str = "",
-    drift: Floats | None = None,
-) -> TrainingOutcome:
-    """Train one round from a global model.
+@dataclass(frozen=True)
+class LocalTraining:
+    """A desk's samples and the recipe for a model.
 
-    Only the parameters whose names begin with `layers` are trained; `drift` is added to them in
-    equal parts, one after every step. The result depends on nothing but the arguments; on a GPU
-    only up to its arithmetic.
-
-    Shape: model_vector, drift [d] in canonical order.
-
-    Raises: DataError without samples, or if training left the finite numbers.
+    What the module sees of the samples is worked out in the first round and kept for all others:
+    108 bytes a sample where the model is `smile`.
     """
-    if len(samples) == 0:
-        raise DataError(
-            "at least one training sample is wanted, found none; check the desk's folder"
-        )
-    begun = time.perf_counter()
-    with _reproducible(device):
-        module = architecture.module()
-        architecture.load(module, model_vector)
-        module.to(device)
-        quotes = _Quotes.of(architecture, samples, device)
-        echoing = round(settings.echo_share * len(samples))
-        heard = echoes(architecture, model_vector, samples, echoing, seed)
-        loss_before = _loss(module, quotes, settings)
-        watch = None
-        if settings.arbitrage_weight:
-            looks = -(-settings.steps_per_round // settings.arbitrage_every)
-            shape = (looks, settings.arbitrage_points)
-            watch = Watch.over(architecture, samples, shape, seed, device)
-        learning_rate = settings.learning_rate_at(round_number)
-        steered = _Steered.of(architecture, module, layers, drift, settings)
-        mixed = quotes.joined(_Quotes.of(architecture, heard, device))
-        _descend(module, steered, mixed, watch, settings, learning_rate=learning_rate, seed=seed)
-        loss_after = _loss(module, quotes, settings)
-        vector = architecture.vector(module)
-    if not np.isfinite(vector).all():
-        raise DataError(
-            "training left the finite numbers; look for extreme volatilities in the data"
-        )
-    presented = settings.steps_per_round * settings.batch_size
-    seconds = time.perf_counter() - begun
-    return TrainingOutcome(
-        vector, loss_before, loss_after, len(samples), seconds, presented / len(samples)
-    )
+
+    samples: Samples
+    settings: TrainingSettings
+    architecture: Architecture = SMILE
+    device: str = "cpu"
+
+    @cached_property
+    def _quotes(self) -> "_Quotes":
+        return _Quotes.of(self.architecture, self.samples, self.device)
+
+    def train(
+        self,
+        model_vector: Floats,
+        *,
+        seed: int,
+        round_number: int = 1,
+        layers: str = "",
+        drift: Floats | None = None,
+    ) -> TrainingOutcome:
+        """Train one round from a global model.
+
+        Only the parameters whose names begin with `layers` are trained; `drift` is added to them in
+        equal parts, one after every step. The result depends on nothing but the arguments and what
+        this was made of; on a GPU only up to its arithmetic.
+
+        Shape: model_vector, drift [d] in canonical order.
+
+        Raises: DataError without samples, or if training left the finite numbers.
+        """
+        count, settings, architecture = len(self.samples), self.settings, self.architecture
+        if count == 0:
+            raise DataError(
+                "at least one training sample is wanted, found none; check the desk's folder"
+            )
+        begun = time.perf_counter()
+        with _reproducible(self.device):
+            module = architecture.module()
+            architecture.load(module, model_vector)
+            module.to(self.device)
+            evenly = torch.arange(0, count, max(1, count // LOSS_SAMPLES), device=self.device)
+            some = self._quotes.take(evenly)
+            loss_before = _loss(module, some, settings)
+            heard = self._echoes(module, seed)
+            steered = _Steered.of(architecture, module, layers, drift, settings)
+            learning_rate = settings.learning_rate_at(round_number)
+            quotes = self._quotes if heard is None else self._quotes.joined(heard)
+            watch = self._watch(seed)
+            _descend(
+                module, steered, quotes, watch, settings, learning_rate=learning_rate, seed=seed
+            )
+            loss_after = _loss(module, some, settings)
+            vector = architecture.vector(module)
+        if not np.isfinite(vector).all():
+            raise DataError(
+                "training left the finite numbers; look for extreme volatilities in the data"
+            )
+        presented = settings.steps_per_round * settings.batch_size
+        seconds = time.perf_counter() - begun
+        return TrainingOutcome(vector, loss_before, loss_after, count, seconds, presented / count)
+
+    def _echoes(self, module: nn.Module, seed: int) -> "_Quotes | None":
+        count = round(self.settings.echo_share * len(self.samples))
+        if count == 0:
+            return None
+        points = echo_points(self.samples, count, seed)
+        seen = tuple(part.to(self.device) for part in self.architecture.seen(points))
+        with torch.no_grad():
+            vols = module(*seen)
+        return _Quotes(seen, (VOL_POINTS * vols.double()).float())
+
+    def _watch(self, seed: int) -> Watch | None:
+        settings = self.settings
+        if not settings.arbitrage_weight:
+            return None
+        looks = -(-settings.steps_per_round // settings.arbitrage_every)
+        shape = (looks, settings.arbitrage_points)
+        return Watch.over(self.architecture, self.samples, shape, seed, self.device)
 
 
 def round_seed(seed: int, round_number: int) -> int:
@@ -210,7 +239,9 @@ class _Steered:
         drift: Floats | None,
         settings: TrainingSettings,
     ) -> "_Steered":
-        named = {n: p for n, p in module.named_parameters() if n.startswith(layers)}
+        for name, value in module.named_parameters():
+            value.requires_grad_(name.startswith(layers))
+        named = {n: p for n, p in module.named_parameters() if p.requires_grad}
         drifts = []
         if drift is not None:
             parts = architecture.spec.unflatten(drift / settings.steps_per_round)
@@ -265,11 +296,8 @@ def _order(population: int, wanted: int, seed: int) -> Tensor:
 
 
 def _loss(module: nn.Module, quotes: _Quotes, settings: TrainingSettings) -> float:
-    count = quotes.target.numel()
-    rows = torch.arange(0, count, max(1, count // LOSS_SAMPLES), device=quotes.target.device)
-    some = quotes.take(rows)
     with torch.inference_mode():
-        return float(_huber(module(*some.seen), some.target, settings))
+        return float(_huber(module(*quotes.seen), quotes.target, settings))
 
 
 def _huber(vols: Tensor, target: Tensor, settings: TrainingSettings) -> Tensor:

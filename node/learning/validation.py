@@ -1,23 +1,26 @@
-"""Choosing settings on training days alone: whole weeks are held out in turn.
+"""Choosing settings on training days alone: whole weeks, or the most turbulent days, are held out.
 
 Quotes of one snapshot err together, and neighbouring days nearly so. A random share of the quotes
 would look like days that were trained on; whole weeks look like days to come.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 import numpy as np
 
 from node.learning.federation import federate
-from node.learning.training import VOL_POINTS, TrainingSettings
-from node.market.panel import Floats
+from node.learning.training import TrainingSettings
+from node.market.panel import Floats, Integers
+from node.market.quotes import MICROSECONDS_PER_DAY, VOL_POINTS
 from node.market.samples import Samples
 from node.models.architecture import Architecture
+from node.models.formulas import Pricer
 from node.models.smile import SMILE
 from protocol.errors import DataError
 
-WEEK_MICROSECONDS: Final = 7 * 86_400_000_000
+WEEK_MICROSECONDS: Final = 7 * MICROSECONDS_PER_DAY
 
 Train = Callable[[Sequence[Samples], TrainingSettings], Floats]
 """What desks make of their samples. Shape: -> [d]"""
@@ -38,6 +41,31 @@ def by_week(samples: Samples, folds: int) -> Iterator[tuple[Samples, Samples]]:
         )
     for held_out in range(folds):
         yield samples.take(fold != held_out), samples.take(fold == held_out)
+
+
+def turbulent_days(samples: Samples, count: int) -> Integers:
+    """So many days of the largest moves of the 30-day volatility, and the days beside them.
+
+    A move is that of either coin's logarithm from a day's last snapshot to the next day's. Days are
+    counted from 1970 on.
+
+    Raises: DataError unless so many days have a day before them.
+    """
+    days, moves = [], []
+    for is_btc in (False, True):
+        own = np.flatnonzero(samples.is_btc == is_btc)
+        own = own[np.argsort(samples.snapshot[own], kind="stable")]
+        day = samples.snapshot[own] // MICROSECONDS_PER_DAY
+        last = np.flatnonzero(np.diff(day, append=-1))
+        adjacent = np.diff(day[last]) == 1
+        days.append(day[last][1:][adjacent])
+        moves.append(np.abs(np.diff(np.log(samples.atm_30d_vol[own[last]])))[adjacent])
+    falling = np.concatenate(days)[np.argsort(-np.concatenate(moves), kind="stable")]
+    _, first = np.unique(falling, return_index=True)
+    if first.size < count:
+        raise DataError(f"{count} days with a day before them are wanted, found {first.size}")
+    largest = falling[np.sort(first)[:count]]
+    return np.unique(np.concatenate([largest - 1, largest, largest + 1]))
 
 
 def cross_validated(
@@ -78,5 +106,9 @@ def best_on(
 
 def rmse_vol_points(architecture: Architecture, vector: Floats, samples: Samples) -> float:
     """How much a model errs against the mark. Shape: vector [d]"""
-    error = architecture.predict(vector, samples) - samples.target_vol
-    return VOL_POINTS * float(np.sqrt(np.mean(error**2)))
+    return rmse_of(partial(architecture.predict, vector), samples)
+
+
+def rmse_of(price: Pricer, samples: Samples) -> float:
+    """How much a pricer errs against the mark, vol points."""
+    return VOL_POINTS * float(np.sqrt(np.mean((price(samples) - samples.target_vol) ** 2)))

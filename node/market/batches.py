@@ -22,7 +22,6 @@ from node.market.quotes import INSTANT, QUOTES, check_quotes
 from node.market.raw_quotes import complete
 from protocol.errors import ConfigError, DataError
 
-TABLE_SUFFIXES: Final = (".parquet", ".csv", ".csv.gz")
 _DAY: Final = timedelta(days=1)
 _WORDS: Final = {
     **dict.fromkeys(("true", "1", "call", "c"), True),
@@ -77,7 +76,6 @@ class Layout:
     name: str
     columns: tuple[str, ...]
     """What a table must have to be of this layout; empty for files that are no tables."""
-    suffixes: tuple[str, ...]
     scan: Callable[[Path, Reading], Scan]
     """A file's rows as `QUOTES`, or as `RAW_QUOTES`."""
     raw: bool = False
@@ -153,6 +151,11 @@ def scan_table(path: Path, columns: Sequence[str] = ()) -> pl.LazyFrame:
     return lazy
 
 
+def within(rows: pl.LazyFrame, reading: Reading) -> pl.LazyFrame:
+    """The rows of the time that is read."""
+    return _between(rows, *_clipped(None, None, reading))
+
+
 def typed(column: str, found: pl.DataType, wanted: pl.DataType) -> pl.Expr:
     """A column as another type: times are UTC where they name no zone, and ISO 8601 where text."""
     value = pl.col(column)
@@ -180,9 +183,8 @@ def _part(path: Path, layout: Layout, reading: Reading, spool: Path) -> _Part:
 
 def _days(part: _Part, number: int, reading: Reading) -> pl.DataFrame:
     """How many rows the part has on each day that is read."""
-    begin, end = _clipped(None, None, reading)
     with _named(part.path):
-        times = _between(part.rows.select("timestamp"), begin, end)
+        times = within(part.rows.select("timestamp"), reading)
         # A time that is missing must not vanish with the rows outside the bounds.
         missing = pl.col("timestamp").is_null().sum()
         lacking = part.rows.select(missing).collect(engine="streaming").item()

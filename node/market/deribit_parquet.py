@@ -5,29 +5,13 @@ each. The recording's delta is minutes younger than its prices: good enough to f
 hedge with.
 """
 
-import re
-from collections.abc import Iterator, Mapping
-from datetime import datetime
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-import polars as pl
-
-from node.market.batches import (
-    EVERYTHING,
-    TABLE_SUFFIXES,
-    Batch,
-    Layout,
-    Reading,
-    Scan,
-    scan_table,
-    stream,
-    typed,
-    whole,
-)
+from node.market.batches import Layout, Reading, Scan, scan_table, typed
 from node.market.quotes import QUOTES
-from protocol.errors import DataError
 
 COLUMNS: Mapping[str, str] = MappingProxyType(
     {
@@ -48,32 +32,10 @@ COLUMNS: Mapping[str, str] = MappingProxyType(
 )
 """Recorded column to quote column; the layout's others follow from these and are not read."""
 
-_MONTH_FILE = re.compile(r"\d{4}-\d{2}\.parquet")
-
-
-def read_chains(
-    folder: Path, *, start: datetime | None = None, end: datetime | None = None
-) -> pl.DataFrame:
-    """Every quote of the folder's `YYYY-MM.parquet` files in [start, end), by time.
-
-    13 of the 24 columns are read, and only the row groups in range: 1.17 million rows are 107 MB.
-    They stay float64: a deep in-the-money premium minus its intrinsic value would lose its time
-    value in float32.
-
-    Raises: DataError where a file is missing, unreadable or lacks a column.
-    """
-    return whole(chain_batches(folder, Reading(start=start, end=end)))
-
-
-def chain_batches(folder: Path, reading: Reading = EVERYTHING) -> Iterator[Batch]:
-    """The same, some days at a time."""
-    files = sorted(path for path in folder.glob("*.parquet") if _MONTH_FILE.fullmatch(path.name))
-    if not files:
-        raise DataError(f"{folder}: wanted files named YYYY-MM.parquet, found none")
-    return stream([(path, RECORDED) for path in files], reading)
-
 
 def _scan(path: Path, _reading: Reading) -> Scan:
+    """13 of the 24 columns: 1.17 million rows are 107 MB. They stay float64: a deep in-the-money
+    premium minus its intrinsic value would lose its time value in float32."""
     table = scan_table(path, tuple(COLUMNS))
     schema = table.collect_schema()
     quotes = [
@@ -82,4 +44,4 @@ def _scan(path: Path, _reading: Reading) -> Scan:
     return Scan(table.select(quotes).select(list(QUOTES)))
 
 
-RECORDED: Final = Layout("recorded", tuple(COLUMNS), TABLE_SUFFIXES, _scan)
+RECORDED: Final = Layout("recorded", tuple(COLUMNS), _scan)

@@ -43,11 +43,6 @@ class BookSummaries:
     """By reason: not_an_option, and those of raw quotes."""
 
 
-def parse_book_summaries(answer: Mapping[str, object], *, received_at: datetime) -> pl.DataFrame:
-    """The answer's quotes alone; see `read_book_summaries`."""
-    return read_book_summaries(answer, received_at=received_at).quotes
-
-
 def read_book_summaries(answer: Mapping[str, object], *, received_at: datetime) -> BookSummaries:
     """One decoded JSON answer as quotes stamped `received_at`, by expiry and strike.
 
@@ -153,4 +148,4 @@ def _number(summary: Mapping[str, object], name: str, field: str) -> float | Non
     return float(value)
 
 
-ANSWERS: Final = Layout("deribit answers", (), (".json",), _scan, raw=True)
+ANSWERS: Final = Layout("deribit answers", (), _scan, raw=True)

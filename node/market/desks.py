@@ -1,7 +1,7 @@
 """Desks: who holds which quotes.
 
-Experiments cut one table into desks (`partition`); a real desk is a folder of its own files
-(`read_desk`) in any layout that `node/market/layouts.py` knows.
+Experiments cut one table into desks (`partition`); a real desk is a folder of its own files in any
+layout that `node/market/layouts.py` knows.
 """
 
 import os
@@ -15,8 +15,6 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from node.market.batches import whole
-from node.market.layouts import read_batches
 from node.market.quotes import (
     DAYS_PER_YEAR,
     QUOTES,
@@ -160,12 +158,3 @@ def write_desk(folder: Path, quotes: pl.DataFrame, *, name: str = "quotes") -> P
     finally:
         part.unlink(missing_ok=True)
     return path
-
-
-def read_desk(folder: Path) -> pl.DataFrame:
-    """Every quote of a desk's folder, by time, whatever its layout.
-
-    Raises: DataError where there is no file, a file is of no known layout, or a value is not as
-    told.
-    """
-    return whole(read_batches(folder))

@@ -11,7 +11,6 @@ from typing import Final
 
 from node.market.batches import (
     EVERYTHING,
-    TABLE_SUFFIXES,
     Batch,
     Layout,
     Reading,
@@ -34,7 +33,7 @@ def _scan_quote_table(path: Path, _reading: Reading) -> Scan:
     return Scan(table.select(typed(name, schema[name], kind) for name, kind in QUOTES.items()))
 
 
-QUOTE_TABLES: Final = Layout("quotes", tuple(QUOTES), TABLE_SUFFIXES, _scan_quote_table)
+QUOTE_TABLES: Final = Layout("quotes", tuple(QUOTES), _scan_quote_table)
 
 # A quote table is a plain table too, but nothing of it needs to be computed.
 LAYOUTS: Mapping[str, Layout] = MappingProxyType(

@@ -14,7 +14,7 @@ from typing import Final
 
 import polars as pl
 
-from node.market.batches import TABLE_SUFFIXES, Layout, Reading, Scan, scan_table, typed
+from node.market.batches import Layout, Reading, Scan, scan_table, typed
 from node.market.raw_quotes import RAW_QUOTES
 from protocol.errors import DataError
 
@@ -55,4 +55,4 @@ def _unit(path: Path, found: Sequence[str]) -> str:
     return units[0]
 
 
-PLAIN: Final = Layout("plain", REQUIRED, TABLE_SUFFIXES, _scan, raw=True)
+PLAIN: Final = Layout("plain", REQUIRED, _scan, raw=True)

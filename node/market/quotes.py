@@ -45,6 +45,10 @@ QUOTES = pl.Schema(
 CURRENCIES = ("BTC", "ETH")
 DAYS_PER_YEAR = 365.25
 """ACT/365.25: under it the exchange's marks invert to the volatility it reports."""
+MICROSECONDS_PER_DAY = 86_400_000_000
+MICROSECONDS_PER_YEAR = DAYS_PER_YEAR * MICROSECONDS_PER_DAY
+VOL_POINTS = 100.0
+"""Of a volatility of 1: a vol point is 0.01."""
 
 OPTION_KEY = ("timestamp", "currency", "expiry", "strike_usd", "is_call")
 """What names one quote."""
@@ -52,13 +56,12 @@ OPTION_KEY = ("timestamp", "currency", "expiry", "strike_usd", "is_call")
 _NULLABLE = frozenset({"bid_coin", "ask_coin", "delta", "open_interest_coin", "volume_coin"})
 _POSITIVE = ("strike_usd", "forward_usd", "mark_iv", "bid_coin", "ask_coin")
 _NOT_NEGATIVE = ("mark_coin", "open_interest_coin", "volume_coin")
-_MICROSECONDS_PER_YEAR = DAYS_PER_YEAR * 86_400 * 1_000_000
 
 
 def years_to_expiry() -> pl.Expr:
     """Years from the snapshot to settlement, ACT/365.25."""
     left = (pl.col("expiry") - pl.col("timestamp")).dt.total_microseconds()
-    return (left / _MICROSECONDS_PER_YEAR).alias("years_to_expiry")
+    return (left / MICROSECONDS_PER_YEAR).alias("years_to_expiry")
 
 
 def log_moneyness() -> pl.Expr:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import polars as pl
 
 from node.market.panel import AT_MONEY, THIRTY_DAYS, Booleans, Panel
 from node.market.samples import Samples
@@ -27,6 +28,13 @@ class Split:
         """What may be learned from: everything early, except the stress window."""
         before = samples.snapshot < _microseconds(self.train_end)
         return samples.take(before & ~_within(samples, self.stress_start, self.stress_end))
+
+    def training_quotes(self, quotes: pl.DataFrame) -> pl.DataFrame:
+        """The same of a quote table, which is divided before it is priced: every desk then gets a
+        part of what it may learn from."""
+        time = pl.col("timestamp")
+        in_stress = (time >= self.stress_start) & (time < self.stress_end)
+        return quotes.filter((time < self.train_end) & ~in_stress)
 
     def validation(self, samples: Samples) -> Samples:
         """What choices are made on."""

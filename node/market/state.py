@@ -17,12 +17,11 @@ import numpy as np
 import polars as pl
 
 from node.market.panel import Floats, Integers
-from node.market.quotes import DAYS_PER_YEAR, snapshot_id, years_to_expiry
+from node.market.quotes import DAYS_PER_YEAR, MICROSECONDS_PER_YEAR, snapshot_id, years_to_expiry
 from protocol.errors import DataError
 
 DAY: Final = timedelta(days=1)
 _MICROSECOND: Final = timedelta(microseconds=1)
-_MICROSECONDS_PER_YEAR: Final = DAYS_PER_YEAR * (DAY / _MICROSECOND)
 
 
 @dataclass(frozen=True)
@@ -149,7 +148,7 @@ def realised_vol(prices: Series, window: timedelta) -> Series:
     first = np.searchsorted(at, at - wide)
     span = at - at[first]
     enough = span * 2 >= wide
-    variance = (total - total[first])[enough] / (span[enough] / _MICROSECONDS_PER_YEAR)
+    variance = (total - total[first])[enough] / (span[enough] / MICROSECONDS_PER_YEAR)
     return Series(at[enough], np.sqrt(np.maximum(variance, 0.0)))
 
 

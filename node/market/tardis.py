@@ -16,7 +16,7 @@ from typing import Final
 
 import polars as pl
 
-from node.market.batches import TABLE_SUFFIXES, Layout, Reading, Scan, scan_table, typed
+from node.market.batches import Layout, Reading, Scan, scan_table, typed
 from node.market.quotes import INSTANT
 from node.market.raw_quotes import RAW_QUOTES
 from protocol.errors import DataError
@@ -124,4 +124,4 @@ def _microseconds(span: timedelta) -> int:
     return span // timedelta(microseconds=1)
 
 
-TARDIS: Final = Layout("tardis", COLUMNS, TABLE_SUFFIXES, _scan, raw=True, ticks=True)
+TARDIS: Final = Layout("tardis", COLUMNS, _scan, raw=True, ticks=True)

@@ -5,15 +5,14 @@ a model need no differences.
 """
 
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from node.market.quotes import MICROSECONDS_PER_DAY
 from node.market.samples import Samples
-
-_MICROSECONDS_PER_DAY: Final = 86_400e6
 
 
 @dataclass(frozen=True)
@@ -35,6 +34,6 @@ class Points:
             torch.from_numpy(samples.log_moneyness),
             torch.from_numpy(samples.years.copy()),
             torch.from_numpy(samples.is_btc.astype(np.float64)),
-            torch.from_numpy(samples.snapshot / _MICROSECONDS_PER_DAY),
+            torch.from_numpy(samples.snapshot / MICROSECONDS_PER_DAY),
             torch.from_numpy(samples.surfaces[samples.surface_row]),
         )

@@ -1,19 +1,20 @@
 """The benchmark runs whole, on a market and a recipe that are small enough for a test."""
 
 import sys
+from functools import partial
 
 import pytest
 
 from benchmarks import arbitrage
 from node.learning.training import TrainingSettings
+from node.market.sources import quotes_of
 
 pytestmark = pytest.mark.unit
 
 
 @pytest.fixture
 def small(monkeypatch):
-    quotes = arbitrage.market(0, days=14, snapshots_per_day=2)
-    monkeypatch.setattr(arbitrage, "market", lambda *_, **__: quotes)
+    monkeypatch.setattr(arbitrage, "quotes_of", partial(quotes_of, days=14))
     recipe = TrainingSettings(rounds=1, steps_per_round=4, batch_size=32)
     monkeypatch.setattr(arbitrage, "TrainingSettings", lambda: recipe)
 

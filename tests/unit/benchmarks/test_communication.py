@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks import communication
 from benchmarks.communication import CODINGS, entropy_bytes, packed
-from benchmarks.federated_recipe import Field
+from benchmarks.field import Field
 from node.learning.training import TrainingSettings
 from node.learning.update import Precision
 from protocol.encoding import HEADER

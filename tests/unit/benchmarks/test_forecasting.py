@@ -8,8 +8,10 @@ import pytest
 
 from benchmarks import forecasting, smiles
 from node.forecasting.forecasters import SURFACE, har, persistence
+from node.market.desks import write_desk
 from node.market.split import RECORDED_SPLIT
 from node.market.state import DAY
+from node.market.synthetic import market
 from tests.unit.node import small_market
 from tests.unit.node.forecasting.small_history import START, daily, surfaces
 
@@ -68,19 +70,18 @@ def test_daily_candles_are_read_without_the_last(tmp_path):
     assert 100 * np.exp(pairs.now[-1, 0]) == pytest.approx(51 + 38)
 
 
-def test_surfaces_are_scored_from_a_folder_of_chains(monkeypatch):
+def test_surfaces_are_scored_from_a_folder_of_chains(monkeypatch, tmp_path):
     quick = {"persistence": SURFACE["persistence"], "har": partial(har, seasonal=True)}
-    quotes = small_market.quotes()
+    quotes = market(7, days=14, snapshots_per_day=2)
+    write_desk(tmp_path, quotes)
     monkeypatch.setattr(forecasting, "SURFACE", quick)
     monkeypatch.setattr(forecasting, "HORIZONS", (DAY / 2,))
-    monkeypatch.setattr(forecasting, "read_chains", lambda _: quotes)
-    monkeypatch.setattr(forecasting, "clean", lambda chain: type("Cleaned", (), {"quotes": chain}))
     start = int(quotes["timestamp"].min().timestamp()) * 1_000_000
     day = DAY // timedelta(microseconds=1)
     windows = {"test": (start + 10 * day, start + 14 * day)}
     cut = ([start + 10 * day], windows)
     monkeypatch.setattr(forecasting, "calendar_of", lambda _: cut)
-    found = dict(forecasting.surfaces(None, 1))
+    found = dict(forecasting.surfaces(tmp_path, 1))
     assert set(found) == {
         f"surface 12h {column} test" for column in ("panel", "atm 2d", "atm 30d", "atm 180d")
     }

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.federated_recipe import Field
+from benchmarks.field import Field
 from benchmarks.learning import Bench, Row, reached
 from node.learning.methods import METHODS
 from node.learning.training import TrainingSettings

@@ -11,11 +11,14 @@ from benchmarks.results_table import (
     METRICS,
     MODELS,
     RATIOS,
+    TOLERANT,
     main,
     table_of_books,
+    table_of_choices,
     table_of_hedges,
     table_of_metrics,
     table_of_models,
+    table_of_tolerance,
     tables,
 )
 
@@ -27,14 +30,15 @@ def estimate(mean: float) -> dict:
 
 
 def window(shift: float) -> dict:
-    errors = {name: estimate(shift + place) for place, name in enumerate(MODELS)}
+    models = [*MODELS, "federated_tolerant"]
+    errors = {name: estimate(shift + place) for place, name in enumerate(models)}
     audited = {name: estimate(0.01) for name in ("federated", "central", "quadratic")}
     book = {name: estimate(shift + place) for place, name in enumerate(BOOKS)}
     worse = {name: estimate(shift + place + 2) for place, name in enumerate(BOOKS)}
     return {
         **dict.fromkeys(("rmse_vol_points", *METRICS), errors),
         "inside_bid_ask": {"models": {name: estimate(0.25) for name in MODELS}},
-        "rmse_ratios": {name: estimate(1.0) for name in RATIOS},
+        "rmse_ratios": {name: estimate(1.0) for name in (*RATIOS, *TOLERANT)},
         "books": [book, worse],
         "worst_book": worse,
         "arbitrage": {
@@ -47,7 +51,13 @@ def window(shift: float) -> dict:
 
 
 def evaluation(partition: str) -> dict:
-    return {"settings": {"partition": partition}, **window(1.0), "stress": window(2.0)}
+    choices = [[{"name": "head"}, {"name": "local"}], [{"name": "shared"}, {"name": "local"}]]
+    return {
+        "settings": {"partition": partition},
+        **window(1.0),
+        "stress": window(2.0),
+        "choices": choices,
+    }
 
 
 def cells(table: str, row: str) -> list[str]:
@@ -64,6 +74,25 @@ def test_each_partition_has_its_column_and_a_missing_one_dashes():
 def test_books_are_averaged_over_desks_and_the_worst_stands_beside():
     table = table_of_books({"desks": evaluation("desks")}, "test")
     assert cells(table, "federated")[0] == "2.000, 3.000"
+
+
+def test_what_each_desk_chose_stands_below_its_errors():
+    table = table_of_choices({"time": evaluation("time")}, "test")
+    place = list(BOOKS).index("chosen")
+    assert cells(table, "own book, test, desk by desk") == ["desk 1", "desk 2"]
+    assert cells(table, "time: what the desk chooses on May") == [
+        f"{1.0 + place:.3f}",
+        f"{3.0 + place:.3f}",
+    ]
+    assert cells(table, "time: chosen, seeds") == ["head 1, shared 1", "local 2"]
+
+
+def test_what_tolerating_costs_is_told_where_it_was_measured():
+    without = evaluation("desks")
+    del without["rmse_ratios"]["federated_tolerant_to_federated"]
+    table = table_of_tolerance({"desks": without, "time": evaluation("time")}, "test")
+    assert cells(table, "to the mean") == ["-", "-", "1.000 (0.50-1.50)", "-"]
+    assert cells(table, "RMSE")[2].startswith(f"{1.0 + len(MODELS):.3f}")
 
 
 def test_other_metrics_and_hedges_are_of_the_first_partition():

@@ -11,7 +11,7 @@ import pytest
 from benchmarks import robustness
 from benchmarks.attacks import ATTACKS
 from benchmarks.contestants import CONTESTANTS, REFEREES
-from benchmarks.federated_recipe import Field
+from benchmarks.field import Field
 from benchmarks.robustness_map import draw
 from benchmarks.robustness_table import (
     Cell,

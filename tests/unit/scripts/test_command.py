@@ -10,7 +10,14 @@ from click.testing import CliRunner
 from protocol import errors
 from protocol.exit_codes import ExitCode
 from scripts import command
-from scripts.command import choose_task, connect, print_json, reports_failures
+from scripts.command import (
+    OUTPUT_FILE,
+    OUTPUT_FOLDER,
+    choose_task,
+    connect,
+    print_json,
+    reports_failures,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -125,3 +132,16 @@ def test_named_task_is_taken_with_and_without_prefix(named):
 def test_task_that_is_no_hash_is_refused(named):
     with pytest.raises(errors.ConfigError, match="64 hexadecimal digits"):
         choose_task(KnownTasks(TASK), named)
+
+
+@pytest.mark.parametrize("kind", [OUTPUT_FILE, OUTPUT_FOLDER])
+def test_what_cannot_be_written_is_refused_before_any_work(tmp_path, kind):
+    (tmp_path / "file").write_text("")
+    made = tmp_path / "new" / "folder" / "result"
+
+    with pytest.raises(click.BadParameter, match="cannot be made: "):
+        kind.convert(str(tmp_path / "file" / "folder" / "result"), None, None)
+
+    assert kind.convert(str(made), None, None) == made
+    assert made.parent.is_dir()
+    assert made.is_dir() == (kind is OUTPUT_FOLDER)

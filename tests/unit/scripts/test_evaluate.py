@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from node.evaluation import audit
-from node.learning.personal import PersonalSettings, personalise
+from node.learning.personal import PersonalSettings, fit_head
 from node.learning.training import TrainingSettings
 from node.models.boosting import train_boosting
 from node.models.formulas import FORMULAS
@@ -34,6 +34,7 @@ MODELS = {
     "hist_gradient_boosting",
     *FORMULAS,
 }
+MORE = {"federated_tolerant", "set_attention"}
 METRICS = {
     "rmse_vol_points",
     "mae_vol_points",
@@ -65,11 +66,11 @@ def invoked(*options: str) -> Result:
 def invoked_small() -> Iterator[Callable[..., Result]]:
     """The command on a short market, with a short recipe and few trees."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(evaluate, "SYNTHETIC_DAYS", 14)
+        patched.setattr(evaluate, "MADE_UP_DAYS", 14)
         recipe = partial(TrainingSettings, steps_per_round=4, batch_size=64)
         patched.setattr(evaluate, "TrainingSettings", recipe)
         patched.setattr(evaluate, "train_boosting", partial(train_boosting, trees=5))
-        patched.setattr(evaluate, "personalise", partial(personalise, personal=FEW))
+        patched.setattr(evaluate, "fit_head", partial(fit_head, personal=FEW))
         patched.setattr(audit, "Z", np.linspace(-6.0, 6.0, 9))
         patched.setattr(audit, "YEARS", np.array([0.01, 0.1, 1.0]))
         yield invoked
@@ -81,6 +82,7 @@ def finished(
 ) -> tuple[Path, Result]:
     folder = tmp_path_factory.mktemp("evaluation") / "new"
     options = ["--rounds", "2", "--seeds", "1", "--desks", "3", "--data", "synthetic"]
+    options += ["--tolerant", "trimmed_mean", "--also", "set_attention"]
     files = ["--json", str(folder / "numbers.json"), "--plots", str(folder / "plots")]
     done = invoked_small(*options, *files, *listed(DATES))
     assert done.exit_code == ExitCode.OK, done.output
@@ -104,8 +106,8 @@ def is_estimate(found: dict[str, Any]) -> bool:
 def test_every_model_has_every_metric_with_an_interval_in_both_windows(numbers):
     for window in (numbers, numbers["stress"]):
         for metric in METRICS:
-            assert set(window[metric]) - {"stress"} == MODELS
-            for model in MODELS:
+            assert set(window[metric]) - {"stress"} == MODELS | MORE
+            for model in MODELS | MORE:
                 assert is_estimate(window[metric][model])
                 assert window[metric][model]["mean"] > 0
 
@@ -120,7 +122,7 @@ def test_shares_are_the_federated_model_s_and_beside_it_everybody_s(numbers):
     for window in (numbers, numbers["stress"]):
         inside = window["inside_bid_ask"]
         assert is_estimate(inside)
-        assert set(inside["models"]) == MODELS
+        assert set(inside["models"]) == MODELS | MORE
         assert inside["mean"] == inside["models"]["federated"]["mean"]
         for condition in ("calendar", "butterfly", "wings"):
             found = window["arbitrage"][condition]
@@ -132,13 +134,25 @@ def test_shares_are_the_federated_model_s_and_beside_it_everybody_s(numbers):
 def test_desks_cells_ratios_and_hedges_are_told(numbers):
     for window in (numbers, numbers["stress"]):
         assert len(window["books"]) == 3
-        assert set(window["worst_book"]) == {"federated", "central", "local", "personal"}
+        own = {"local", "head", "chosen"}
+        assert set(window["worst_book"]) == {"federated", "central"} | own
         assert sum(cell["quotes"] for cell in window["cells"]) == window["quotes"]
-        assert is_estimate(window["rmse_ratios"]["federated_to_central"])
+        for ratio in ("federated_to_central", "federated_tolerant_to_federated"):
+            assert is_estimate(window["rmse_ratios"][ratio])
         for coin in ("BTC", "ETH"):
             hedges = window["day_pnl_deviation_bp"][coin]
             assert hedges["federated"]["mean"] < hedges["unhedged"]["mean"]
             assert {"exchange", "quadratic", "federated_along_smile"} <= set(hedges)
+
+
+def test_a_desk_s_choice_is_what_erred_least_on_the_validation_days(numbers):
+    (desks,) = numbers["choices"]
+    assert len(desks) == 3
+    for choice, book in zip(desks, numbers["books"], strict=True):
+        assert set(choice["rmse"]) == {"shared", "head", "local"}
+        assert choice["rmse"][choice["name"]] == min(choice["rmse"].values())
+        of = {"shared": "federated", "head": "head", "local": "local"}[choice["name"]]
+        assert book["chosen"] == book[of]
 
 
 def test_the_settings_say_what_was_done(numbers):
@@ -186,6 +200,7 @@ def test_another_seed_changes_the_networks_but_not_the_formulas(invoked_small, t
     done = invoked_small(*options, "--json", str(file))
     assert done.exit_code == ExitCode.OK, done.output
     found = json.loads(file.read_text(encoding="utf-8"))["rmse_vol_points"]
+    assert set(found) - {"stress"} == MODELS
     one, other = found["federated"]["seeds"]
     assert one != other
     assert found["federated"]["mean"] == pytest.approx((one + other) / 2)
@@ -203,6 +218,8 @@ def test_another_seed_changes_the_networks_but_not_the_formulas(invoked_small, t
         ({"--test": "2026-01-13:2026-01-17"}, "must leave days after --train-end"),
         ({"--model": "crystal_ball"}, "is not installed"),
         ({"--rule": "trimmed_mean", "--tolerance": "3"}, "takes 7 desks; found 5"),
+        ({"--tolerant": "trimmed_mean", "--desks": "2"}, "takes 3 desks; found 2"),
+        ({"--also": "crystal_ball"}, "is not installed"),
         ({"--seeds": "0"}, "is not in the range"),
     ],
 )

@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 import pytest
 
 from scripts.report import write_report
+from scripts.standings import NAMES, standings, verdict
 
 pytestmark = pytest.mark.unit
 
@@ -39,6 +40,10 @@ def smile(coin: str) -> dict:
     }
 
 
+def measured(inside: float, price_bp: float) -> dict:
+    return {"test": {"inside_spread": inside, "price_rmse_bp": price_bp}}
+
+
 RESULT = {
     "settings": {
         "market": "Deribit <chains> & marks",
@@ -49,6 +54,7 @@ RESULT = {
         "tolerance": 1,
         "seed": 4711,
     },
+    "is_made_up": False,
     "contract": "0x" + "c0" * 20,
     "task": "0x" + "7a" * 32,
     "rounds": [
@@ -78,6 +84,10 @@ RESULT = {
     "left_wei": 0,
     "burned_wei": 0,
     "rmse_vol_points": {**RMSE, "stress": {name: value * 2 for name, value in RMSE.items()}},
+    "metrics": {
+        "local": [measured(0.25, 30.0), measured(0.35, 50.0)],
+        **{name: measured(0.75, 7.7) for name in RMSE if not name.startswith("local")},
+    },
     "cells": [
         {"model": model, "tenor_days": tenor, "z": z, "rmse": rmse}
         for model, rmse in (("federated", 1.5), ("quadratic", 2.5))
@@ -164,11 +174,35 @@ def test_every_number_of_the_result_is_in_the_page(page):
         for name, value in window.items():
             assert f"{value:.3f}" in shown, name
     for name in RMSE:
-        assert name.replace("_", " ") in shown
+        assert NAMES[name] in shown
+    for share in ("75 %", "30 %", "7.7", "40.0"):
+        assert share in shown
     for number in ("987,654", "123,456", "3.333", "4711", "28.3"):
         assert number in shown, number
     for root in (RESULT["rounds"][0]["model_root"], RESULT["contract"], RESULT["task"]):
         assert root in shown
+
+
+def test_verdict_says_who_gains(page):
+    assert (
+        "errs by 1.23 vol points against 2.56 for a desk alone, and 1.89 for the best" in page.text
+    )
+
+    lost = copy.deepcopy(RESULT)
+    lost["rmse_vol_points"]["local_best"] = 1.0
+    assert "but 1.00 for the best of them, which gains nothing" in verdict(lost)
+
+
+def test_made_up_market_is_said_to_be_one(page, tmp_path):
+    assert "made up" not in page.text
+    write_report(tmp_path / "report.html", RESULT | {"is_made_up": True})
+    assert "The market is made up" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_only_the_mean_of_the_desks_has_shares():
+    shares = {each.key: each.inside_spread for each in standings(RESULT)}
+    assert shares["local_mean"] == pytest.approx(0.3)
+    assert shares["local_best"] is shares["local_worst"] is None
 
 
 def test_what_was_given_is_text_and_never_markup(source):

@@ -22,10 +22,11 @@ from node.evaluation.assessment import (
 )
 from node.evaluation.audit import audit
 from node.evaluation.books import book_weights
-from node.evaluation.bootstrap import DAY, Estimate
+from node.evaluation.bootstrap import Estimate
 from node.evaluation.hedging import open_positions
 from node.evaluation.metrics import CELLS, by_cell, measure
 from node.market.panel import Floats
+from node.market.quotes import MICROSECONDS_PER_DAY
 from node.market.samples import Samples
 from node.market.split import split_for
 from node.models.formulas import quadratic_smile, term_structure
@@ -65,7 +66,7 @@ def seed_of(window: Window, federated: float, central: float, desks: list[float]
     return SeedScores(
         models={FEDERATED: scored[federated], CENTRAL: scored[central]},
         local=tuple(scored[error] for error in desks),
-        personal=(),
+        own={},
         violations={},
         along_smile_bp={},
     )
@@ -73,7 +74,7 @@ def seed_of(window: Window, federated: float, central: float, desks: list[float]
 
 def test_window_holds_its_own_panels_and_days(window):
     assert set(window.panel.snapshot.tolist()) == set(window.samples.snapshot.tolist())
-    assert len(window.days) == np.unique(window.samples.snapshot // DAY).size
+    assert len(window.days) == np.unique(window.samples.snapshot // MICROSECONDS_PER_DAY).size
 
 
 def test_scores_begin_with_the_window_s_own(window):
@@ -125,15 +126,15 @@ def test_a_book_shows_the_desk_s_own_model_and_the_worst_is_named(window):
     assert found.worst_book[FEDERATED].mean == pytest.approx(1.0)
 
 
-def test_personal_heads_are_measured_on_their_desks_books(window):
+def test_other_models_of_their_own_are_measured_on_their_desks_books(window):
     heads = (off_by(0.5), off_by(0.7))
-    personal = tuple(
+    errors = tuple(
         on_books(price, window, books(window))[:, desk] for desk, price in enumerate(heads)
     )
-    seed = replace(seed_of(window, 1.0, 2.0, [3.0, 5.0]), personal=personal)
+    seed = replace(seed_of(window, 1.0, 2.0, [3.0, 5.0]), own={"head": errors})
     found = summarise(window, [seed])
-    assert [round(book["personal"].mean, 6) for book in found.books] == [0.5, 0.7]
-    assert found.worst_book["personal"].mean == pytest.approx(0.7)
+    assert [round(book["head"].mean, 6) for book in found.books] == [0.5, 0.7]
+    assert found.worst_book["head"].mean == pytest.approx(0.7)
 
 
 def test_cells_hold_every_quote_that_lies_in_one(window):
@@ -160,7 +161,7 @@ def test_a_hedge_stands_beside_none_and_the_exchange_s(window):
 def test_violations_are_those_of_the_days_audits(window):
     found = violations(quadratic_smile, window)
     assert set(found) == set(CONDITIONS)
-    of_day = window.panel.snapshot // DAY
+    of_day = window.panel.snapshot // MICROSECONDS_PER_DAY
     audits = [
         audit(quadratic_smile, window.panel.take(of_day == day), panels=2)
         for day in np.unique(of_day)

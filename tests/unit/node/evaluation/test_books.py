@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from node.evaluation.books import book_weights
+from node.evaluation.books import book, book_weights
 from node.market.panel import TENOR_YEARS
 from node.market.samples import Samples, grid_samples
 from tests.unit.node.small_market import samples, slanted_panel
@@ -41,3 +41,13 @@ def test_nothing_in_common_is_no_book():
 def test_a_desk_s_own_days_are_its_book():
     weights = book_weights(samples(), samples())
     np.testing.assert_allclose(weights, 1.0 / len(samples()))
+
+
+def test_book_as_samples_is_mixed_as_the_desk_s_own_quotes():
+    own, held_out = points([0.1, 0.1, 0.1, 1.1]), points([2.1, 0.1, 0.2, 1.1, 2.1])
+    np.testing.assert_allclose(book(own, held_out, rows=8).z, [0.1] * 3 + [0.2] * 3 + [1.1] * 2)
+
+
+def test_desk_that_trades_nothing_that_is_held_out_has_all_of_it_for_a_book():
+    held_out = points([2.1, 3.1])
+    np.testing.assert_array_equal(book(points([0.1]), held_out, rows=8).z, held_out.z)

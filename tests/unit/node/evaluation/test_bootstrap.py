@@ -3,16 +3,17 @@
 import numpy as np
 import pytest
 
-from node.evaluation.bootstrap import DAY, Days, Estimate
+from node.evaluation.bootstrap import Days, Estimate
+from node.market.quotes import MICROSECONDS_PER_DAY
 from protocol.errors import DataError
 
 pytestmark = pytest.mark.unit
 
-NOON = DAY // 2
+NOON = MICROSECONDS_PER_DAY // 2
 
 
 def moments(days: list[int]) -> np.ndarray:
-    return np.array(days, dtype=np.int64) * DAY + NOON
+    return np.array(days, dtype=np.int64) * MICROSECONDS_PER_DAY + NOON
 
 
 def mean_of(days: Days, snapshot: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -37,7 +38,7 @@ def test_redrawn_windows_are_made_of_whole_days_and_are_as_long():
 
 
 def test_two_halves_of_a_day_are_one_day():
-    snapshot = np.array([0, DAY - 1, DAY], dtype=np.int64)
+    snapshot = np.array([0, MICROSECONDS_PER_DAY - 1, MICROSECONDS_PER_DAY], dtype=np.int64)
     assert len(Days(snapshot)) == 2
 
 
@@ -98,16 +99,19 @@ def test_windows_without_what_is_asked_for_say_nothing():
 
 def test_a_percentile_is_exact_on_the_window_and_close_on_others():
     rng = np.random.default_rng(8)
-    snapshot = np.sort(rng.integers(0, 12, 600)) * DAY
+    snapshot = np.sort(rng.integers(0, 12, 600)) * MICROSECONDS_PER_DAY
     values = rng.exponential(1.0, 600)
     days = Days(snapshot, draws=50)
     found = days.percentile(snapshot, values, 95.0)
     assert found[0] == np.percentile(values, 95.0)
-    counted = days.sums_by(snapshot, snapshot // DAY, 12, np.ones(600))[1:]
-    of_day = np.bincount(snapshot // DAY)
+    counted = days.sums_by(snapshot, snapshot // MICROSECONDS_PER_DAY, 12, np.ones(600))[1:]
+    of_day = np.bincount(snapshot // MICROSECONDS_PER_DAY)
     for redrawn, times in zip(found[1:], counted / of_day, strict=True):
         repeated = np.concatenate(
-            [np.repeat(values[snapshot // DAY == day], int(times[day])) for day in range(12)]
+            [
+                np.repeat(values[snapshot // MICROSECONDS_PER_DAY == day], int(times[day]))
+                for day in range(12)
+            ]
         )
         assert redrawn == pytest.approx(np.quantile(repeated, 0.95, method="hazen"), abs=0.08)
 

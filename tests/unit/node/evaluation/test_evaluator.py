@@ -6,7 +6,7 @@ import pytest
 from node.evaluation.audit import audit
 from node.evaluation.evaluator import VolatilityEvaluator
 from node.evaluation.metrics import measure
-from node.learning.training import TrainingSettings, train_locally
+from node.learning.training import LocalTraining, TrainingSettings
 from node.market.desks import write_desk
 from node.market.split import split_for
 from node.market.synthetic import market
@@ -38,7 +38,7 @@ def test_the_evaluator_prefers_a_trained_model():
     genesis = SMILE.genesis(0)
     train = split_for(panel()).train(samples())
     settings = TrainingSettings(rounds=1, steps_per_round=60, batch_size=128, learning_rate=3e-3)
-    trained = train_locally(numbers.to_float(genesis, SHIFT), train, settings, seed=1).vector
+    trained = LocalTraining(train, settings).train(numbers.to_float(genesis, SHIFT), seed=1).vector
     scored = VolatilityEvaluator(held_out(), panel())(numbers.to_model(trained, SHIFT), SHIFT)
     assert scored["validation_rmse"] < 0.9 * scored["validation_rmse_term_structure"]
 

@@ -10,12 +10,11 @@ from node.evaluation.bootstrap import Days
 from node.evaluation.hedging import Positions, deviation, open_positions
 from node.market.black76 import delta, price_coin
 from node.market.cleaning import clean
-from node.market.deribit_parquet import read_chains
 from node.market.panel import Panel, build_panel
 from node.market.quotes import DAYS_PER_YEAR, QUOTES
 from node.models.formulas import quadratic_smile, term_structure
 from protocol.errors import DataError
-from tests.unit.node.recorded import CHAINS, needs_chains
+from tests.unit.node.recorded import needs_chains, recorded_chain
 from tests.unit.node.small_market import NOON
 
 pytestmark = pytest.mark.unit
@@ -161,7 +160,7 @@ def test_a_chain_that_ends_too_early_is_refused():
 @pytest.mark.data
 def test_recorded_hedges_are_as_good_as_was_measured_and_look_better_on_surviving_quotes():
     june = datetime(2026, 6, 1, tzinfo=UTC)
-    chain = read_chains(CHAINS, start=june, end=june + timedelta(days=31))
+    chain = recorded_chain(start=june, end=june + timedelta(days=31))
     quotes = clean(chain).quotes
     panel = build_panel(quotes)
 

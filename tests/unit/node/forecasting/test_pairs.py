@@ -13,10 +13,10 @@ from node.forecasting.pairs import (
     surface_pairs,
 )
 from node.market.panel import Panel
+from node.market.quotes import MICROSECONDS_PER_DAY
 from node.market.state import DAY, Series
 from protocol.errors import DataError
 from tests.unit.node.forecasting.small_history import (
-    DAY_MICROSECONDS,
     HOUR,
     daily,
     index_series,
@@ -39,7 +39,7 @@ def test_a_days_pair_is_its_close_and_the_next_days():
     np.testing.assert_allclose(100 * np.exp(pairs.now[:, 0]), close.value[DAILY_STEPS - 1 :])
     np.testing.assert_allclose(100 * np.exp(pairs.later[:-1, 0]), close.value[DAILY_STEPS:])
     assert np.isnan(pairs.later[-1]).all()
-    assert (pairs.target - pairs.origin == DAY_MICROSECONDS).all()
+    assert (pairs.target - pairs.origin == MICROSECONDS_PER_DAY).all()
 
 
 def test_a_missing_day_is_no_target():
@@ -114,7 +114,7 @@ def test_only_targets_that_have_come_are_learned_from():
     assert (known.target <= moment).all()
     assert len(known) == (pairs.target <= moment).sum()
     assert np.isfinite(known.later).all()
-    assert (known.origin <= moment - DAY_MICROSECONDS + 2 * HOUR).all()
+    assert (known.origin <= moment - MICROSECONDS_PER_DAY + 2 * HOUR).all()
 
 
 def test_more_of_the_market_is_one_number_more_a_snapshot():

@@ -1,63 +1,59 @@
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
 
 from node.evaluation.metrics import measure
-from node.learning import alone
 from node.learning.alone import train_alone, train_central
-from node.learning.training import TrainingSettings, train_locally
+from node.learning.training import LocalTraining, TrainingSettings, round_seed
 from node.models.architecture import DEFAULT_SHIFT
-from node.models.smile import FACTORS, SMILE, WIDTH
+from node.models.smile import SMILE
 from protocol import numbers
 from tests.unit.node.small_market import samples
 
 pytestmark = pytest.mark.unit
 
 GENESIS = numbers.to_float(SMILE.genesis(0), DEFAULT_SHIFT)
-OUT_BIAS = SMILE.spec.dimension - FACTORS * (WIDTH + 1)
-"""Sorted names end with out.bias, out.weight."""
 SHORT = TrainingSettings(rounds=3, steps_per_round=10, batch_size=64, learning_rate=3e-3)
 
 
-def counted(monkeypatch):
-    steps = []
-
-    def train(vector, samples, settings, **_):
-        steps.append((settings.steps_per_round, len(samples)))
-        return real(vector, samples, settings, seed=0)
-
-    real = alone.train_locally
-    monkeypatch.setattr(alone, "train_locally", train)
-    return steps
-
-
-def test_the_central_model_takes_as_many_steps_as_all_participants(monkeypatch):
-    steps = counted(monkeypatch)
-    train_central(GENESIS, samples(), SHORT, participants=5, validation=samples(), seed=1)
-    assert steps == [(50, len(samples()))] * 3
+@cache
+def rounds(settings):
+    """Every round's model, trained one by one."""
+    vector, found = GENESIS, []
+    for number in range(1, settings.rounds + 1):
+        seed = round_seed(1, number)
+        vector = (
+            LocalTraining(samples(), settings).train(vector, seed=seed, round_number=number).vector
+        )
+        found.append(vector)
+    return found
 
 
-def test_a_desk_alone_takes_as_many_steps_as_in_the_federation(monkeypatch):
-    steps = counted(monkeypatch)
-    train_alone(GENESIS, samples(), SHORT, seed=1)
-    assert steps == [(10, len(samples()))] * 3
+def priced_by(vector):
+    """Validation quotes that this model prices without any error."""
+    return replace(samples(), target_vol=SMILE.predict(vector, samples()))
 
 
-def test_the_best_round_on_validation_is_kept_or_else_the_last(monkeypatch):
-    rounds = iter(GENESIS + bias * (np.arange(GENESIS.size) == OUT_BIAS) for bias in (3, 0.01, 2))
-    outcome = train_locally(GENESIS, samples(), replace(SHORT, steps_per_round=1), seed=1)
-    found = [replace(outcome, vector=vector) for vector in rounds]
-    monkeypatch.setattr(alone, "train_locally", lambda *_, **__: answers.pop(0))
-    answers = list(found)
-    kept = train_central(GENESIS, samples(), SHORT, participants=5, validation=samples(), seed=1)
-    np.testing.assert_array_equal(kept, found[1].vector)
-    answers += found
-    kept = train_alone(GENESIS, samples(), SHORT, validation=samples(), seed=1)
-    np.testing.assert_array_equal(kept, found[1].vector)
-    answers += found
-    kept = train_alone(GENESIS, samples(), SHORT, seed=1)
-    np.testing.assert_array_equal(kept, found[2].vector)
+@pytest.mark.parametrize("best", range(SHORT.rounds))
+def test_central_model_takes_the_batches_of_all_at_once_and_its_best_round_is_kept(best):
+    wanted = rounds(replace(SHORT, batch_size=5 * SHORT.batch_size))[best]
+    found = train_central(
+        GENESIS, samples(), SHORT, participants=5, validation=priced_by(wanted), seed=1
+    )
+    np.testing.assert_array_equal(found, wanted)
+
+
+def test_desk_alone_takes_as_many_steps_as_in_the_federation_and_keeps_its_last_round():
+    found = train_alone(GENESIS, samples(), SHORT, seed=1)
+    np.testing.assert_array_equal(found, rounds(SHORT)[-1])
+
+
+def test_desk_alone_keeps_the_round_that_is_best_on_its_own_later_days():
+    second = rounds(SHORT)[1]
+    found = train_alone(GENESIS, samples(), SHORT, validation=priced_by(second), seed=1)
+    np.testing.assert_array_equal(found, second)
 
 
 def test_training_alone_is_reproducible_and_learns():

@@ -9,9 +9,11 @@ import torch
 
 from node.learning import contribution
 from node.learning.contribution import (
-    DAY_MICROSECONDS,
+    AGREEMENT,
+    CHANCE_DEVIATIONS,
     METHODS,
     Judge,
+    agreement,
     alone,
     contribution_scores,
     hold_out,
@@ -19,8 +21,9 @@ from node.learning.contribution import (
     shapley,
     without,
 )
-from node.learning.training import TrainingSettings, train_locally
+from node.learning.training import LocalTraining, TrainingSettings
 from node.learning.update import make_update
+from node.market.quotes import MICROSECONDS_PER_DAY
 from node.models.arbitrage import Stencil
 from node.models.architecture import DEFAULT_SHIFT
 from node.models.smile import SMILE
@@ -35,13 +38,23 @@ BASE = SMILE.genesis(0)
 TRAINED, HELD_OUT = hold_out(samples())
 
 
-@pytest.fixture(scope="module")
-def helpful():
+def trained(seed, steps=30):
     """What some training on other days gives."""
-    settings = TrainingSettings(rounds=1, steps_per_round=30, batch_size=128)
-    local = train_locally(numbers.to_float(BASE, SHIFT), TRAINED, settings, seed=1)
+    settings = TrainingSettings(rounds=1, steps_per_round=steps, batch_size=128)
+    local = LocalTraining(TRAINED, settings).train(numbers.to_float(BASE, SHIFT), seed=seed)
     made = make_update(local.vector, BASE, np.zeros(BASE.size), shift=SHIFT, max_norm=1.99)
     return made.values
+
+
+@pytest.fixture(scope="module")
+def helpful():
+    return trained(seed=1)
+
+
+@pytest.fixture(scope="module")
+def peers():
+    """A desk's own update and another's, of other batches."""
+    return trained(seed=2), trained(seed=3)
 
 
 def lesser(update):
@@ -52,17 +65,26 @@ def scores(updates, **asked):
     return list(contribution_scores(BASE, np.stack(updates), HELD_OUT, shift=SHIFT, **asked))
 
 
+def by_loss(updates, **asked):
+    return scores(updates, method="alone", **asked)
+
+
+def beside(own, updates, **asked):
+    """What a desk that sent `own` gives the others by agreement."""
+    return scores([own, *updates], own=0, **asked)[1:]
+
+
 def test_latest_whole_days_are_held_out():
-    days = samples().snapshot // DAY_MICROSECONDS
+    days = samples().snapshot // MICROSECONDS_PER_DAY
     assert len(TRAINED) + len(HELD_OUT) == len(samples())
-    assert set(TRAINED.snapshot // DAY_MICROSECONDS) == set(np.unique(days)[:-1])
-    assert set(HELD_OUT.snapshot // DAY_MICROSECONDS) == {days.max()}
+    assert set(TRAINED.snapshot // MICROSECONDS_PER_DAY) == set(np.unique(days)[:-1])
+    assert set(HELD_OUT.snapshot // MICROSECONDS_PER_DAY) == {days.max()}
 
 
 @pytest.mark.parametrize(("share", "kept_back"), [(0.01, 1), (0.25, 3), (0.5, 7)])
 def test_share_of_the_days_is_held_out_and_at_least_one(share, kept_back):
     _, held_out = hold_out(samples(), share)
-    assert np.unique(held_out.snapshot // DAY_MICROSECONDS).size == kept_back
+    assert np.unique(held_out.snapshot // MICROSECONDS_PER_DAY).size == kept_back
 
 
 def test_desk_of_one_day_has_nothing_to_judge_by():
@@ -70,60 +92,121 @@ def test_desk_of_one_day_has_nothing_to_judge_by():
         hold_out(HELD_OUT)
 
 
+def test_updates_that_go_the_desks_own_way_are_scored_by_how_far(helpful, peers):
+    own, other = peers
+    found = beside(own, [helpful, other, lesser(other), -other])
+    assert 255 in found[:2]
+    assert min(found[:2]) > 200
+    assert 30 < found[2] < 100
+    assert found[3] == 0
+
+
+def test_work_is_scored_and_a_single_step_of_it_hardly(helpful, peers):
+    first, second = beside(peers[0], [trained(seed=4, steps=1), helpful])
+    assert first < 30
+    assert second == 255
+
+
+def test_noise_of_any_length_is_not_scored(helpful):
+    rng = np.random.default_rng(6)
+    noise = rng.standard_normal((6, BASE.size))
+    noise *= np.linalg.norm(helpful) / np.linalg.norm(noise, axis=1, keepdims=True)
+    sent = [(row * length).astype(np.int16) for row in noise for length in (0.1, 1.0)]
+    assert beside(helpful, sent) == [0] * len(sent)
+
+
+def test_agreement_within_chance_is_not_scored_even_where_nobody_does_better(peers, monkeypatch):
+    own = peers[0].astype(float)
+    aside = np.random.default_rng(7).standard_normal(own.size)
+    aside -= aside @ own / (own @ own) * own
+    aside *= np.linalg.norm(own) / np.linalg.norm(aside)
+    chance = CHANCE_DEVIATIONS / np.sqrt(own.size)
+
+    def leaning(cosine):
+        return np.rint(cosine * own + np.sqrt(1 - cosine**2) * aside).astype(np.int16)
+
+    # A random direction does nothing good, which is not the question here.
+    monkeypatch.setattr(contribution, "HARMFUL_SHARE", np.inf)
+    assert beside(peers[0], [leaning(0.9 * chance)]) == [0]
+    assert beside(peers[0], [leaning(1.1 * chance)]) == [255]
+
+
+def test_desk_without_an_update_of_its_own_cannot_judge_by_agreement(helpful):
+    with pytest.raises(DataError, match="one's own"):
+        scores([helpful])
+
+
+def test_update_that_clearly_harms_is_worth_nothing_however_well_it_agrees(peers, monkeypatch):
+    own, other = peers
+    for raised, expected in ((0.4, [255]), (0.6, [0])):
+        monkeypatch.setattr(
+            Judge,
+            "lowered",
+            lambda judge, moves, by=raised: np.full(len(moves), -by * judge.loss),
+        )
+        assert beside(own, [other]) == expected
+
+
 def test_help_is_scored_by_how_much_and_harm_is_not(helpful):
-    found = scores([helpful, lesser(helpful), -helpful])
+    found = by_loss([helpful, lesser(helpful), -helpful])
     assert found[0] == 255
     assert 0 < found[1] < 255
     assert found[2] == 0
 
 
 def test_own_update_gets_nothing_and_scales_nothing(helpful):
+    assert by_loss([helpful, lesser(helpful), -helpful], own=0) == [0, 255, 0]
     assert scores([helpful, lesser(helpful), -helpful], own=0) == [0, 255, 0]
 
 
 def test_where_nothing_helps_nothing_is_scored(helpful):
-    assert scores([-helpful, -lesser(helpful)]) == [0, 0]
+    assert by_loss([-helpful, -lesser(helpful)]) == [0, 0]
 
 
 def test_trifle_is_not_scored_even_where_nobody_does_better(helpful):
     trifle = (helpful // 1000).astype(np.int16)
     judge = Judge(HELD_OUT, numbers.to_float(BASE, SHIFT))
     assert judge.lowered(numbers.to_float(trifle, SHIFT)[None])[0] > 0.0
-    assert scores([trifle, -helpful]) == [0, 0]
+    assert by_loss([trifle, -helpful]) == [0, 0]
 
 
 def test_model_that_leaves_the_finite_numbers_is_worth_nothing(helpful):
     absurd = np.full(BASE.size, np.iinfo(np.int16).max, dtype=np.int16)
     for method in METHODS:
         assert scores([absurd, helpful], method=method)[0] == 0
-    assert scores([absurd, helpful]) == [0, 255]
+    assert by_loss([absurd, helpful]) == [0, 255]
+    assert beside(lesser(helpful), [absurd, helpful]) == [0, 255]
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [AGREEMENT, *METHODS])
 def test_every_method_tells_help_from_harm(method, helpful):
     found = scores([-helpful, helpful, lesser(helpful)], method=method, own=2)
     assert found == [0, 255, 0]
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [AGREEMENT, *METHODS])
 def test_the_same_inputs_give_the_same_scores(method, helpful):
     updates = [helpful, lesser(helpful), -helpful]
-    assert scores(updates, method=method) == scores(updates, method=method)
+    first, second = (scores(updates, method=method, own=1) for _ in range(2))
+    assert first == second
 
 
 def test_round_of_one_update_is_scored(helpful):
     for method in METHODS:
         assert scores([helpful], method=method) == [255]
+    for method in (AGREEMENT, *METHODS):
         assert scores([helpful], method=method, own=0) == [0]
 
 
 def test_update_counts_by_the_share_of_it_that_is_new(helpful):
-    plain, half = scores([helpful, lesser(helpful)])
+    plain, half = by_loss([helpful, lesser(helpful)])
     assert plain == 255
-    found = scores([helpful, lesser(helpful)], newness=np.array([0.5, 1.0]))
+    found = by_loss([helpful, lesser(helpful)], newness=np.array([0.5, 1.0]))
     assert found[0] == 255
     assert found[1] == pytest.approx(2 * half, abs=2)
-    assert scores([helpful, lesser(helpful)], newness=np.array([0.0, 1.0])) == [0, 255]
+    assert by_loss([helpful, lesser(helpful)], newness=np.array([0.0, 1.0])) == [0, 255]
+    new = np.array([1.0, 0.0, 1.0])
+    assert beside(helpful, [helpful, lesser(helpful)], newness=new) == [0, 255]
 
 
 def test_judge_sees_the_loss_that_training_lowers(helpful):
@@ -145,11 +228,12 @@ def test_judge_sees_the_loss_that_training_lowers(helpful):
 
 def test_update_that_brings_arbitrage_is_worth_nothing_however_well_it_fits(helpful, monkeypatch):
     margin, updates = contribution.ARBITRAGE_MARGIN, [helpful, lesser(helpful)]
-    best, second = scores(updates)
+    best, second = by_loss(updates)
     assert (best, second > 0) == (255, True)
     for more, expected in ((margin, [best, second]), (margin + 0.01, [0, 255])):
         monkeypatch.setattr(Judge, "arbitrage", lambda *_, more=more: np.array([more, 0.0]))
-        assert scores(updates) == expected
+        assert by_loss(updates) == expected
+        assert (scores(updates, own=1)[0] > 0) == (more == margin)
 
 
 def test_judge_counts_where_a_move_breaks_more_than_the_base(helpful):
@@ -196,7 +280,7 @@ def test_base_model_without_a_finite_loss_is_refused():
         Judge(broken, numbers.to_float(BASE, SHIFT))
 
 
-# ------------------------------------------------------------------------ methods, on a known loss
+# ------------------------------------------------------------------ methods, on known vectors
 
 
 TARGET = np.array([2.0, -1.0, 0.5])
@@ -206,6 +290,13 @@ UPDATES = np.array([[2.0, 0.0, 0.0], [1.0, -2.0, 0.0], [-1.0, 1.0, 1.0]])
 def lowered(moves):
     """The drop of the squared distance to a target from the origin."""
     return np.asarray((TARGET**2).sum() - ((moves - TARGET) ** 2).sum(axis=1))
+
+
+def test_agreement_is_what_the_longer_of_two_has_in_common_with_the_other():
+    aside = np.array([1.0, 2.0, 0.0])
+    sent = np.vstack([UPDATES[0], 2 * UPDATES[0], UPDATES[0] / 4, -UPDATES[0], aside, 0 * aside])
+    np.testing.assert_allclose(agreement(sent, 0), [1.0, 0.5, 0.25, -1.0, 2.0 / 5.0, 0.0])
+    assert agreement(np.zeros((2, 3)), 0).tolist() == [0.0, 0.0]
 
 
 def test_alone_is_the_drop_by_each_update():

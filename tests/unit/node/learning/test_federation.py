@@ -7,7 +7,7 @@ import pytest
 
 from node.evaluation.metrics import measure
 from node.learning.federation import Desk, Recall, chosen_rule, federate, rounds
-from node.learning.training import TrainingSettings, train_locally
+from node.learning.training import LocalTraining, TrainingSettings
 from node.models.architecture import DEFAULT_MAX_NORM, DEFAULT_SHIFT
 from node.models.smile import SMILE
 from protocol import numbers
@@ -29,12 +29,8 @@ def desks():
     return [everything.take(rows % 4 == desk) for desk in range(4)]
 
 
-def played(desks, settings=SETTINGS, recall=None, **changed):
-    members = [
-        Desk(samples, settings, number, 0, recall=recall) for number, samples in enumerate(desks)
-    ]
-    wanted = {"count": settings.rounds, "genesis": GENESIS} | changed
-    return list(rounds(members, chosen_rule(Rule.TRIMMED_MEAN, 1), **wanted))
+def played(desks, settings=SETTINGS, recall=None):
+    return list(rounds(desks, settings, chosen_rule(Rule.TRIMMED_MEAN, 1), recall=recall))
 
 
 def test_every_round_adds_the_rules_aggregate_of_what_the_desks_revealed(desks):
@@ -84,14 +80,13 @@ def test_updates_that_look_ahead_keep_the_tasks_bound(desks):
 
 
 def test_a_share_of_the_desks_is_drawn_for_each_round(desks):
-    members = [Desk(samples, SETTINGS, number, 0) for number, samples in enumerate(desks)]
     drawn = []
 
     def first(updates, present):
         drawn.append(tuple(present))
         return updates[0]
 
-    found = list(rounds(members, first, count=6, genesis=GENESIS, share=0.5))
+    found = list(rounds(desks, replace(SETTINGS, rounds=6), first, share=0.5))
     assert {len(done.updates) for done in found} == {2}
     assert {len(set(present)) for present in drawn} == {2}
     assert len(set(drawn)) > 1
@@ -116,9 +111,11 @@ def test_worker_momentum_mixes_the_last_update_in(desks):
     np.testing.assert_array_equal(plain[0].updates, slow[0].updates)
     base = numbers.to_float(slow[0].model, DEFAULT_SHIFT)
     entropy = np.random.SeedSequence([0, 0, 2])
-    local = train_locally(
-        base, desks[0], SETTINGS, seed=int(entropy.generate_state(1)[0]), round_number=2
-    ).vector
+    local = (
+        LocalTraining(desks[0], SETTINGS)
+        .train(base, seed=int(entropy.generate_state(1)[0]), round_number=2)
+        .vector
+    )
     wanted = 0.5 * (local - base) + 0.5 * numbers.to_float(slow[0].updates[0], DEFAULT_SHIFT)
     found = numbers.to_float(slow[1].updates[0], DEFAULT_SHIFT)
     np.testing.assert_allclose(found, wanted, atol=3 * 2.0**-DEFAULT_SHIFT)

@@ -1,14 +1,14 @@
-"""A desk's own head: only its last layer, never worse on its own latest days."""
+"""A desk's own head: only its last layer, never worse on its own later days; and its choice."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from node.learning import personal
 from node.learning.contribution import hold_out
-from node.learning.personal import PersonalSettings, personalise
-from node.learning.training import TrainingSettings, train_locally
+from node.learning.personal import HEAD, LOCAL, SHARED, PersonalSettings, choose, fit_head
+from node.learning.training import LocalTraining, TrainingSettings
+from node.learning.validation import rmse_vol_points
 from node.models.architecture import DEFAULT_SHIFT, LAST_LAYER
 from node.models.smile import SMILE
 from protocol import numbers
@@ -22,7 +22,7 @@ GENESIS = numbers.to_float(SMILE.genesis(0), DEFAULT_SHIFT)
 
 @pytest.fixture(scope="module")
 def shared():
-    return train_locally(GENESIS, samples(), SETTINGS, seed=1).vector
+    return LocalTraining(samples(), SETTINGS).train(GENESIS, seed=1).vector
 
 
 @pytest.fixture(scope="module")
@@ -32,41 +32,58 @@ def own():
     return replace(found, target_vol=found.target_vol + 0.02)
 
 
-def rmse(vector, held_out):
-    return 100 * np.sqrt(np.mean((SMILE.predict(vector, held_out) - held_out.target_vol) ** 2))
+@pytest.fixture(scope="module")
+def parts(own):
+    return hold_out(own)
 
 
-def test_head_prices_the_desks_latest_days_better_and_all_else_is_shared(shared, own):
-    found = personalise(shared, own, SETTINGS, seed=1)
-    _, latest = hold_out(own)
-    assert found.shared_rmse == pytest.approx(rmse(shared, latest))
-    assert found.personal_rmse == pytest.approx(rmse(found.vector, latest))
-    assert found.personal_rmse < 0.8 * found.shared_rmse
-    before, after = (SMILE.spec.unflatten(vector) for vector in (shared, found.vector))
+def test_head_prices_the_desks_later_days_better_and_all_else_is_shared(shared, parts):
+    fitted_on, later = parts
+    head = fit_head(shared, fitted_on, later, SETTINGS, seed=1)
+    before, after = (rmse_vol_points(SMILE, vector, later) for vector in (shared, head))
+    assert after < 0.8 * before
+    before, after = (SMILE.spec.unflatten(vector) for vector in (shared, head))
     for name, value in after.items():
         assert (value != before[name].astype(np.float32)).any() == name.startswith(LAST_LAYER)
 
 
-def test_same_seed_gives_the_same_head(shared, own):
-    first, again = (personalise(shared, own, SETTINGS, seed=1).vector for _ in range(2))
+def test_same_seed_gives_the_same_head(shared, parts):
+    first, again = (fit_head(shared, *parts, SETTINGS, seed=1) for _ in range(2))
     np.testing.assert_array_equal(first, again)
 
 
-def test_head_that_does_not_help_is_the_shared_one(shared, own):
+def test_head_that_does_not_help_is_the_shared_one(shared, parts):
     wild = PersonalSettings(learning_rate=0.3, patience=2)
-    found = personalise(shared, own, SETTINGS, seed=1, personal=wild)
-    np.testing.assert_array_equal(found.vector, shared)
-    assert found.personal_rmse == found.shared_rmse
+    found = fit_head(shared, *parts, SETTINGS, seed=1, personal=wild)
+    np.testing.assert_array_equal(found, shared)
 
 
-def test_training_stops_where_the_latest_days_stop_gaining(shared, own, monkeypatch):
+def test_training_stops_where_the_later_days_stop_gaining(shared, parts, monkeypatch):
     pieces = []
+
+    train = LocalTraining.train
 
     def counted(*given, **named):
         pieces.append(named["seed"])
-        return train_locally(*given, **named)
+        return train(*given, **named)
 
-    monkeypatch.setattr(personal, "train_locally", counted)
-    personalise(shared, own, SETTINGS, seed=1, personal=PersonalSettings(learning_rate=0.3))
+    monkeypatch.setattr(LocalTraining, "train", counted)
+    fit_head(shared, *parts, SETTINGS, seed=1, personal=PersonalSettings(learning_rate=0.3))
     assert len(pieces) == PersonalSettings().patience
     assert len(set(pieces)) == len(pieces)
+
+
+def off_by(vol_points):
+    return lambda asked: asked.target_vol + vol_points / 100.0
+
+
+def test_a_desk_takes_what_errs_least_on_its_later_days(parts):
+    _, later = parts
+    found = choose({SHARED: off_by(2.0), HEAD: off_by(1.5), LOCAL: off_by(-1.0)}, later)
+    assert found.name == LOCAL
+    assert found.rmse == pytest.approx({SHARED: 2.0, HEAD: 1.5, LOCAL: 1.0})
+
+
+def test_a_head_that_is_the_shared_model_is_called_shared(parts):
+    same = off_by(2.0)
+    assert choose({SHARED: same, HEAD: same, LOCAL: off_by(3.0)}, parts[1]).name == SHARED

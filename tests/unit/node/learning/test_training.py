@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from node.evaluation.metrics import measure
-from node.learning.training import TrainingSettings, train_locally
+from node.learning.training import LocalTraining, TrainingSettings
 from node.models.architecture import DEFAULT_SHIFT
 from node.models.formulas import term_structure
 from node.models.smile import SMILE
@@ -22,26 +22,26 @@ GENESIS = numbers.to_float(SMILE.genesis(0), DEFAULT_SHIFT)
 
 def test_training_lowers_the_loss_and_prices_better_than_the_term_structure():
     found = samples()
-    outcome = train_locally(GENESIS, found, SHORT, seed=1)
+    outcome = LocalTraining(found, SHORT).train(GENESIS, seed=1)
     assert outcome.loss_after < 0.7 * outcome.loss_before
     trained = measure(SMILE.predict(outcome.vector, found), found)
     assert trained.rmse < 0.8 * measure(term_structure(found), found).rmse
 
 
 def test_the_same_seed_gives_the_same_bits():
-    first = train_locally(GENESIS, samples(), SHORT, seed=1).vector
+    first = LocalTraining(samples(), SHORT).train(GENESIS, seed=1).vector
     torch.manual_seed(1234)
-    again = train_locally(GENESIS, samples(), SHORT, seed=1).vector
+    again = LocalTraining(samples(), SHORT).train(GENESIS, seed=1).vector
     np.testing.assert_array_equal(first, again)
-    assert (train_locally(GENESIS, samples(), SHORT, seed=2).vector != first).any()
+    assert (LocalTraining(samples(), SHORT).train(GENESIS, seed=2).vector != first).any()
 
 
 def test_the_bits_do_not_depend_on_the_number_of_threads():
     before = torch.get_num_threads()
-    first = train_locally(GENESIS, samples(), SHORT, seed=1).vector
+    first = LocalTraining(samples(), SHORT).train(GENESIS, seed=1).vector
     try:
         torch.set_num_threads(min(4, os.cpu_count() or 1) + 1)
-        several = train_locally(GENESIS, samples(), SHORT, seed=1).vector
+        several = LocalTraining(samples(), SHORT).train(GENESIS, seed=1).vector
     finally:
         torch.set_num_threads(before)
     np.testing.assert_array_equal(first, several)
@@ -51,22 +51,22 @@ def test_training_leaves_the_callers_torch_as_it_was():
     threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     state = torch.get_rng_state()
     with pytest.raises(DataError):
-        train_locally(np.full(3, 0.0), samples(), SHORT, seed=1)
+        LocalTraining(samples(), SHORT).train(np.full(3, 0.0), seed=1)
     assert torch.get_num_threads() == threads
     assert torch.are_deterministic_algorithms_enabled() == deterministic
-    train_locally(GENESIS, samples(), replace(SHORT, steps_per_round=1), seed=1)
+    LocalTraining(samples(), replace(SHORT, steps_per_round=1)).train(GENESIS, seed=1)
     assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_the_global_model_is_not_changed_in_place():
     given = GENESIS.copy()
-    train_locally(given, samples(), replace(SHORT, steps_per_round=2), seed=1)
+    LocalTraining(samples(), replace(SHORT, steps_per_round=2)).train(given, seed=1)
     np.testing.assert_array_equal(given, GENESIS)
 
 
 def test_a_desk_with_fewer_samples_than_a_batch_sees_them_several_times():
     few = samples().take(np.arange(50))
-    outcome = train_locally(GENESIS, few, SHORT, seed=1)
+    outcome = LocalTraining(few, SHORT).train(GENESIS, seed=1)
     assert outcome.samples == 50
     assert outcome.epochs == pytest.approx(20 * 128 / 50)
     assert outcome.loss_after < outcome.loss_before
@@ -74,15 +74,15 @@ def test_a_desk_with_fewer_samples_than_a_batch_sees_them_several_times():
 
 def test_no_samples_are_refused():
     with pytest.raises(DataError, match="at least one"):
-        train_locally(GENESIS, samples().take(np.array([], dtype=np.int64)), SHORT, seed=1)
+        LocalTraining(samples().take(np.array([], dtype=np.int64)), SHORT).train(GENESIS, seed=1)
 
 
 def test_one_absurd_target_does_not_steer_the_fit():
     found = samples()
     target = found.target_vol.copy()
     target[::100] = 50.0
-    honest = train_locally(GENESIS, found, SHORT, seed=1).vector
-    steered = train_locally(GENESIS, replace(found, target_vol=target), SHORT, seed=1).vector
+    honest = LocalTraining(found, SHORT).train(GENESIS, seed=1).vector
+    steered = LocalTraining(replace(found, target_vol=target), SHORT).train(GENESIS, seed=1).vector
     vols, moved = (SMILE.predict(vector, found) for vector in (honest, steered))
     assert np.median(np.abs(vols - moved)) < 0.05
 
@@ -90,7 +90,7 @@ def test_one_absurd_target_does_not_steer_the_fit():
 def test_a_target_that_is_no_number_is_reported():
     broken = replace(samples(), target_vol=np.full(len(samples()), np.nan))
     with pytest.raises(DataError, match="finite"):
-        train_locally(GENESIS, broken, SHORT, seed=1)
+        LocalTraining(broken, SHORT).train(GENESIS, seed=1)
 
 
 def test_the_learning_rate_falls_from_the_first_to_the_last_round_and_stays():
@@ -110,7 +110,7 @@ def test_a_setting_that_is_not_above_zero_is_refused(name):
 
 def test_only_the_named_layers_are_trained():
     trained = SMILE.spec.unflatten(
-        train_locally(GENESIS, samples(), SHORT, seed=1, layers="out.").vector
+        LocalTraining(samples(), SHORT).train(GENESIS, seed=1, layers="out.").vector
     )
     for name, value in SMILE.spec.unflatten(GENESIS).items():
         assert np.array_equal(trained[name], value) != name.startswith("out.")
@@ -118,7 +118,7 @@ def test_only_the_named_layers_are_trained():
 
 def test_proximal_term_holds_training_near_its_start():
     free, held = (
-        train_locally(GENESIS, samples(), replace(SHORT, proximal=weight), seed=1).vector
+        LocalTraining(samples(), replace(SHORT, proximal=weight)).train(GENESIS, seed=1).vector
         for weight in (0.0, 100.0)
     )
     assert np.linalg.norm(held - GENESIS) < 0.5 * np.linalg.norm(free - GENESIS)
@@ -126,7 +126,7 @@ def test_proximal_term_holds_training_near_its_start():
 
 def test_weight_decay_shortens_the_model():
     plain, short = (
-        train_locally(GENESIS, samples(), replace(SHORT, weight_decay=decay), seed=1).vector
+        LocalTraining(samples(), replace(SHORT, weight_decay=decay)).train(GENESIS, seed=1).vector
         for decay in (0.0, 3.0)
     )
     assert np.linalg.norm(short) < np.linalg.norm(plain)
@@ -135,9 +135,18 @@ def test_weight_decay_shortens_the_model():
 def test_drift_is_spread_over_the_steps():
     """One step: all of it, after the gradient's."""
     once, drift = replace(SHORT, steps_per_round=1), np.linspace(-0.01, 0.01, GENESIS.size)
-    plain = train_locally(GENESIS, samples(), once, seed=1).vector
-    moved = train_locally(GENESIS, samples(), once, seed=1, drift=drift).vector
+    plain = LocalTraining(samples(), once).train(GENESIS, seed=1).vector
+    moved = LocalTraining(samples(), once).train(GENESIS, seed=1, drift=drift).vector
     np.testing.assert_allclose(moved - plain, drift, atol=1e-7)
+
+
+def test_rounds_of_one_desk_are_those_of_samples_that_are_prepared_anew():
+    desk = LocalTraining(samples(), SHORT)
+    model = GENESIS
+    for number in (1, 2, 3):
+        anew = LocalTraining(samples(), SHORT).train(model, seed=number, round_number=number).vector
+        model = desk.train(model, seed=number, round_number=number).vector
+        np.testing.assert_array_equal(model, anew)
 
 
 @pytest.mark.parametrize("name", ["look_ahead", "echo_share", "proximal", "weight_decay"])
@@ -155,7 +164,7 @@ def test_task_that_tolerates_liars_has_neither_echoes_nor_momentum():
 
 def test_loss_is_that_of_the_quotes_without_echoes():
     quiet, loud = (
-        train_locally(GENESIS, samples(), replace(SHORT, echo_share=share), seed=1)
+        LocalTraining(samples(), replace(SHORT, echo_share=share)).train(GENESIS, seed=1)
         for share in (0.0, 5.0)
     )
     assert quiet.loss_before == loud.loss_before

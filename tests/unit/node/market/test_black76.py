@@ -7,9 +7,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from node.market.black76 import delta, implied_vol, price_coin, vega
-from node.market.deribit_parquet import read_chains
 from node.market.quotes import years_to_expiry
-from tests.unit.node.recorded import CHAINS, needs_chains
+from tests.unit.node.recorded import needs_chains, recorded_chain
 
 pytestmark = pytest.mark.unit
 
@@ -190,7 +189,7 @@ def test_results_do_not_depend_on_what_else_is_in_the_array(seed):
 @needs_chains
 @pytest.mark.parametrize(("currency", "limit_vol_points"), [("BTC", 0.025), ("ETH", 0.030)])
 def test_recorded_marks_invert_to_the_volatility_the_exchange_reports(currency, limit_vol_points):
-    chain = read_chains(CHAINS).filter(currency=currency).with_columns(years_to_expiry())
+    chain = recorded_chain().filter(currency=currency).with_columns(years_to_expiry())
     is_otm = chain["is_call"] == (chain["strike_usd"] >= chain["forward_usd"])
     # Nearer expiry the exchange's clock, seconds off the snapshot's, decides.
     chain = chain.filter(

@@ -6,10 +6,9 @@ import pytest
 
 from node.market.black76 import delta, price_coin
 from node.market.cleaning import DEFAULT_RULES, REASONS, CleaningRules, clean
-from node.market.deribit_parquet import read_chains
 from node.market.quotes import QUOTES
 from node.market.synthetic import market
-from tests.unit.node.recorded import CHAINS, NOON, needs_chains, quotes
+from tests.unit.node.recorded import NOON, needs_chains, quotes, recorded_chain
 
 pytestmark = pytest.mark.unit
 
@@ -145,7 +144,7 @@ def test_empty_table_stays_empty():
 @pytest.mark.data
 @needs_chains
 def test_recorded_chains_lose_as_much_as_was_counted():
-    cleaned = clean(read_chains(CHAINS))
+    cleaned = clean(recorded_chain())
     assert cleaned.dropped == {
         "one_sided": 87_721,
         "crossed": 0,

@@ -3,10 +3,12 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 import pytest
 
-from node.market.deribit_parquet import COLUMNS, read_chains
+from node.market.batches import whole
+from node.market.deribit_parquet import COLUMNS
+from node.market.layouts import read_batches
 from node.market.quotes import QUOTES, check_quotes
 from protocol.errors import DataError
-from tests.unit.node.recorded import CHAINS, NOON, needs_chains, quotes
+from tests.unit.node.recorded import NOON, needs_chains, quotes, recorded_chain
 
 pytestmark = pytest.mark.unit
 
@@ -33,64 +35,36 @@ def folder(tmp_path):
 
 
 def test_months_are_read_in_order_as_one_valid_table(folder):
-    chain = read_chains(folder)
+    chain = whole(read_batches(folder))
     assert chain.schema == QUOTES
     assert chain["timestamp"].is_sorted()
     assert chain.tail(2).equals(quotes({}, {"is_call": False, "bid_coin": None}))
-
-
-def test_rows_out_of_order_within_a_file_are_sorted_by_time(folder):
-    late, early = {"timestamp": NOON}, {"timestamp": NOON - timedelta(hours=6)}
-    recorded(quotes(late, early)).write_parquet(folder / "2026-03.parquet")
-    assert read_chains(folder)["timestamp"].is_sorted()
-
-
-def test_start_is_inside_and_end_is_outside(folder):
-    assert read_chains(folder, start=NOON).height == 2
-    assert read_chains(folder, end=NOON).height == 1
-    assert read_chains(folder, start=NOON, end=NOON).is_empty()
-
-
-def test_bound_without_a_zone_is_refused(folder):
-    with pytest.raises(DataError, match="with a time zone"):
-        read_chains(folder, start=datetime(2026, 1, 1))  # noqa: DTZ001 - what is tested
-
-
-def test_other_files_of_the_folder_are_left_alone(folder):
-    (folder / "perpetual.parquet").write_bytes(b"no parquet")
-    (folder / "notes.csv").write_text("x")
-    assert read_chains(folder).height == 3
 
 
 def test_missing_columns_are_all_named(folder):
     path = folder / "2026-01.parquet"
     pl.read_parquet(path).drop("strike", "delta").write_parquet(path)
     with pytest.raises(DataError, match=r"2026-01\.parquet: missing columns \['strike', 'delta'\]"):
-        read_chains(folder)
+        whole(read_batches(folder, layout="recorded"))
 
 
 def test_file_that_is_no_parquet_is_named(folder):
     (folder / "2026-02.parquet").write_bytes(b"PAR1 not really")
     with pytest.raises(DataError, match=r"2026-02\.parquet: wanted a table of option quotes"):
-        read_chains(folder)
-
-
-def test_folder_without_months_is_refused(tmp_path):
-    with pytest.raises(DataError, match=r"YYYY-MM\.parquet, found none"):
-        read_chains(tmp_path)
+        whole(read_batches(folder))
 
 
 def test_unknown_option_type_is_refused_and_not_taken_for_a_put(folder):
     path = folder / "2026-01.parquet"
     pl.read_parquet(path).with_columns(option_type=pl.lit("straddle")).write_parquet(path)
     with pytest.raises(DataError, match="column is_call: wanted a value"):
-        read_chains(folder)
+        whole(read_batches(folder))
 
 
 @pytest.mark.data
 @needs_chains
 def test_recorded_chains_are_a_valid_table_of_both_coins():
-    first = read_chains(CHAINS, end=datetime(2026, 1, 1, tzinfo=UTC))
+    first = recorded_chain(end=datetime(2026, 1, 1, tzinfo=UTC))
     assert check_quotes(first).height == 5180
     assert set(first["currency"]) == {"BTC", "ETH"}
     assert first.group_by("timestamp").agg(pl.col("currency").n_unique())["currency"].min() == 2

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from node.market.black76 import implied_vol
-from node.market.deribit_rest import parse_book_summaries, read_book_summaries
+from node.market.deribit_rest import read_book_summaries
 from node.market.quotes import QUOTES, years_to_expiry
 from protocol.errors import DataError
 from tests.unit.node.recorded import NOON, SUMMARY_CSV, needs_summary
@@ -36,8 +36,12 @@ def answer(*summaries: object) -> dict[str, object]:
     return {"jsonrpc": "2.0", "result": list(summaries), "usIn": 1, "usOut": 2, "usDiff": 1}
 
 
+def quotes_in(given, received_at=NOON):
+    return read_book_summaries(given, received_at=received_at).quotes
+
+
 def test_every_field_of_a_quote_is_read_in_the_tables_units():
-    table = parse_book_summaries(answer(summary()), received_at=NOON)
+    table = quotes_in(answer(summary()))
     assert table.schema == QUOTES
     assert table.rows(named=True) == [
         {
@@ -59,23 +63,21 @@ def test_every_field_of_a_quote_is_read_in_the_tables_units():
 
 
 def test_put_single_digit_day_and_whole_number_prices_are_read():
-    table = parse_book_summaries(
-        answer(summary("ETH-6MAR26-2000-P", underlying_price=1950, mark_price=0)), received_at=NOON
-    )
+    table = quotes_in(answer(summary("ETH-6MAR26-2000-P", underlying_price=1950, mark_price=0)))
     assert table["expiry"].item() == datetime(2026, 3, 6, 8, tzinfo=UTC)
     assert not table["is_call"].item()
     assert table["mark_coin"].item() == 0.0
 
 
 def test_decimal_strike_is_read():
-    table = parse_book_summaries(answer(summary("ETH-6MAR26-1937d5-P")), received_at=NOON)
+    table = quotes_in(answer(summary("ETH-6MAR26-1937d5-P")))
     assert table["strike_usd"].item() == 1937.5
 
 
 @pytest.mark.parametrize("nothing", [None, 0, 0.0])
 def test_side_without_orders_is_null(nothing):
     one = summary(bid_price=nothing, ask_price=nothing, open_interest=None, volume=None)
-    table = parse_book_summaries(answer(one), received_at=NOON)
+    table = quotes_in(answer(one))
     assert table.select("bid_coin", "ask_coin", "open_interest_coin", "volume_coin").row(0) == (
         None, None, None, None,
     )  # fmt: skip
@@ -105,26 +107,26 @@ def test_instrument_that_is_no_quote_is_skipped_and_counted(skipped, reason):
 
 def test_rows_are_ordered_whatever_the_answers_order():
     names = ["BTC-27MAR26-90000-P", "BTC-6MAR26-90000-C", "BTC-27MAR26-85000-C"]
-    there = parse_book_summaries(answer(*map(summary, names)), received_at=NOON)
-    back = parse_book_summaries(answer(*map(summary, reversed(names))), received_at=NOON)
+    there = quotes_in(answer(*map(summary, names)))
+    back = quotes_in(answer(*map(summary, reversed(names))))
     assert there.equals(back)
     assert there["strike_usd"].to_list() == [90_000.0, 85_000.0, 90_000.0]
 
 
 def test_answer_without_instruments_is_an_empty_table():
-    assert parse_book_summaries(answer(), received_at=NOON).schema == QUOTES
+    assert quotes_in(answer()).schema == QUOTES
 
 
 def test_error_envelope_is_refused_with_its_code_and_message():
     refused = {"jsonrpc": "2.0", "error": {"code": -32602, "message": "Invalid params"}}
     with pytest.raises(DataError, match="error -32602: Invalid params"):
-        parse_book_summaries(refused, received_at=NOON)
+        quotes_in(refused)
 
 
 @pytest.mark.parametrize("result", [None, {}, "text", [1], [summary(), None]])
 def test_result_of_another_shape_is_refused(result):
     with pytest.raises(DataError, match="result is a list of summaries"):
-        parse_book_summaries({"jsonrpc": "2.0", "result": result}, received_at=NOON)
+        quotes_in({"jsonrpc": "2.0", "result": result})
 
 
 @pytest.mark.parametrize(
@@ -142,17 +144,17 @@ def test_result_of_another_shape_is_refused(result):
 )
 def test_broken_summary_is_refused_by_name(broken, why):
     with pytest.raises(DataError, match=why):
-        parse_book_summaries(answer(broken), received_at=NOON)
+        quotes_in(answer(broken))
 
 
 def test_same_instrument_twice_is_refused():
     with pytest.raises(DataError, match="2 of 2 rows share"):
-        parse_book_summaries(answer(summary(), summary()), received_at=NOON)
+        quotes_in(answer(summary(), summary()))
 
 
 def test_time_without_a_zone_is_refused():
     with pytest.raises(DataError, match="received_at"):
-        parse_book_summaries(answer(summary()), received_at=NOON.replace(tzinfo=None))
+        quotes_in(answer(summary()), received_at=NOON.replace(tzinfo=None))
 
 
 @pytest.mark.data

@@ -5,7 +5,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from node.market.desks import partition, read_desk, write_desk
+from node.market.batches import whole
+from node.market.desks import partition, write_desk
+from node.market.layouts import read_batches
 from node.market.quotes import DAYS_PER_YEAR, QUOTES, log_moneyness, years_to_expiry
 from node.market.synthetic import market
 from protocol.errors import ConfigError, DataError
@@ -130,19 +132,19 @@ def test_unknown_partition_and_no_desks_are_refused(chain):
 def test_written_desk_reads_back_exactly(tmp_path, chain):
     path = write_desk(tmp_path / "desk", chain)
     assert path == tmp_path / "desk" / "quotes.parquet"
-    assert read_desk(tmp_path / "desk").equals(chain)
+    assert whole(read_batches(tmp_path / "desk")).equals(chain)
     assert [each.name for each in path.parent.iterdir()] == ["quotes.parquet"]
 
 
 def test_writing_again_replaces(tmp_path, chain):
     write_desk(tmp_path, chain)
     write_desk(tmp_path, chain.head(10))
-    assert read_desk(tmp_path).height == 10
+    assert whole(read_batches(tmp_path)).height == 10
 
 
 def test_columns_beyond_the_table_are_not_written(tmp_path):
     write_desk(tmp_path, quotes({}).with_columns(mid_iv=0.5))
-    assert read_desk(tmp_path).schema == QUOTES
+    assert whole(read_batches(tmp_path)).schema == QUOTES
 
 
 def test_invalid_quotes_are_not_written(tmp_path):
@@ -163,7 +165,7 @@ def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, chain, monk
         write_desk(tmp_path, chain)
     monkeypatch.undo()
     assert [each.name for each in tmp_path.iterdir()] == ["quotes.parquet"]
-    assert read_desk(tmp_path).height == 5
+    assert whole(read_batches(tmp_path)).height == 5
 
 
 def test_interrupted_write_leaves_the_old_file(tmp_path, chain, monkeypatch):
@@ -176,21 +178,21 @@ def test_interrupted_write_leaves_the_old_file(tmp_path, chain, monkeypatch):
     monkeypatch.setattr(Path, "replace", killed)
     with pytest.raises(KeyboardInterrupt):
         write_desk(tmp_path, chain)
-    assert read_desk(tmp_path).height == 5
+    assert whole(read_batches(tmp_path)).height == 5
 
 
 def test_files_of_both_layouts_are_read_together_by_time(tmp_path):
     later = quotes({"timestamp": NOON + timedelta(days=1)})
     later.write_parquet(tmp_path / "a.parquet")
     recorded(quotes({})).write_parquet(tmp_path / "b.parquet")
-    assert read_desk(tmp_path).equals(pl.concat([quotes({}), later]))
+    assert whole(read_batches(tmp_path)).equals(pl.concat([quotes({}), later]))
 
 
 @pytest.mark.parametrize("layout", [lambda table: table, recorded])
 def test_csv_reads_like_parquet(tmp_path, layout):
     table = quotes({"bid_coin": None}, {"is_call": False, "delta": None})
     layout(table).write_csv(tmp_path / "quotes.csv")
-    assert read_desk(tmp_path).equals(table)
+    assert whole(read_batches(tmp_path)).equals(table)
 
 
 @pytest.mark.parametrize(
@@ -199,44 +201,44 @@ def test_csv_reads_like_parquet(tmp_path, layout):
 def test_csv_times_are_utc(tmp_path, time):
     table = quotes({}).with_columns(timestamp=pl.lit(time))
     table.write_csv(tmp_path / "quotes.csv")
-    assert read_desk(tmp_path)["timestamp"].item() == NOON
+    assert whole(read_batches(tmp_path))["timestamp"].item() == NOON
 
 
 def test_parquet_times_of_other_zones_and_units_are_converted(tmp_path):
     instant = pl.col("timestamp").dt.convert_time_zone("Asia/Tokyo").dt.cast_time_unit("ns")
     quotes({}).with_columns(instant).write_parquet(tmp_path / "quotes.parquet")
-    assert read_desk(tmp_path).equals(quotes({}))
-    assert read_desk(tmp_path)["timestamp"].item() == NOON.astimezone(UTC)
+    assert whole(read_batches(tmp_path)).equals(quotes({}))
+    assert whole(read_batches(tmp_path))["timestamp"].item() == NOON.astimezone(UTC)
 
 
 def test_parquet_times_without_a_zone_are_utc(tmp_path):
     naive = quotes({}).with_columns(pl.col("timestamp").dt.replace_time_zone(None))
     naive.write_parquet(tmp_path / "quotes.parquet")
-    assert read_desk(tmp_path).equals(quotes({}))
+    assert whole(read_batches(tmp_path)).equals(quotes({}))
 
 
 def test_csv_is_not_read_beside_parquet(tmp_path):
     write_desk(tmp_path, quotes({}))
     (tmp_path / "funding.csv").write_text("not,quotes\n1,2\n")
-    assert read_desk(tmp_path).height == 1
+    assert whole(read_batches(tmp_path)).height == 1
 
 
 def test_same_quote_in_two_files_is_refused(tmp_path):
     write_desk(tmp_path, quotes({}), name="one")
     write_desk(tmp_path, quotes({}), name="two")
     with pytest.raises(DataError, match="2 of 2 rows share"):
-        read_desk(tmp_path)
+        whole(read_batches(tmp_path))
 
 
 def test_empty_folder_is_refused(tmp_path):
     with pytest.raises(DataError, match="found none"):
-        read_desk(tmp_path)
+        whole(read_batches(tmp_path))
 
 
 def test_table_of_no_layout_is_refused_with_what_is_missing(tmp_path):
     quotes({}).drop("expiry").write_csv(tmp_path / "quotes.csv")
     with pytest.raises(DataError, match=r"quotes\.csv: .*missing \['expiry'\]"):
-        read_desk(tmp_path)
+        whole(read_batches(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -247,10 +249,10 @@ def test_csv_value_that_does_not_parse_is_refused_with_the_file(tmp_path, column
     table = quotes({}).with_columns(pl.lit(text).alias(column))
     table.write_csv(tmp_path / "quotes.csv")
     with pytest.raises(DataError, match=r"quotes\.csv: wanted a table of option quotes"):
-        read_desk(tmp_path)
+        whole(read_batches(tmp_path))
 
 
 def test_file_that_is_no_parquet_is_refused_by_name(tmp_path):
     (tmp_path / "quotes.parquet").write_bytes(b"not parquet at all")
     with pytest.raises(DataError, match=r"quotes\.parquet"):
-        read_desk(tmp_path)
+        whole(read_batches(tmp_path))

@@ -5,10 +5,9 @@ import polars as pl
 import pytest
 
 from node.market.black76 import price_coin
-from node.market.deribit_parquet import read_chains
 from node.market.forwards import EXPIRY_KEY, FEWEST, parity_forwards
 from node.market.quotes import QUOTES
-from tests.unit.node.recorded import CHAINS, NOON, needs_chains
+from tests.unit.node.recorded import NOON, needs_chains, recorded_chain
 
 pytestmark = pytest.mark.unit
 
@@ -90,7 +89,7 @@ def test_no_quotes_have_no_forwards():
 @pytest.mark.data
 @needs_chains
 def test_forwards_of_recorded_chains_are_the_venues_to_basis_points():
-    chain = read_chains(CHAINS, end=NOON.replace(month=1, day=15)).rename(
+    chain = recorded_chain(end=NOON.replace(month=1, day=15)).rename(
         {"bid_coin": "bid", "ask_coin": "ask"}
     )
     named = chain.group_by(EXPIRY_KEY).agg(pl.col("forward_usd").median().alias("named"))

@@ -107,6 +107,12 @@ def test_bounds_are_instants_of_any_zone(tmp_path, chain):
     assert 0 < found.height < chain.height
 
 
+@pytest.mark.parametrize("bound", ["start", "end"])
+def test_bound_without_a_zone_is_refused(bound):
+    with pytest.raises(DataError, match="with a time zone, found 2026-01-07"):
+        Reading(**{bound: datetime(2026, 1, 7)})  # noqa: DTZ001 - what is tested
+
+
 def test_temporary_files_are_gone_however_the_reading_ends(tmp_path, chain, monkeypatch):
     scratch = tmp_path / "scratch"
     scratch.mkdir()

@@ -6,7 +6,6 @@ import pytest
 
 from node.market.batches import Batch, Reading
 from node.market.cleaning import DEFAULT_RULES, REASONS, clean
-from node.market.deribit_parquet import chain_batches, read_chains
 from node.market.desks import write_desk
 from node.market.layouts import read_batches
 from node.market.panel import Panel, build_panel
@@ -23,7 +22,7 @@ from node.market.quotes import QUOTES
 from node.market.samples import Samples, build_samples
 from node.market.synthetic import market
 from protocol.errors import DataError
-from tests.unit.node.recorded import CHAINS, needs_chains
+from tests.unit.node.recorded import CHAINS, needs_chains, recorded_chain
 
 pytestmark = pytest.mark.unit
 
@@ -133,7 +132,7 @@ def test_no_quotes_are_refused(batches):
 @needs_chains
 def test_recorded_months_give_bit_for_bit_what_the_whole_gives():
     tally = Tally()
-    found = prepare(cleaned(chain_batches(CHAINS), tally))
-    whole = read_chains(CHAINS)
+    found = prepare(cleaned(read_batches(CHAINS), tally))
+    whole = recorded_chain()
     assert tally.quotes == whole.height
     assert_same(found, at_once(whole))

@@ -84,7 +84,8 @@ def test_same_option_twice_in_a_snapshot_is_refused():
 
 
 def test_same_option_in_two_snapshots_is_valid():
-    check_quotes(quotes({}, {"timestamp": NOON + timedelta(hours=6)}))
+    frame = quotes({}, {"timestamp": NOON + timedelta(hours=6)})
+    assert check_quotes(frame).equals(frame)
 
 
 def test_years_are_act_over_365_25():

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from node.learning.training import TrainingSettings, train_locally
+from node.learning.training import LocalTraining, TrainingSettings
 from node.market.black76 import price_coin
 from node.market.panel import TENOR_YEARS
 from node.market.samples import grid_samples
@@ -179,7 +179,7 @@ def test_training_with_the_penalty_leaves_less_arbitrage():
 
     def trained(weight):
         recipe = replace(settings, arbitrage_weight=weight)
-        return train_locally(rough, samples(), recipe, seed=1).vector
+        return LocalTraining(samples(), recipe).train(rough, seed=1).vector
 
     with_penalty, without = broken(trained(settings.arbitrage_weight)), broken(trained(0.0))
     assert with_penalty < 0.5 * without

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from node.evaluation.metrics import measure
-from node.learning.training import TrainingSettings, train_locally
+from node.learning.training import LocalTraining, TrainingSettings
 from node.models.architecture import DEFAULT_SHIFT, LAST_LAYER, PRICED_AT_ONCE, Architecture
 from node.models.points import Points
 from node.models.registry import installed
@@ -134,7 +134,9 @@ def test_it_learns_the_made_up_market(architecture):
     genesis = numbers.to_float(architecture.genesis(0), DEFAULT_SHIFT)
     settings = TrainingSettings(rounds=1, steps_per_round=80, batch_size=256, learning_rate=3e-3)
     train, later = found.take(early), found.take(~early)
-    trained = train_locally(genesis, train, settings, seed=1, architecture=architecture).vector
+    trained = (
+        LocalTraining(train, settings, architecture=architecture).train(genesis, seed=1).vector
+    )
     before, after = (
         measure(architecture.predict(vector, later), later).rmse for vector in (genesis, trained)
     )

@@ -5,7 +5,6 @@ import pytest
 
 from node.evaluation.metrics import measure
 from node.market.cleaning import clean
-from node.market.deribit_parquet import read_chains
 from node.market.panel import build_panel
 from node.market.quotes import DAYS_PER_YEAR
 from node.market.samples import build_samples
@@ -17,7 +16,7 @@ from node.models.formulas import (
     quadratic_smile,
     term_structure,
 )
-from tests.unit.node.recorded import CHAINS, needs_chains
+from tests.unit.node.recorded import needs_chains, recorded_chain
 from tests.unit.node.small_market import frame, quote, samples
 
 pytestmark = pytest.mark.unit
@@ -72,7 +71,7 @@ def test_flat_is_one_volatility_a_coin_and_snapshot():
 
 @needs_chains
 def test_formulas_err_on_recorded_june_as_measured_before():
-    quotes = clean(read_chains(CHAINS, start=RECORDED_SPLIT.test_start)).quotes
+    quotes = clean(recorded_chain(start=RECORDED_SPLIT.test_start)).quotes
     june = build_samples(quotes, build_panel(quotes))
     found = {name: measure(price(june), june).rmse for name, price in FORMULAS.items()}
     wanted = {"flat": 10.296, "term_structure": 8.657, "quadratic": 1.886, "ssvi": 2.564}

@@ -1,0 +1,137 @@
+"""What a desk should choose its own model by: one half of the validation days, judged on the other.
+
+    python -m benchmarks.personal --data DIR [--partition desks] [--desks 5] [--seeds 3]
+
+By its book on one half a desk fits its head, and chooses between the shared model, the head and
+what it trained alone; what is chosen is priced on the other half, and both ways round. Neither the
+test nor the stress window is looked at.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final, get_args
+
+import click
+import numpy as np
+import torch
+
+from node.evaluation.books import book
+from node.learning.alone import train_alone
+from node.learning.division import Market
+from node.learning.federation import federate
+from node.learning.personal import HEAD, LOCAL, SHARED, Choice, choose, fit_head
+from node.learning.training import TrainingSettings
+from node.learning.validation import best_on
+from node.market.desks import Partition
+from node.market.panel import Floats
+from node.market.pipeline import cleaned_chain
+from node.market.quotes import MICROSECONDS_PER_DAY
+from node.market.samples import Samples
+from node.market.sources import quotes_of
+from node.models.architecture import DEFAULT_SHIFT
+from node.models.smile import SMILE
+from protocol.numbers import to_float
+from protocol.task import Rule
+
+Errors = Mapping[str, float]
+"""Root mean square error of each candidate, vol points."""
+
+
+def if_better_by(share: float, errors: Errors) -> str:
+    """The desk's own model only where it is better than the head by so much of the head's error."""
+    return LOCAL if errors[LOCAL] < (1.0 - share) * errors[HEAD] else HEAD
+
+
+WAYS: Final[Mapping[str, Callable[[Errors], str]]] = MappingProxyType(
+    {
+        "the best": lambda errors: min(errors, key=errors.__getitem__),
+        **{f"always {name}": lambda _errors, name=name: name for name in (SHARED, HEAD, LOCAL)},
+        **{
+            f"local if {share:.0%} better": partial(if_better_by, share)
+            for share in (0.02, 0.05, 0.1)
+        },
+    }
+)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One desk on one half of the days."""
+
+    seen: Errors
+    """What the desk chooses by."""
+    unseen: Errors
+    """The same of the other half."""
+
+
+def trials(market: Market, settings: TrainingSettings, seed: int) -> Iterator[Trial]:
+    """Every desk on both halves of the validation days."""
+    versions: list[Floats] = []
+    federate(
+        market.desks,
+        settings,
+        rule=Rule.MEAN,
+        tolerance=0,
+        seed=seed,
+        on_round=lambda _round, model: versions.append(model),
+    )
+    shared = best_on(market.validation, versions)
+    genesis = to_float(SMILE.genesis(seed), DEFAULT_SHIFT)
+    for number, own in enumerate(market.own):
+        local = train_alone(genesis, market.desks[number], settings, seed=seed + number)
+        parts = [book(own, half) for half in halves(market.validation)]
+        for seen, unseen in (parts, reversed(parts)):
+            head = fit_head(shared, own, seen, settings, seed=seed + number)
+            vectors = {SHARED: shared, HEAD: head, LOCAL: local}
+            found = [_chosen(vectors, part).rmse for part in (seen, unseen)]
+            yield Trial(*found)
+
+
+def halves(validation: Samples) -> tuple[Samples, Samples]:
+    """The earlier and the later half of the days."""
+    day = validation.snapshot // MICROSECONDS_PER_DAY
+    days = np.unique(day)
+    middle = days[days.size // 2]
+    return validation.take(day < middle), validation.take(day >= middle)
+
+
+def _chosen(vectors: Mapping[str, Floats], part: Samples) -> Choice:
+    return choose({name: partial(SMILE.predict, vector) for name, vector in vectors.items()}, part)
+
+
+def table(found: Sequence[Trial]) -> Iterator[str]:
+    """Markdown: what each way to choose comes to on the half that was not chosen by."""
+    yield "| chosen | RMSE | beside the desk alone | worse than it |"
+    yield "|---|---|---|---|"
+    for name, way in WAYS.items():
+        errors = np.array([trial.unseen[way(trial.seen)] for trial in found])
+        ratios = errors / np.array([trial.unseen[LOCAL] for trial in found])
+        worse = np.mean(ratios > 1.0)
+        yield f"| {name} | {errors.mean():.3f} | {ratios.mean():.3f} | {worse:.0%} |"
+
+
+@click.command()
+@click.option("--data", type=click.Path(path_type=Path, exists=True), help="Made up without.")
+@click.option("--partition", type=click.Choice(get_args(Partition)), default="desks")
+@click.option("--desks", type=click.IntRange(1, 64), default=5)
+@click.option("--rounds", type=click.IntRange(min=1), default=TrainingSettings().rounds)
+@click.option("--seeds", type=click.IntRange(min=1), default=3)
+def main(*, data: Path | None, partition: Partition, desks: int, rounds: int, seeds: int) -> None:
+    """Try every way to choose."""
+    torch.set_num_threads(1)
+    undivided = Market.of(cleaned_chain(quotes_of(data)))
+    found = [
+        trial
+        for seed in range(seeds)
+        for trial in trials(
+            undivided.divided(partition, desks, seed), TrainingSettings(rounds=rounds), seed
+        )
+    ]
+    print("\n".join(table(found)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,232 @@
+"""A desk fits a shared model to its own quotes by a command, and prices with the result."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from click.testing import CliRunner, Result
+
+from node.learning.training import LocalTraining, TrainingSettings
+from node.market.desks import write_desk
+from node.market.synthetic import market
+from node.models.architecture import DEFAULT_SHIFT, LAST_LAYER
+from node.models.smile import SMILE
+from node.private_data import own_and_anchors
+from protocol.blobs import DirectoryStore
+from protocol.encoding import decode, encode_model, encode_update
+from protocol.exit_codes import ExitCode
+from protocol.numbers import to_float, to_model
+from scripts import named_model, personal, price
+
+pytestmark = pytest.mark.unit
+
+CHUNK_LENGTH = 256
+SETTINGS = TrainingSettings(rounds=2, steps_per_round=30, batch_size=64)
+STEEPER = 0.02
+"""By how much the desk's marks lie above everybody's, decimal."""
+
+
+@pytest.fixture(scope="module")
+def quotes() -> pl.DataFrame:
+    return market(3, days=12, snapshots_per_day=2)
+
+
+@pytest.fixture(scope="module")
+def data(quotes: pl.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of one desk's quotes: BTC to 30 days."""
+    left = pl.col("expiry") - pl.col("timestamp")
+    own = quotes.filter((pl.col("currency") == "BTC") & (left <= pl.duration(days=30)))
+    folder = tmp_path_factory.mktemp("desk")
+    write_desk(folder, own)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def reference(quotes: pl.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of everybody's quotes, which the panel is read off."""
+    folder = tmp_path_factory.mktemp("public")
+    write_desk(folder, quotes)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, data: Path, reference: Path) -> Path:
+    """A shared model two vol points too high, as a blob store keeps it."""
+    own, _ = own_and_anchors(data, reference)
+    genesis = to_float(SMILE.genesis(0), DEFAULT_SHIFT)
+    off = replace(own, target_vol=own.target_vol + STEEPER)
+    vector = LocalTraining(off, SETTINGS).train(genesis, seed=1).vector
+    store = DirectoryStore(tmp_path_factory.mktemp("blobs"))
+    content = encode_model(to_model(vector, DEFAULT_SHIFT), DEFAULT_SHIFT)
+    return store.file_of(store.put(content, chunk_length=CHUNK_LENGTH))
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    monkeypatch.setattr(named_model, "TrainingSettings", partial(TrainingSettings, 2, 10, 64))
+    return lambda command, *options: CliRunner().invoke(command.main, [str(o) for o in options])
+
+
+@pytest.fixture
+def folders(data: Path, reference: Path) -> list[object]:
+    return ["--data", data, "--reference", reference]
+
+
+def values_of(file: Path) -> np.ndarray:
+    return decode(file.read_bytes()).values
+
+
+def test_desk_gets_a_head_that_prices_its_later_quotes_better(run, folders, shared, tmp_path):
+    file = tmp_path / "new" / "own.model"
+    done = run(personal, "--model", shared, *folders, "--out", file, "--json")
+    assert done.exit_code == ExitCode.OK, done.output
+    said = json.loads(done.stdout)
+    assert said["model_root"] == "0x" + shared.name
+    assert said["model_root_checked"] is True
+    assert said["round"] is None
+    errors = said["rmse_vol_points"]
+    assert errors["head"] < 0.9 * errors["shared"]
+    assert errors[said["chosen"]] == min(errors.values())
+    assert said["quotes"] > said["later_quotes"] > 0
+
+
+def test_what_is_written_is_what_was_measured_and_prices(run, folders, shared, tmp_path):
+    file, csv = tmp_path / "own.model", tmp_path / "prices.csv"
+    said = json.loads(run(personal, "--model", shared, *folders, "--out", file, "--json").stdout)
+    options = ["--model", file, "--root", said["root"], *folders, "--all", "--out", csv]
+    done = run(price, *options, "--json")
+    assert done.exit_code == ExitCode.OK, done.output
+    table = pl.read_csv(csv, try_parse_dates=True)
+    assert table.height == json.loads(done.stdout)["quotes"]
+    later = table.filter(pl.col("timestamp").dt.replace_time_zone(None) >= _day(said["later_from"]))
+    assert later.height == said["later_quotes"]
+    found = 100 * ((later["model_vol"] - later["mark_vol"]) ** 2).mean() ** 0.5
+    assert found == pytest.approx(said["rmse_vol_points"][said["chosen"]], abs=1e-4)
+
+
+def _day(text: str) -> pl.Expr:
+    return pl.lit(text).str.to_datetime(time_zone="UTC").dt.replace_time_zone(None)
+
+
+def test_only_the_last_layer_of_a_head_is_the_desk_s_own(
+    run, folders, shared, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(personal, "train_alone", lambda genesis, *_given, **_named: genesis + 9.0)
+    file = tmp_path / "own.model"
+    said = json.loads(run(personal, "--model", shared, *folders, "--out", file, "--json").stdout)
+    assert said["chosen"] == "head"
+    before, after = (SMILE.spec.unflatten(values_of(each)) for each in (shared, file))
+    for name, value in after.items():
+        assert (value != before[name]).any() == name.startswith(LAST_LAYER)
+
+
+def test_desk_that_is_best_alone_keeps_its_own_model(run, folders, shared, tmp_path, monkeypatch):
+    own = to_float(values_of(shared), DEFAULT_SHIFT)
+    good = LocalTraining(own_and_anchors(*folders[1::2])[0], SETTINGS).train(own, seed=2).vector
+    monkeypatch.setattr(personal, "train_alone", lambda *_given, **_named: good)
+    monkeypatch.setattr(personal, "fit_head", lambda shared, *_given, **_named: shared)
+    file = tmp_path / "own.model"
+    said = json.loads(run(personal, "--model", shared, *folders, "--out", file, "--json").stdout)
+    assert said["chosen"] == "local"
+    np.testing.assert_array_equal(values_of(file), to_model(good, DEFAULT_SHIFT))
+
+
+def test_people_read_three_errors_and_which_was_chosen(run, folders, shared, tmp_path):
+    done = run(personal, "--model", shared, *folders, "--out", tmp_path / "own.model")
+    lines = done.stdout.splitlines()
+    assert [line.split()[0] for line in lines if "on the later quotes" in line] == [
+        "shared",
+        "head",
+        "local",
+    ]
+    assert done.stdout.count("<- chosen") == 1
+
+
+def test_days_to_choose_by_can_be_named(run, folders, shared, tmp_path, quotes):
+    day = quotes["timestamp"].max().date()
+    options = [*folders, "--later-from", day.isoformat(), "--out", tmp_path / "own.model"]
+    said = json.loads(run(personal, "--model", shared, *options, "--json").stdout)
+    assert said["later_from"].startswith(day.isoformat())
+
+    options[-3] = "2035-01-01"
+    refused = run(personal, "--model", shared, *options)
+    assert refused.exit_code == ExitCode.DATA
+    assert "found" in refused.stderr
+
+
+def test_latest_snapshot_is_priced_with_greeks(run, folders, shared, tmp_path, quotes):
+    csv = tmp_path / "prices.csv"
+    done = run(price, "--model", shared, *folders, "--out", csv)
+    assert done.exit_code == ExitCode.OK, done.output
+    table = pl.read_csv(csv, try_parse_dates=True)
+    assert table["timestamp"].n_unique() == 1
+    latest = quotes.filter(pl.col("timestamp") == quotes["timestamp"].max())
+    assert set(table["strike_usd"]) <= set(latest["strike_usd"])
+    assert set(table["expiry"].dt.epoch("us")) <= set(latest["expiry"].dt.epoch("us"))
+    usd = table["price_coin"] * table["forward_usd"]
+    np.testing.assert_allclose(table["price_usd"], usd, rtol=1e-9)
+    calls = table.filter(pl.col("is_call"))
+    assert calls["delta"].is_between(0, 0.6).all()
+    assert f"{table.height:,}" in done.stdout
+
+
+def test_model_without_a_known_root_is_said_to_be_unchecked(run, folders, shared, tmp_path):
+    file = tmp_path / "somebody.model"
+    file.write_bytes(shared.read_bytes())
+    done = run(price, "--model", file, *folders, "--out", tmp_path / "prices.csv")
+    assert f"0x{shared.name}, unchecked" in done.stdout
+
+
+@pytest.mark.parametrize("command", [personal, price])
+def test_model_of_another_root_is_refused(run, folders, shared, tmp_path, command):
+    options = [*folders, "--out", tmp_path / "out"]
+    refused = run(command, "--model", shared, "--root", "0x" + "12" * 32, *options)
+    assert refused.exit_code == ExitCode.BLOB
+    assert shared.name in refused.stderr
+
+    renamed = tmp_path / ("ab" * 32)
+    renamed.write_bytes(shared.read_bytes())
+    assert run(command, "--model", renamed, *options).exit_code == ExitCode.BLOB
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_no_model_of_the_architecture_is_refused(run, folders, shared, tmp_path):
+    options = [*folders, "--out", tmp_path / "out"]
+    for content, message in (
+        (b"nothing", "wanted a model's bytes"),
+        (encode_update(np.zeros(9987, np.int16), DEFAULT_SHIFT), "kind UPDATE"),
+        (encode_model(np.zeros(5, np.int32), DEFAULT_SHIFT), "with 5"),
+    ):
+        file = tmp_path / "some.model"
+        file.write_bytes(content)
+        refused = run(price, "--model", file, *options)
+        assert refused.exit_code == ExitCode.CONFIG
+        assert message in refused.stderr
+    refused = run(price, "--model", shared, "--architecture", "set_attention", *options)
+    assert (refused.exit_code, "12195" in refused.stderr) == (ExitCode.CONFIG, True)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "either --model FILE or --rpc URL"),
+        (["--task", "0x12"], "give --rpc"),
+        (["--root", "0x12"], "either --model FILE or --rpc URL"),
+    ],
+)
+def test_a_model_must_be_named_in_one_way(run, folders, tmp_path, options, message):
+    refused = run(price, *folders, "--out", tmp_path / "out", *options)
+    assert refused.exit_code == ExitCode.CONFIG
+    assert message in refused.stderr
+
+
+def test_root_is_64_digits(run, folders, shared, tmp_path):
+    options = ["--model", shared, "--root", "0x12", "--out", tmp_path / "out"]
+    refused = run(price, *folders, *options)
+    assert refused.exit_code == ExitCode.CONFIG
+    assert "64 hexadecimal digits" in refused.stderr
