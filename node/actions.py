@@ -54,6 +54,11 @@ class RevealScores:
 
 
 @dataclass(frozen=True)
+class Vote:
+    """Say what the included updates give, in a task by votes."""
+
+
+@dataclass(frozen=True)
 class FlagUpdate:
     """Say that a revealed update cannot be fetched."""
 
@@ -64,6 +69,16 @@ class FlagUpdate:
 @dataclass(frozen=True)
 class PostUpdate:
     """Put the next part of this node's flagged update on chain."""
+
+
+@dataclass(frozen=True)
+class SealNorm:
+    """Announce the proof that the norm of a revealed update is false."""
+
+
+@dataclass(frozen=True)
+class ChallengeNorm:
+    """Prove the norm of a revealed update false."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +110,11 @@ class Seal:
 @dataclass(frozen=True)
 class Challenge:
     """Prove the latest round's published result wrong."""
+
+
+@dataclass(frozen=True)
+class RefuteOutvoted:
+    """Refute the latest round's published result by the votes for the right one."""
 
 
 @dataclass(frozen=True)
@@ -152,12 +172,15 @@ class Wait:
 
 DisputeAction = (
     FlagUpdate
+    | SealNorm
+    | ChallengeNorm
     | PostUpdate
     | FlagResult
     | PostResult
     | RefuteUnavailable
     | Seal
     | Challenge
+    | RefuteOutvoted
     | ReclaimDeposit
 )
 """What is about bytes that nobody can fetch, or a result that is wrong."""
@@ -173,6 +196,7 @@ Action = (
     | Verify
     | CommitScores
     | RevealScores
+    | Vote
     | Publish
     | DisputeAction
     | DutyAction

@@ -1,7 +1,9 @@
 """Puts a participant together from its settings: key, chain, stores, memory, data, model."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, Gauge
 
@@ -32,6 +34,16 @@ class Assembled:
 
     participant: Participant
     public: DirectoryStore
+
+    @property
+    def serves(self) -> Mapping[str, object]:
+        """Whose key takes part in what."""
+        participant = self.participant
+        return {
+            "account": participant.account.address,
+            "contract": participant.chain.contract,
+            "tasks": [participant.task_id],
+        }
 
     def tick(self) -> Outcome:
         """Do the participant's next thing."""
@@ -74,6 +86,8 @@ def assemble(config: NodeConfig) -> Assembled:
 
     Raises: ConfigError, ChainError, DataError.
     """
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device: wanted cuda, found no GPU that torch can use; give cpu")
     account = keys.load_account(config.keystore, config.password_env, config.key_env)
     deployment = Deployment.read(config.deployment)
     chain = deployment.connect(config.rpc_url)
@@ -109,6 +123,7 @@ def assemble(config: NodeConfig) -> Assembled:
         drives=config.open_rounds,
         challenges=config.challenge,
         flags=config.flag,
+        votes=config.vote,
         publishes=config.publish,
     )
     return Assembled(participant, public)

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from node.market.desks import Partition
 from protocol.settings import Hash, Listen, PathBesideFile, ServiceSettings, Url
 
 
@@ -20,7 +21,7 @@ class NodeConfig(ServiceSettings):
     """A folder with public quotes for the reference panel; the own quotes where left out."""
     synthetic_days: int = Field(default=90, ge=10, le=3650)
     """Length of the made-up market in days."""
-    partition: Literal["desks", "dirichlet", "time", "moneyness"] = "desks"
+    partition: Partition = "desks"
     """How the made-up market is divided among desks."""
     desks: int = Field(default=5, ge=1, le=64)
     """Among how many desks the made-up market is divided."""
@@ -48,9 +49,12 @@ class NodeConfig(ServiceSettings):
     """Also do what anybody may for a task, once seated: open and settle rounds, draw seats,
     distribute rewards, slash withheld commitments."""
     challenge: bool = True
-    """Prove a wrong published result wrong to the contract; half of its bond is the award."""
+    """Prove wrong results and false norms to the contract, for half of what the liar loses; or have
+    a result refuted by the votes for another one."""
     flag: bool = True
     """Say on chain, with the task's deposit, which updates and results cannot be fetched."""
+    vote: bool = True
+    """Say what this node recomputed, in a task by votes, where this key's update is included."""
     publish: bool = False
     """Also publish a round's result where the aggregator did not; locks the bond until final."""
     watch: bool = False

@@ -6,6 +6,7 @@ from typing import TypeVar
 from node.actions import (
     Action,
     Challenge,
+    ChallengeNorm,
     Commit,
     CommitScores,
     Distribute,
@@ -19,6 +20,7 @@ from node.actions import (
     Publish,
     ReclaimDeposit,
     RecordHeader,
+    RefuteOutvoted,
     RefuteUnavailable,
     RelayCommit,
     RelayReveal,
@@ -26,8 +28,10 @@ from node.actions import (
     Reveal,
     RevealScores,
     Seal,
+    SealNorm,
     SlashWithheld,
     Verify,
+    Vote,
     Wait,
 )
 from protocol import rounds
@@ -66,6 +70,10 @@ class Dispute:
     """Somebody says on chain that the wrong part cannot be fetched."""
     answered: bool
     """And it has been posted since."""
+    for_votes: bool
+    """No proof shows the contract what is wrong: it counts votes."""
+    outvoted: bool
+    """So many participants found what this node found that their votes refute the result."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +108,8 @@ class Facts:
     """This node can tell what the latest round's updates are worth."""
     scored: bool
     """The seat's commitment to scores in the latest round is the one to those this node keeps."""
+    votes_alike: int | None
+    """Votes for what this node found in the latest round; None where it does not vote."""
     verified_round: int
     """The latest round whose published result this node has dealt with."""
     verified_model_root: bytes
@@ -110,6 +120,8 @@ class Facts:
     """None unless the refused result is the latest round's and the contract may be told."""
     unfetched: int | None
     """Place, in order of reveal, of an update that could not be had and that nobody flagged."""
+    false_norm: bool | None
+    """Whether the proof that a revealed update's norm is false is sealed; None without one."""
     place: int
     """This seat's among all, from 0, in order of joining; 0 without a seat or a need to wait."""
     owes_update: bool
@@ -149,13 +161,11 @@ class Facts:
 def decide(facts: Facts) -> Action:
     """The one next action; asking again with the same facts gives the same answer."""
     action = _next(facts)
-    if not isinstance(action, Wait):
-        return action
-    later = _whenever(facts)
-    if not isinstance(later, Wait):
-        return later or action
-    untils = [until for until in (action.until, later.until) if until is not None]
-    return Wait(min(untils, default=None), action.why)
+    for less_urgent in (_vote, _whenever):
+        if not isinstance(action, Wait):
+            break
+        action = _instead(action, less_urgent(facts))
+    return action
 
 
 def own_turn(begins: int, ends: int, *, taken: bool) -> int:
@@ -164,6 +174,27 @@ def own_turn(begins: int, ends: int, *, taken: bool) -> int:
     A relayer sends its last batch at that moment: one that took it gets a twelfth more.
     """
     return begins + (ends - begins) * (9 if taken else 8) // 12
+
+
+def _instead(waiting: Wait, action: Action | None) -> Action:
+    """What to do while there is nothing else; of two that wait the shorter wait."""
+    if not isinstance(action, Wait):
+        return action or waiting
+    untils = [until for until in (waiting.until, action.until) if until is not None]
+    return Wait(min(untils, default=None), waiting.why)
+
+
+def _vote(facts: Facts) -> Vote | Wait | None:
+    """A vote, unless enough others have cast the same."""
+    # What this node refused must be outvoted, also where more lie than the task tolerates.
+    against = facts.round_state.votes + 1 if facts.mismatch else 0
+    enough = max(facts.params.votes_needed, against)
+    if facts.votes_alike is None or facts.votes_alike >= enough:
+        return None
+    # Invariant: every seat's turn comes before a result that is published at once can be final.
+    begins = rounds.deadlines(facts.params, facts.round_state).availability
+    window_seconds = min(facts.params.aggregate_seconds, facts.params.challenge_seconds)
+    return _in_turn(facts, Vote(), begins, begins + window_seconds)
 
 
 def _whenever(facts: Facts) -> Action | None:
@@ -252,6 +283,11 @@ def _contest(facts: Facts, phase: Phase) -> Action:
         hurries = left_seconds * LAST_PART_FOR_SEALS < facts.params.challenge_seconds
         proof = Challenge() if dispute.sealed or hurries else Seal()
         return _in_turn(facts, proof, published_at, ends.challenge)
+    if dispute.outvoted:
+        return _in_turn(facts, RefuteOutvoted(), published_at, ends.challenge)
+    until = rounds.next_deadline(facts.params, facts.round_state, facts.now)
+    if dispute.for_votes:
+        return Wait(until, f"it is for votes to refute: {facts.mismatch}")
     if not dispute.flagged and facts.flags and facts.now < ends.flag_result:
         return _in_turn(facts, FlagResult(dispute.wrong), published_at, ends.flag_result)
     if dispute.flagged and not dispute.answered:
@@ -259,7 +295,6 @@ def _contest(facts: Facts, phase: Phase) -> Action:
             refutation = RefuteUnavailable(dispute.wrong)
             return _in_turn(facts, refutation, ends.post_result, ends.challenge)
         return Wait(ends.post_result, f"its publisher must post it: {facts.mismatch}")
-    until = rounds.next_deadline(facts.params, facts.round_state, facts.now)
     return Wait(until, f"refusing to go on: {facts.mismatch}")
 
 
@@ -303,11 +338,13 @@ def _after_reveal(facts: Facts, phase: Phase, until: int | None) -> Action:
         return Verify()
     if phase in (Phase.NONE, Phase.FINAL, Phase.VOID):
         return _between_rounds(facts, phase)
-    return Wait(until, f"round {facts.task.round} is in {phase.name}")
+    return Wait(until, f"round {facts.task.round} is in {phase.name.lower()}")
 
 
 def _in_availability(facts: Facts, until: int | None) -> Action:
     params, number = facts.params, facts.task.round
+    if facts.false_norm is not None and facts.challenges:
+        return _against_norm(facts, sealed=facts.false_norm)
     if not facts.flags or not rounds.can_flag_update(params, facts.round_state, facts.now):
         return Wait(until, f"round {number}: flagged updates may be posted")
     patient = rounds.patient_until(params, facts.round_state)
@@ -317,6 +354,17 @@ def _in_availability(facts: Facts, until: int | None) -> Action:
         ends = rounds.deadlines(params, facts.round_state)
         return _in_turn(facts, FlagUpdate(facts.unfetched), patient, ends.flag_update)
     return Wait(until, f"round {number}: what is not flagged was fetched")
+
+
+def _against_norm(facts: Facts, *, sealed: bool) -> Action:
+    """A proof, in the time for flags: it excludes the update as a flag does, and for good."""
+    ends = rounds.deadlines(facts.params, facts.round_state)
+    left_seconds = ends.availability - facts.now
+    hurries = left_seconds * LAST_PART_FOR_SEALS < facts.params.availability_seconds
+    proof = ChallengeNorm() if sealed or hurries else SealNorm()
+    return _in_turn(
+        facts, proof, rounds.patient_until(facts.params, facts.round_state), ends.flag_update
+    )
 
 
 def _in_aggregate(facts: Facts) -> Action:
@@ -447,4 +495,6 @@ def _between_rounds(facts: Facts, phase: Phase) -> Action:
     if facts.drives and phase is not Phase.NONE and not facts.round_state.settled:
         settles = Drive("finalise" if phase is Phase.FINAL else "voidRound")
         return _in_drivers_turn(facts, settles, ended_at)
+    if facts.task.closed:
+        return Wait(None, "the task is closed; the command leave pays out what is owed")
     return Wait(None, "no round is running")

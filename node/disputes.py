@@ -4,28 +4,37 @@ Everything is read from the chain or follows from the key, so a crash anywhere l
 is kept here only saves work.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 from eth_account.signers.local import LocalAccount
 
 from node.actions import (
     Challenge,
+    ChallengeNorm,
     DisputeAction,
     FlagResult,
     FlagUpdate,
     PostResult,
     PostUpdate,
     ReclaimDeposit,
+    RefuteOutvoted,
     RefuteUnavailable,
     Seal,
+    SealNorm,
 )
 from node.decide import Dispute
 from node.sending import Sending
 from protocol import challenge as proofs
 from protocol import keys, posting, rounds
 from protocol.blobs import BlobStore, FirstOf
-from protocol.chain.calls import TaskCall, flag_update, post_result, reclaim_deposit
+from protocol.chain.calls import (
+    TaskCall,
+    flag_update,
+    post_result,
+    reclaim_deposit,
+    refute_outvoted,
+)
 from protocol.chain.gateway import Snapshot
 from protocol.chain.posted import PostedStore
 from protocol.encoding import encode_update
@@ -33,7 +42,7 @@ from protocol.errors import BlobError, RuleError, VerificationFailed
 from protocol.flags import first_missing, flagged_table
 from protocol.gram import Table
 from protocol.numbers import Int16Array, Int32Array
-from protocol.recompute import RevealedUpdate
+from protocol.recompute import RevealedUpdate, Roots, fetch_updates
 from protocol.task import ZERO_ADDRESS, Flag, Phase, Published, RoundState, TaskParams
 
 log = structlog.get_logger("node")
@@ -66,6 +75,8 @@ class Disputes:
         self._fetched: set[bytes] = set()
         self._case: tuple[str, proofs.Case] | None = None
         self._challenge: proofs.Challenge | None = None
+        self._examined: dict[tuple[bytes, bytes], proofs.Challenge | None] = {}
+        self._false_norm: proofs.Challenge | None = None
         self._table: Table | None = None
         self._nothing_to_reclaim_until = 0
 
@@ -81,12 +92,54 @@ class Disputes:
             state,
             snapshot.revealed(self._task_id, number),
             self._everywhere,
-            is_had=lambda revealed: (
-                revealed.participant == self._account.address
-                or revealed.update_root in self._fetched
-            ),
+            is_had=self._has,
             keep=self._keep,
         )
+
+    def false_norm(self, snapshot: Snapshot, number: int, state: RoundState) -> bool | None:
+        """Whether the proof that an update's norm is false is sealed; None without one.
+
+        What was not fetched is tried once, and one that fails is enough: servers may be slow.
+        """
+        revealed = snapshot.revealed(self._task_id, number)
+        for index, each in enumerate(revealed):
+            if self._has(each):
+                continue
+            # Whom another one has proven false has no seat any more.
+            if not snapshot.seat(self._task_id, each.participant).committed_in(number):
+                continue
+            key = (state.updates_hash, each.update_root)
+            is_new = key not in self._examined
+            if is_new:
+                self._examined[key] = self._against_norm(number, revealed, index)
+            self._false_norm = self._examined[key]
+            if self._false_norm is not None:
+                return snapshot.is_sealed(self._seal(snapshot, self._false_norm))
+            if is_new and not self._has(each):
+                return None
+        return None
+
+    def _against_norm(
+        self, number: int, revealed: Sequence[RevealedUpdate], index: int
+    ) -> proofs.Challenge | None:
+        each = revealed[index]
+        try:
+            (update,) = fetch_updates(self._params, [each], self._everywhere)
+        except BlobError as failure:
+            tree = proofs.falsely_recorded(self._params, each, failure.served)
+        except VerificationFailed:
+            return None
+        else:
+            self._keep(each, update)
+            return None
+        if tree is None:
+            return None
+        log.critical("norm is false", participant=each.participant, root=each.update_root)
+        return proofs.challenge_norm(self._task_id, number, revealed, index, tree)
+
+    def _has(self, revealed: RevealedUpdate) -> bool:
+        is_own = revealed.participant == self._account.address
+        return is_own or revealed.update_root in self._fetched
 
     def _keep(self, revealed: RevealedUpdate, update: Int16Array) -> None:
         if not self._kept.has(revealed.update_root):
@@ -125,10 +178,11 @@ class Disputes:
         publication = f"{number}:{rounds.publication(state)}"
         if self._case is None or self._case[0] != publication:
             self._case, self._challenge = (publication, make_case()), None
-        wrong = self._case[1].wrong
+        case = self._case[1]
+        wrong = case.wrong
         if wrong is None:
             return None
-        challenge = self._provable(self._case[1])
+        challenge = self._provable(case)
         is_flagged = state.is_flagged(wrong)
         return Dispute(
             wrong=wrong,
@@ -136,7 +190,17 @@ class Disputes:
             sealed=challenge is not None and snapshot.is_sealed(self._seal(snapshot, challenge)),
             flagged=is_flagged,
             answered=is_flagged and not self._unanswered(snapshot, wrong),
+            for_votes=case.is_for_votes,
+            outvoted=self._is_outvoted(snapshot, number, state, case),
         )
+
+    def _is_outvoted(
+        self, snapshot: Snapshot, number: int, state: RoundState, case: proofs.Case
+    ) -> bool:
+        if not self._params.by_votes or case.right is None:
+            return False
+        votes = snapshot.votes_for(self._task_id, number, case.right)
+        return rounds.is_outvoted(self._params, state, votes)
 
     def reclaimable(self, snapshot: Snapshot, number: int, state: RoundState) -> str | None:
         """A participant on whose update this key's deposit lies free."""
@@ -212,17 +276,25 @@ class Disputes:
                 purpose = f"{number}:unavailable:{what.name}:{rounds.publication(state)}"
                 on_result = (self._task_id, number, what)
                 self._sending.send_in_time("refuteUnavailable", on_result, purpose)
-            case Seal():
-                seal = self._seal(snapshot, self._found())
+            case Seal() | SealNorm():
+                found = self._found() if isinstance(action, Seal) else self._found_norm()
+                seal = self._seal(snapshot, found)
                 self._sending.send_in_time("sealChallenge", (seal,), f"seal:{seal.hex()}")
             case Challenge():
-                found = self._found()
-                purpose = f"{number}:challenge:{rounds.publication(state)}"
-                args = found.args(self._salt(snapshot, found))
-                self._sending.send_in_time(found.function, args, purpose)
+                self._prove(snapshot, self._found(), rounds.publication(state))
+            case ChallengeNorm():
+                proof = self._found_norm()
+                self._prove(snapshot, proof, f"{proof.subject.hex()}:{state.updates_hash.hex()}")
+            case RefuteOutvoted():
+                self._send(refute_outvoted(number, state, self._right()))
             case ReclaimDeposit(participant):
                 flag = snapshot.update_flag(self._task_id, participant)
                 self._send(reclaim_deposit(participant, flag.round))
+
+    def _prove(self, snapshot: Snapshot, challenge: proofs.Challenge, what: str) -> None:
+        args = challenge.args(self._salt(snapshot, challenge))
+        purpose = f"{challenge.round_number}:challenge:{what}"
+        self._sending.send_in_time(challenge.function, args, purpose)
 
     def _flag_update(self, snapshot: Snapshot, number: int, index: int) -> None:
         call = flag_update(number, snapshot.revealed(self._task_id, number), index)
@@ -254,6 +326,17 @@ class Disputes:
     def _send(self, call: TaskCall, wei: int = 0) -> None:
         args = (self._task_id, *call.args)
         self._sending.send_in_time(call.function, args, call.purpose, wei)
+
+    def _right(self) -> Roots:
+        right = None if self._case is None else self._case[1].right
+        if right is None:
+            raise AssertionError("decide() counts only votes for a right result")
+        return right
+
+    def _found_norm(self) -> proofs.Challenge:
+        if self._false_norm is None:
+            raise AssertionError("decide() contests only norms that were found false")
+        return self._false_norm
 
     def _found(self) -> proofs.Challenge:
         if self._challenge is None:

@@ -16,6 +16,7 @@ TOO_LATE = frozenset(
         "RoundRunning",
         "AlreadySettled",
         "AlreadyDrawn",
+        "AlreadyVoted",
         "NotScoring",
         "NothingWithheld",
         "NothingToDistribute",
@@ -24,6 +25,8 @@ TOO_LATE = frozenset(
         "NotFlagged",
         "PostingOver",
         "NotUnavailable",
+        "NotOutvoted",
+        "NotSeated",
         "DepositNotFree",
         "SealExists",
     }

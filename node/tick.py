@@ -28,6 +28,7 @@ from node.actions import (
     RevealScores,
     SlashWithheld,
     Verify,
+    Vote,
     Wait,
 )
 from node.decide import Dispute, Facts, Relaying, decide
@@ -40,6 +41,7 @@ from node.offers import Offers
 from node.relay import Relayer
 from node.scoring import Judge, Scoring
 from node.sending import Sending, can_pay_gas
+from node.votes import Votes
 from protocol import keys, rounds
 from protocol.blobs import BlobStore, FirstOf
 from protocol.chain import seed
@@ -115,6 +117,7 @@ class Participant:
         drives: bool = False,
         challenges: bool = True,
         flags: bool = True,
+        votes: bool = True,
         publishes: bool = False,
     ) -> None:
         self.chain = chain
@@ -156,11 +159,13 @@ class Participant:
             sending=self._sending,
         )
         self._duties = Duties(transactor, task_id, self.params, self._sending)
+        self._ballot = Votes(account.address, task_id, self.params, self._sending)
         self._wants_seat = wants_seat
         self._restores = restores
         self._drives = drives
         self._challenges = challenges
         self._flags = flags
+        self._votes = votes
         self._publishes = publishes
 
     def tick(self) -> Outcome:
@@ -189,7 +194,9 @@ class Participant:
         dispute = self._dispute(snapshot, task.round, state)
         # An answer that is due does not wait for servers that are slow.
         unfetched = None if owes_update else self._unfetched(snapshot, task.round, state)
-        is_contested = dispute is not None or unfetched is not None
+        false_norm = None if owes_update else self._false_norm(snapshot, task.round, state)
+        votes_alike = self._votes_alike(snapshot, task.round, state, seat)
+        turns = (dispute, unfetched, false_norm, votes_alike)
         drives = self._drives and mismatch is None
         duties = self._duties
         drawing = seed.standing(snapshot, self.params, task, state) if drives else seed.Standing()
@@ -205,12 +212,14 @@ class Participant:
             committed=self._is_committed(task, seat),
             judges=self._judges(snapshot, task.round),
             scored=self._scoring.is_committed(seat, self.memory.scores, task.round, state),
+            votes_alike=votes_alike,
             verified_round=self.memory.verified_round,
             verified_model_root=self.memory.verified_model_root,
             mismatch="" if mismatch is None else f"round {mismatch.round}: {mismatch.why}",
             dispute=dispute,
             unfetched=unfetched,
-            place=self._place(snapshot) if is_contested or drives else 0,
+            false_norm=false_norm,
+            place=self._place(snapshot) if turns != (None,) * len(turns) or drives else 0,
             owes_update=owes_update,
             owes_result=self._disputes.owes_result(snapshot, task.round, state),
             reclaimable=self._disputes.reclaimable(snapshot, task.round, state),
@@ -248,6 +257,15 @@ class Participant:
             return False
         return self._unjudged_round != number and self._pays_gas(snapshot)
 
+    def _votes_alike(
+        self, snapshot: Snapshot, number: int, state: RoundState, seat: Seat
+    ) -> int | None:
+        if not self.params.by_votes or not self._votes or not self._pays_gas(snapshot):
+            return None
+        return self._ballot.alike(
+            snapshot, number, state, seat, lambda: self._inputs(snapshot, number)
+        )
+
     def _pays_gas(self, snapshot: Snapshot) -> bool:
         """Whether this account may send; with a relayer it may be one that cannot."""
         return self._offers is None or can_pay_gas(snapshot, self.account.address)
@@ -270,12 +288,13 @@ class Participant:
         return self._commitment(pending) == signed.commitment
 
     def _standing_mismatch(self, snapshot: Snapshot) -> Mismatch | None:
-        """What was refused and still stands on the chain; a challenge makes room for another."""
+        """What was refused and still stands on the chain; refuted, it makes room for another."""
         mismatch = self.memory.mismatch
         if mismatch is None:
             return None
         state = snapshot.round_state(self.task_id, mismatch.round)
-        if rounds.publication(state) != mismatch.publication:
+        phase = rounds.phase(self.params, state, snapshot.block.timestamp)
+        if phase is Phase.VOID or rounds.publication(state) != mismatch.publication:
             log.info("refused result is gone", round=mismatch.round)
             self._remember(replace(self.memory, mismatch=None))
         return self.memory.mismatch
@@ -288,6 +307,15 @@ class Participant:
             and now >= rounds.patient_until(self.params, state)
         )
         return self._disputes.unfetched(snapshot, number, state) if is_time else None
+
+    def _false_norm(self, snapshot: Snapshot, number: int, state: RoundState) -> bool | None:
+        now = snapshot.block.timestamp
+        is_time = (
+            self._challenges
+            and rounds.phase(self.params, state, now) is Phase.AVAILABILITY
+            and now >= rounds.patient_until(self.params, state)
+        )
+        return self._disputes.false_norm(snapshot, number, state) if is_time else None
 
     def _dispute(self, snapshot: Snapshot, number: int, state: RoundState) -> Dispute | None:
         mismatch = self.memory.mismatch
@@ -346,6 +374,8 @@ class Participant:
                 self._commit_scores(snapshot, latest, facts.round_state)
             case RevealScores():
                 self._reveal_scores()
+            case Vote():
+                self._ballot.vote(latest, facts.round_state)
             case Publish():
                 self._publish(snapshot, latest, facts.round_state)
             case Drive() | RecordHeader() | DrawSeats() | SlashWithheld() | Distribute():

@@ -1,5 +1,6 @@
 """Puts an orchestrator together from its settings: key, chain, stores, journal, evaluator."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fastapi import FastAPI
@@ -27,6 +28,11 @@ class Assembled:
 
     orchestrator: Orchestrator
     own: DirectoryStore
+
+    @property
+    def serves(self) -> Mapping[str, object]:
+        """Whose key moves which tasks."""
+        return self.orchestrator.serves
 
     def tick(self) -> Outcome:
         """Serve every task once."""

@@ -113,6 +113,10 @@ class Board:
                 )
                 for what, flag in round_reading.result_flags.items()
             ),
+            votes=tuple(
+                views.Votes(participants=participants, **roots._asdict())
+                for roots, participants in round_reading.votes.items()
+            ),
             evaluation=self._evaluation(reading.task_id, round_reading.number, state.model_root),
         )
 
@@ -179,6 +183,7 @@ def _summary(reading: TaskReading) -> views.TaskSummary:
         id=reading.task_id,
         sponsor=reading.state.sponsor,
         rule=reading.params.rule_in_words,
+        by_votes=reading.params.by_votes,
         round=reading.state.round,
         phase=(latest.phase if latest else Phase.NONE).name.lower(),
         seats=reading.state.seats,

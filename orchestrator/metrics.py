@@ -25,6 +25,7 @@ class Metrics:
         self.revealed = self._gauge("revealed", "Revealed updates in the latest round", task)
         self.included = self._gauge("included", "Those of them that are not unavailable", task)
         self.refutations = self._gauge("refutations", "Refuted results of the latest round", task)
+        self.votes = self._gauge("votes", "Votes for what is published in the latest round", task)
         self.missing = self._gauge("missing_blobs", "Blobs that could not be fetched", task)
         self.evaluated_round = self._gauge("evaluated_round", "Round evaluated last", task)
         self.evaluation = self._gauge("evaluation", "What the evaluator said", ["task", "metric"])
@@ -63,6 +64,7 @@ class Metrics:
             self.revealed.labels(name).set(len(reading.latest.revealed))
             self.included.labels(name).set(len(reading.latest.included))
             self.refutations.labels(name).set(reading.latest.state.refutations)
+            self.votes.labels(name).set(reading.latest.state.votes)
 
     def show_evaluation(self, evaluation: Evaluation) -> None:
         """Takes over what a model was worth."""

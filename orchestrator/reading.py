@@ -13,7 +13,7 @@ from protocol.chain.events import Block, Happened
 from protocol.chain.gateway import Snapshot
 from protocol.draw import is_drawn
 from protocol.errors import ChainAnswerInvalid, ChainUnavailable
-from protocol.recompute import RevealedUpdate
+from protocol.recompute import RevealedUpdate, Roots
 from protocol.task import (
     Deadlines,
     Flag,
@@ -43,6 +43,8 @@ class RoundReading:
     """The flags on the published result, answered ones too."""
     scores: Mapping[int, bytes]
     """Those that were revealed, in their order, by the number of the update of who gave them."""
+    votes: Mapping[Roots, tuple[str, ...]]
+    """In a task by votes: who voted for which result, in order of the votes."""
     shares_wei: tuple[int, ...]
     """What the reward gave to each revealed update; nothing until it is distributed."""
 
@@ -152,6 +154,7 @@ class TaskReader:
                 if state.is_flagged(what)
             },
             scores=snapshot.scores(self._task_id, number),
+            votes=snapshot.votes(self._task_id, number) if params.by_votes else {},
             shares_wei=snapshot.shares_wei(self._task_id, number),
         )
 

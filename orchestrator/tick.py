@@ -5,7 +5,7 @@ be repeated, or cut off anywhere, without harm.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import structlog
@@ -105,6 +105,15 @@ class Orchestrator:
         self._attempts: Counter[tuple[bytes, int, str]] = Counter()
         self._reported: set[tuple[bytes, int, bytes]] = set()
         self._judge = Judge(evaluator, journal, self.metrics)
+
+    @property
+    def serves(self) -> Mapping[str, object]:
+        """Whose key, if any, moves which tasks; where none is named, all of the contract."""
+        return {
+            "account": None if self._transactor is None else self._transactor.address,
+            "contract": self._chain.contract,
+            "tasks": self._task_ids or "all",
+        }
 
     def tick(self) -> Outcome:
         """Serves every task once.

@@ -41,6 +41,8 @@ class TaskSummary(View):
     id: Hash
     sponsor: str
     rule: str
+    by_votes: bool
+    """Whether votes judge its results, because the contract cannot."""
     round: int
     """Number of the latest round; zero before the first."""
     phase: str
@@ -131,6 +133,15 @@ class ResultFlag(View):
     """Parts posted so far."""
 
 
+class Votes(View):
+    """A result that participants found."""
+
+    aggregate_root: Hash
+    model_root: Hash
+    participants: tuple[str, ...]
+    """Who voted for it, in order of the votes."""
+
+
 class Round(View):
     """One round."""
 
@@ -157,6 +168,8 @@ class Round(View):
     included: int
     """Revealed updates that enter the result."""
     result_flags: tuple[ResultFlag, ...]
+    votes: tuple[Votes, ...]
+    """In a task by votes, whether what they are for was published or not."""
     evaluation: Mapping[str, float] | None
 
 

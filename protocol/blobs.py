@@ -94,7 +94,8 @@ class Backend(BlobStore):
         # Invariant: no bytes leave a store whose root was not recomputed from them.
         found = SumTree.of(blob.values, chunk_length).root
         if found != root:
-            raise BlobCorrupt(root, f"{self.name} answered a blob with root {found.hex()}")
+            why = f"{self.name} answered a blob with root {found.hex()}"
+            raise BlobCorrupt(root, why, [content])
         if shift is not None and blob.shift != shift:
             raise BlobCorrupt(root, f"{self.name} answered shift {blob.shift}, wanted {shift}")
         return Verified(content, blob)
@@ -266,7 +267,7 @@ class FirstOf(BlobStore):
                 return store.verified(root, chunk_length=chunk_length, shift=shift)
             except BlobError as error:
                 if isinstance(error, BlobCorrupt):
-                    _log.warning("blob_corrupt", store=store.name, root=root, why=str(error))
+                    _log.warning("blob_corrupt", store=store.name, root=root, why=error.why)
                 refusals.append(error)
         raise worst_of(root, refusals)
 
@@ -285,11 +286,12 @@ class FirstOf(BlobStore):
 
 def worst_of(root: bytes, refusals: Sequence[BlobError]) -> BlobError:
     """One error for all: what may change by itself outweighs garbage, garbage outweighs absence."""
-    listed = "; ".join(str(refusal) for refusal in refusals) or "there is no store to ask"
+    listed = "; ".join(refusal.why for refusal in refusals) or "there is no store to ask"
+    served = [content for refusal in refusals for content in refusal.served]
     for kind in (BlobStoreDown, BlobCorrupt):
         if any(isinstance(refusal, kind) for refusal in refusals):
-            return kind(root, listed)
-    return BlobNotFound(root, listed)
+            return kind(root, listed, served)
+    return BlobNotFound(root, listed, served)
 
 
 def _checked(root: bytes) -> bytes:

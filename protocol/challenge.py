@@ -4,7 +4,8 @@ A wrong aggregate is shown by the same chunk of every included update, a wrong m
 of the base model and the aggregate, a false norm by the sums on the way up from one chunk. Of what
 was published only the place is sent, but who sends it must have had the bytes: a lie that nobody
 serves is flagged instead (`Case.wrong` says which part). A wrong product in a table is shown by the
-two chunks that it is of, a wrong choice by the Gram matrix that the table's nodes record.
+two chunks that it is of, a wrong choice by the Gram matrix that the table's nodes record. In a task
+by votes no proof shows a wrong aggregate (`Case.is_for_votes`).
 """
 
 from collections.abc import Sequence
@@ -19,11 +20,11 @@ from protocol import commitment, rounds
 from protocol.blobs import BlobStore
 from protocol.choice import Choice, choice_of
 from protocol.commitment import NO_EVIDENCE, Evidence, ProofKind
-from protocol.encoding import Kind
+from protocol.encoding import Kind, decode
 from protocol.errors import BlobError, BlobNotFound, RangeError, VerificationFailed
 from protocol.gram import Table
 from protocol.numbers import Int16Array, Int32Array, add_update
-from protocol.recompute import RevealedUpdate, combine_updates
+from protocol.recompute import RevealedUpdate, Roots, combine_updates
 from protocol.sumtree import Node, Opening, SumTree, chunk_sum, encode_nodes
 from protocol.task import Published, RoundState, TaskParams
 
@@ -122,19 +123,30 @@ class Case:
             return Published.TABLE
         if self._root(self.honest) != self.round_state.aggregate_root:
             return Published.AGGREGATE
+        found = None if self.right is None else self.right.model_root
+        return None if found == self.round_state.model_root else Published.MODEL
+
+    @cached_property
+    def right(self) -> Roots | None:
+        """Those of the right result; None if no int32 holds its model. Raises: as `honest`."""
         try:
             model = add_update(self.base_model, self.honest)
         except RangeError:
-            return Published.MODEL
-        return None if self._root(model) == self.round_state.model_root else Published.MODEL
+            return None
+        return Roots(self._root(self.honest), self._root(model))
+
+    @property
+    def is_for_votes(self) -> bool:
+        """Whether the result is wrong and no proof shows it. Raises: RuleError as `honest`."""
+        return self.params.by_votes and self.wrong is Published.AGGREGATE
 
     def challenge(self, blobs: BlobStore, tables: Tables | None = None) -> Challenge | None:
-        """The call that proves this round's result wrong; None if it is right.
+        """The call that proves this round's result wrong; None if it is right, or for votes.
 
         Raises: BlobError or VerificationFailed if the wrong part cannot be had or is none of this
         task: then it must be flagged. RuleError as `honest`.
         """
-        if self.wrong is None:
+        if self.wrong is None or self.is_for_votes:
             return None
         if self.choice is not None and self.wrong is Published.TABLE:
             if self.choice.table.root == self.evidence.table_root:
@@ -290,6 +302,29 @@ def challenge_norm(
     root = revealed[index].update_root
     function = _FUNCTIONS[ProofKind.NORM]
     return Challenge(function, task_id, round_number, args, ProofKind.NORM, proof.chunk, root)
+
+
+def falsely_recorded(
+    params: TaskParams, revealed: RevealedUpdate, served: Sequence[bytes]
+) -> SumTree | None:
+    """The tree of a revealed update whose root records another norm than the bytes served have.
+
+    What a tree records below its root is known to its maker only. None if no blob of those that
+    were served is that update but for the norm.
+    """
+    for content in served:
+        blob = decode(content)
+        if (blob.kind, blob.values.size) != (Kind.UPDATE, params.dimension):
+            continue
+        values = blob.values.astype(np.int16, copy=False)
+        sums = [
+            [node.sum for node in level] for level in SumTree.of(values, params.chunk_length).levels
+        ]
+        sums[-1] = [revealed.squared_norm]
+        tree = SumTree.recorded(values, params.chunk_length, sums)
+        if tree.root == revealed.update_root:
+            return tree
+    return None
 
 
 def encode_opening(opening: Opening) -> bytes:

@@ -32,7 +32,10 @@ class Database:
             self._connection.execute("PRAGMA foreign_keys = ON")
             self._create(name, schema, version)
         except sqlite3.Error as failure:
-            raise ConfigError(f"{name} {path} cannot be opened: {failure}") from failure
+            raise ConfigError(
+                f"{name} {path} cannot be opened: {failure}; wanted a database that an earlier run "
+                "wrote, or none: bring it back from a copy, or move it away"
+            ) from failure
 
     def execute(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         """Runs one statement, durable on return unless inside a transaction."""

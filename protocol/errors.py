@@ -21,7 +21,7 @@ Anything that is not a `VolquorumError` is a bug and ends the process.
     └── VerificationFailed    a published result is not what its updates give
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 
 class VolquorumError(Exception):
@@ -49,10 +49,15 @@ class RuleError(VolquorumError):
 
 
 class BlobError(VolquorumError):
-    """A blob could not be stored or fetched; `root` names it."""
+    """A blob could not be stored or fetched; `root` names it, `why` says the rest.
 
-    def __init__(self, root: bytes, message: str) -> None:
+    `served` are canonical blobs that were answered instead, under other roots.
+    """
+
+    def __init__(self, root: bytes, message: str, served: Sequence[bytes] = ()) -> None:
         self.root = root
+        self.why = message
+        self.served = tuple(served)
         super().__init__(f"blob {root.hex()}: {message}")
 
 

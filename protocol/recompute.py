@@ -28,8 +28,15 @@ class RevealedUpdate(NamedTuple):
     squared_norm: int
 
 
+class Roots(NamedTuple):
+    """What votes are counted for: a result by its two vectors."""
+
+    aggregate_root: bytes
+    model_root: bytes
+
+
 class Result(NamedTuple):
-    """What `publish` takes: roots, what they were computed from, and the evidence."""
+    """What `publish` and `vote` take: roots, what they were computed from, and the evidence."""
 
     aggregate_root: bytes
     model_root: bytes
@@ -51,6 +58,11 @@ class Combined:
     """Of a rule that chooses by distance."""
 
     @property
+    def roots(self) -> Roots:
+        """What votes for this result are counted for."""
+        return Roots(self.aggregate_root, self.model_root)
+
+    @property
     def table_root(self) -> bytes:
         """Of the table of inner products; zero without one."""
         return self.evidence.table_root
@@ -61,7 +73,7 @@ class Combined:
         return self.evidence.choice_hash
 
     def result(self, round_state: RoundState) -> Result:
-        """What to publish, computed from the updates that the round includes now."""
+        """What to publish or vote for, computed from the updates that the round includes now."""
         computed_from = (round_state.updates_hash, round_state.unavailable)
         return Result(self.aggregate_root, self.model_root, *computed_from, *self.evidence)
 

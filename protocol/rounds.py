@@ -76,10 +76,34 @@ def phase(params: TaskParams, round_state: RoundState, now: int) -> Phase:
     if round_state.included < params.quorum:
         return Phase.VOID
     if round_state.published_at:
-        return Phase.CHALLENGE if now < ends.challenge else Phase.FINAL
+        if now < ends.challenge:
+            return Phase.CHALLENGE
+        return Phase.VOID if lacks_votes(params, round_state) else Phase.FINAL
     if round_state.refutations == MAX_REFUTATIONS:
         return Phase.VOID
     return Phase.AGGREGATE if now < ends.aggregate else Phase.VOID
+
+
+def lacks_votes(params: TaskParams, round_state: RoundState) -> bool:
+    """Whether what is published would be void, for too few voted for it."""
+    return params.by_votes and round_state.votes < params.votes_needed
+
+
+def can_vote(
+    params: TaskParams, round_state: RoundState, seat: Seat, number: int, now: int
+) -> bool:
+    """Whether a seat may vote in the latest round, `number`, unless its update is excluded."""
+    return (
+        params.by_votes
+        and phase(params, round_state, now) in {Phase.AGGREGATE, Phase.CHALLENGE}
+        and seat.revealed_in(number)
+        and seat.voted_round != number
+    )
+
+
+def is_outvoted(params: TaskParams, round_state: RoundState, votes: int) -> bool:
+    """Whether so many votes for another result refute the published one."""
+    return params.by_votes and votes >= max(params.votes_needed, round_state.votes + 1)
 
 
 def patient_until(params: TaskParams, round_state: RoundState) -> int:

@@ -4,9 +4,11 @@ Exit codes: `protocol/exit_codes.py`.
 """
 
 import dataclasses
+import fcntl
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol, TypeVar
@@ -16,7 +18,7 @@ import structlog
 from fastapi import FastAPI
 
 from protocol import logs
-from protocol.errors import VolquorumError
+from protocol.errors import ConfigError, VolquorumError
 from protocol.exit_codes import exit_code
 from protocol.http import Health, HttpServer
 from protocol.service import Outcome, Service
@@ -29,6 +31,10 @@ log = structlog.get_logger(__name__)
 
 class Assembled(Protocol):
     """A service put together from its settings."""
+
+    @property
+    def serves(self) -> Mapping[str, object]:
+        """Whose key, which contract and which tasks: what a person looks for first in a log."""
 
     def tick(self) -> Outcome:
         """Do the next thing, if any."""
@@ -66,11 +72,12 @@ def service_command(
                 config_file, **{name: True for name in switched if switched[name]}
             )
             logs.configure(config.log_level, config.log_json)
-            assembled = assemble(config)
-            if once:
-                _show(assembled.tick(), as_json=as_json)
-            else:
-                _serve(name, config, assembled)
+            with _alone_in(config.state_dir):
+                assembled = assemble(config)
+                if once:
+                    _show(assembled.tick(), as_json=as_json)
+                else:
+                    _serve(name, config, assembled)
         except VolquorumError as error:
             click.echo(f"{type(error).__name__}: {error}", err=True)
             sys.exit(exit_code(error))
@@ -80,11 +87,37 @@ def service_command(
     return main
 
 
+@contextmanager
+def _alone_in(state_dir: Path) -> Iterator[None]:
+    """Holds the state folder for this process; whatever ends the process lets it go.
+
+    Raises: ConfigError if another process holds it, or nothing can be written there.
+    """
+    try:
+        state_dir.mkdir(parents=True, exist_ok=True)
+        file = (state_dir / "lock").open("w")
+    except OSError as error:
+        raise ConfigError(
+            f"state_dir: {state_dir} cannot be written: {error.strerror}; give another folder"
+        ) from error
+    with file:
+        try:
+            # Invariant: two processes with one key and memory could sign two commitments for one
+            # round, which costs a slice.
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigError(
+                f"state_dir: another process works in {state_dir}; stop it first, or give this one "
+                "a key and a folder of its own"
+            ) from None
+        yield
+
+
 def _show(outcome: Outcome, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(outcome)))
     else:
-        click.echo(f"{outcome.acted or 'nothing to do'}: {outcome.why}")
+        click.echo(": ".join(filter(None, (outcome.acted or "nothing to do", outcome.why))))
 
 
 def _serve(name: str, config: ServiceSettings, assembled: Assembled) -> None:
@@ -98,5 +131,5 @@ def _serve(name: str, config: ServiceSettings, assembled: Assembled) -> None:
     host, port = host_and_port(config.listen)
     with HttpServer(assembled.app(service), host=host, port=port) as server:
         service.require(server.alive)
-        log.info("serving", service=name, url=server.url)
+        log.info("serving", service=name, url=server.url, **assembled.serves)
         service.run()

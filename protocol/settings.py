@@ -1,6 +1,10 @@
 """Settings that people write: TOML files, no key unknown, every fault named, none dropped."""
 
+import math
 import tomllib
+from collections.abc import Collection, Mapping
+from decimal import Decimal
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -13,10 +17,21 @@ from pydantic import (
     ValidationInfo,
     model_validator,
 )
+from pydantic_core import ErrorDetails
 
 from protocol.errors import ConfigError
 
 LARGEST_PORT = 65_535
+_HASH = r"^0x[0-9a-f]{64}$"
+_ADDRESS = r"^0x[0-9a-fA-F]{40}$"
+_URL = r"^https?://[^\s]+$"
+_LISTEN = r"^[^:\s]+:\d{1,5}$"
+_IN_WORDS: Mapping[str, str] = {
+    _HASH: "0x and 64 lower-case hexadecimal digits",
+    _ADDRESS: "0x and 40 hexadecimal digits",
+    _URL: "an address that begins with http:// or https://",
+    _LISTEN: "host:port",
+}
 
 
 def _beside_file(path: Path, info: ValidationInfo) -> Path:
@@ -32,10 +47,18 @@ def _with_port(listen: str) -> str:
 
 PathBesideFile = Annotated[Path, AfterValidator(_beside_file)]
 """A relative path in a file means one relative to that file's folder."""
-Hash = Annotated[str, Field(pattern=r"^0x[0-9a-f]{64}$")]
-Address = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$")]
-Url = Annotated[str, Field(pattern=r"^https?://[^\s]+$")]
-Listen = Annotated[str, Field(pattern=r"^[^:\s]+:\d{1,5}$"), AfterValidator(_with_port)]
+Hash = Annotated[str, Field(pattern=_HASH)]
+Address = Annotated[str, Field(pattern=_ADDRESS)]
+Url = Annotated[str, Field(pattern=_URL)]
+Listen = Annotated[str, Field(pattern=_LISTEN), AfterValidator(_with_port)]
+
+
+def _written(text: str) -> float:
+    """A number of a file, which may be money. Raises: ValueError if a float is another number."""
+    found = float(text)
+    if math.isfinite(found) and Decimal(text) != Decimal(repr(found)):
+        raise ValueError(f"{text} has more digits than are kept: that would be {found!r}")
+    return found
 
 
 class Settings(BaseModel):
@@ -53,19 +76,20 @@ class Settings(BaseModel):
         of them may be a secret.
         """
         try:
-            values = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
+            values = tomllib.loads(path.read_text(encoding="utf-8"), parse_float=_written)
+        except OSError as error:
+            raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+        except UnicodeDecodeError as error:
             raise ConfigError(f"{path}: cannot be read: {error}") from error
         except tomllib.TOMLDecodeError as error:
             raise ConfigError(f"{path}: is not TOML: {error}") from error
+        except ValueError as error:
+            raise ConfigError(f"{path}: {error}") from error
         try:
             return cls.model_validate(values | overrides, context={"folder": path.resolve().parent})
         except ValidationError as error:
-            problems = [
-                f"{path}: {'.'.join(map(str, problem['loc'])) or 'settings'}: {problem['msg']}"
-                for problem in error.errors(include_input=False, include_url=False)
-            ]
-            raise ConfigError("\n".join(problems)) from None
+            problems = faults(error, cls.model_fields)
+            raise ConfigError("\n".join(f"{path}: {each}" for each in problems)) from None
 
 
 class ServiceSettings(Settings):
@@ -108,6 +132,29 @@ class ServiceSettings(Settings):
         if (self.keystore is None) != (self.password_env is None):
             raise ValueError("keystore and password_env go together")
         return self
+
+
+def faults(error: ValidationError, known: Collection[str]) -> list[str]:
+    """What a person is told of each faulty key; `known` ones exist. Never what was found there."""
+    return [
+        ": ".join(filter(None, (".".join(map(str, problem["loc"])), _fault(problem, known))))
+        for problem in error.errors(include_input=False, include_url=False)
+    ]
+
+
+def _fault(problem: ErrorDetails, known: Collection[str]) -> str:
+    match problem["type"]:
+        case "missing":
+            return "is missing"
+        case "extra_forbidden":
+            near = get_close_matches(str(problem["loc"][-1]), known, n=1)
+            return "there is no such setting" + "".join(f"; is {name} meant?" for name in near)
+        case "tuple_type":
+            return "wanted a list, in brackets"
+        case "string_pattern_mismatch":
+            return f"wanted {_IN_WORDS[problem['ctx']['pattern']]}"
+        case _:
+            return problem["msg"].removeprefix("Value error, ")
 
 
 def host_and_port(listen: str) -> tuple[str, int]:

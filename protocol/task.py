@@ -63,16 +63,29 @@ class Rule(IntEnum):
     MEDIAN = 2
     TRIMMED_MEAN = 3
     MULTI_KRUM = 4
+    KRUM = 5
+    BULYAN = 6
+    MINIMUM_DIAMETER = 7
+    GEOMETRIC_MEDIAN = 8
+    CENTERED_CLIPPING = 9
 
     def most_liars(self, count: int, pre_steps: PreSteps = PreSteps.NONE) -> int:
         """How many of `count` updates may lie.
 
-        None for a plain mean, a minority for every other rule and after any pre-step; multi-Krum
-        needs an honest majority and two more.
+        None for a plain mean, a minority for every other rule and after any pre-step; Krum and
+        multi-Krum need an honest majority and two more, Bulyan twice as many beyond three.
         """
         if self is Rule.MEAN and not pre_steps:
             return 0
-        return max(0, count - 3 if self is Rule.MULTI_KRUM else count - 1) // 2
+        if self is Rule.BULYAN:
+            return max(0, count - 3) // 4
+        by_krum = self in {Rule.KRUM, Rule.MULTI_KRUM}
+        return max(0, count - 3 if by_krum else count - 1) // 2
+
+    @property
+    def clips(self) -> bool:
+        """Whether the rule has a clipping norm, the task's `clip_norm`."""
+        return self in {Rule.CLIPPED_MEAN, Rule.CENTERED_CLIPPING}
 
 
 class RewardRule(IntEnum):
@@ -109,6 +122,7 @@ class Fault(IntEnum):
     PRODUCT = 4
     CHOICE = 5
     TABLE_UNAVAILABLE = 6
+    OUTVOTED = 7
 
 
 class Privacy(IntEnum):
@@ -144,7 +158,7 @@ class TaskParams:
     seed_source: str
     """The contract whose seeds draw; the zero address exactly if `seats` equals `cohort`."""
     clip_norm: int
-    """In units; for the clipped mean only, zero for other rules."""
+    """In units; for the rules that clip, zero for other ones."""
     max_squared_norm: int
     """Largest squared norm of an update, in squared units."""
     aggregator: str
@@ -266,7 +280,34 @@ class TaskParams:
     @property
     def has_table(self) -> bool:
         """Whether updates are chosen by distance, which a table of inner products shows."""
+        return self._is_by_distance and not self.by_votes
+
+    @property
+    def by_votes(self) -> bool:
+        """Whether votes judge the results, because the contract cannot.
+
+        It knows neither these rules, nor these pre-steps before these rules, nor tables that high.
+        """
+        if self.rule >= Rule.KRUM:
+            return True
+        if self.pre_steps and self.rule in {Rule.CLIPPED_MEAN, Rule.MULTI_KRUM}:
+            return True
+        return self._is_by_distance and self._table_height > MAX_TABLE_HEIGHT
+
+    @property
+    def votes_needed(self) -> int:
+        """How many of a round's participants must find the same result: one more than may lie."""
+        return self.tolerance + 1
+
+    @property
+    def _is_by_distance(self) -> bool:
         return PreSteps.NNM in self.pre_steps or self.rule is Rule.MULTI_KRUM
+
+    @property
+    def _table_height(self) -> int:
+        """Of the table over a whole cohort."""
+        pairs = self.cohort * (self.cohort + 1) // 2
+        return depth_of(self.dimension, self.chunk_length) + (pairs - 1).bit_length()
 
     @property
     def may_draw(self) -> bool:
@@ -304,24 +345,12 @@ class TaskParams:
                 f"seed_source must be {wanted} with {self.seats} seats and a cohort of "
                 f"{self.cohort}; found {self.seed_source}"
             )
-        self._check_table()
-
-    def _check_table(self) -> None:
-        pairs = self.cohort * (self.cohort + 1) // 2
-        height = depth_of(self.dimension, self.chunk_length) + (pairs - 1).bit_length()
-        if self.has_table and height > MAX_TABLE_HEIGHT:
-            name = "rule" if self.rule is Rule.MULTI_KRUM else "pre_steps"
-            raise ConfigError(
-                f"{name} needs a table of at most 2^{MAX_TABLE_HEIGHT} inner products; "
-                f"{self.cohort} updates and {self.dimension} coordinates in chunks of "
-                f"{self.chunk_length} make 2^{height}"
-            )
 
     def _ranges(self, now: int | None) -> tuple[tuple[str, int, int], ...]:
-        clipped = self.rule == Rule.CLIPPED_MEAN
-        mixes = self.rule not in {Rule.CLIPPED_MEAN, Rule.MULTI_KRUM}
+        clipped = self.rule.clips
         liars = self.rule.most_liars(self.quorum, self.pre_steps)
-        least_liars = int(self.pre_steps != 0 or self.rule is Rule.MULTI_KRUM)
+        # What is by votes is among these: no result counts by a single vote.
+        least_liars = int(self.pre_steps != 0 or self.rule >= Rule.MULTI_KRUM)
         by_samples = self.reward_rule is RewardRule.SAMPLES
         by_scores = self.reward_rule is RewardRule.SCORES
         round_wei = (2**96 - 1) // max(self.rounds, 1)
@@ -333,7 +362,7 @@ class TaskParams:
             ("quorum", 1, self.cohort),
             ("seats", self.cohort, MAX_SEATS),
             ("drawn", self.quorum, self.cohort),
-            ("pre_steps", 0, (PreSteps.ARC | PreSteps.NNM) * mixes),
+            ("pre_steps", 0, PreSteps.ARC | PreSteps.NNM),
             ("tolerance", least_liars, liars),
             ("clip_norm", int(clipped), (2**64 - 1) * clipped),
             ("max_squared_norm", 1, 2**64 - 1),
@@ -374,6 +403,8 @@ class TaskState:
     """Its sponsor lets no further round open."""
     draws: bool = False
     """The latest round takes only seats that are drawn."""
+    by_votes: bool = False
+    """For ever: `TaskParams.by_votes`, as the contract found it."""
     opened_block: int = 0
     """The block that opened the latest round that draws."""
     draw: bytes = ZERO_HASH
@@ -404,6 +435,8 @@ class RoundState:
     """Published results that were refuted."""
     result_flags: int = 0
     """Bit `Published.X`: that part of the published result was flagged, answered or not."""
+    votes: int = 0
+    """For what is published, in a task by votes."""
     unavailable: int = 0
     """Bit i: revealed update i, from zero, is flagged and not posted, or its norm is false."""
     updates_hash: bytes = ZERO_HASH
@@ -483,6 +516,8 @@ class Seat:
     """Latest round in which it committed to scores."""
     score_commitment: bytes = bytes(24)
     """Low 192 bits of that commitment; zero once it was opened."""
+    voted_round: int = 0
+    """Latest round in which it voted."""
 
     @property
     def suspended(self) -> bool:

@@ -39,7 +39,7 @@ from scripts.money import in_words
 from scripts.network import EmbeddedNetwork, RoundRecord
 from scripts.report import write_report
 from scripts.standings import Standing, standings, verdict
-from scripts.task_config import RuleName, TaskConfig
+from scripts.task_config import RULES, RuleName, TaskConfig
 
 
 @dataclass(frozen=True)
@@ -198,7 +198,7 @@ def _task(options: Options) -> TaskConfig:
     return TaskConfig(
         rule=options.rule,
         tolerance=options.tolerance,
-        clip_norm=1.0 if options.rule == "clipped_mean" else 0.0,
+        clip_norm=1.0 if RULES[options.rule].clips else 0.0,
         rounds=options.rounds,
         quorum=quorum,
         cohort=options.desks,

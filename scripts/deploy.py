@@ -15,8 +15,10 @@ from protocol.chain.transactor import Transactor
 from protocol.commitment import task_id
 from protocol.encoding import encode_model
 from protocol.errors import ChainAnswerInvalid, ConfigError, Reverted
-from protocol.task import ZERO_ADDRESS
+from protocol.task import ZERO_ADDRESS, TaskParams
 from scripts.command import (
+    OUTPUT_FILE,
+    OUTPUT_FOLDER,
     json_option,
     print_json,
     reports_failures,
@@ -44,7 +46,7 @@ _DECIMALS = Interface(
 @with_key
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=OUTPUT_FILE,
     default=Path("var/deployment.json"),
     show_default=True,
     help="Deployment file to write; an existing one is used, not replaced.",
@@ -56,7 +58,7 @@ _DECIMALS = Interface(
 )
 @click.option(
     "--blobs",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=OUTPUT_FOLDER,
     default=Path("var/blobs"),
     show_default=True,
     help="Folder for the genesis model's blob, to be served by the orchestrator.",
@@ -75,8 +77,11 @@ def main(
     config = None
     if task_config is not None:
         config = TaskConfig.load(task_config)
-        config.check()  # what the contract would refuse is refused before anything is paid
+        params = config.check()  # what the contract would refuse is refused before it is paid for
+        _say(f"results of {params.rule_in_words} will be judged by {_judges(params)}")
     deployment = deployed(rpc, account, out, config.source_to_deploy if config else None)
+    if config is not None and deployment.task_id is not None:
+        _say(f"{out} has a task already, which stays as it is; for a new one give another --out")
     if config is not None and deployment.task_id is None:
         transactor = Transactor(deployment.connect(rpc), account, _outbox(out))
         deployment = deployment.with_task(
@@ -91,6 +96,12 @@ def main(
         click.echo(f"seeds    {deployment.seed_source}")
     if deployment.task_id is not None:
         click.echo(f"task     0x{deployment.task_id.hex()}")
+
+
+def _judges(params: TaskParams) -> str:
+    if not params.by_votes:
+        return "the contract, by whatever proof anybody sends"
+    return f"votes of {params.votes_needed} of those who reveal, for the contract cannot"
 
 
 def deployed(rpc: str, account: LocalAccount, out: Path, source: SeedSource | None) -> Deployment:

@@ -29,6 +29,7 @@ def due(snapshot: Snapshot, task_id: bytes) -> tuple[Due, ...]:
     """What is to be done, first what others wait for."""
     return (
         *_to_the_next_round(snapshot, task_id),
+        *_to_refute(snapshot, task_id),
         *to_distribute(snapshot, task_id),
         *_to_slash(snapshot, task_id),
         *_to_reclaim(snapshot, task_id),
@@ -56,6 +57,22 @@ def _to_the_next_round(snapshot: Snapshot, task_id: bytes) -> Iterator[Due]:
     elif has_ended and not state.settled:
         function = "finalise" if phase is Phase.FINAL else "voidRound"
         yield _due(task_id, calls.on_task(function, number), f"settle round {number}")
+
+
+def _to_refute(snapshot: Snapshot, task_id: bytes) -> Iterator[Due]:
+    """What is published although more participants than may lie voted for another result."""
+    params, number = snapshot.task_params(task_id), snapshot.task_state(task_id).round
+    if not params.by_votes or not number:
+        return
+    state = snapshot.round_state(task_id, number)
+    if rounds.phase(params, state, snapshot.block.timestamp) is not Phase.CHALLENGE:
+        return
+    for roots, participants in snapshot.votes(task_id, number).items():
+        if rounds.is_outvoted(params, state, len(participants)):
+            refuted = calls.refute_outvoted(number, state, roots)
+            what = f"refute the result of round {number}: {len(participants)} found another one"
+            yield _due(task_id, refuted, what)
+            return
 
 
 def to_distribute(snapshot: Snapshot, task_id: bytes, account: str | None = None) -> Iterator[Due]:

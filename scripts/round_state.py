@@ -9,6 +9,7 @@ from protocol import rounds
 from protocol.blobs import FirstOf
 from protocol.chain.gateway import Chain, Snapshot
 from protocol.errors import ConfigError
+from protocol.recompute import Roots
 from protocol.task import ZERO_ADDRESS, Flag, Phase, Published, RoundState, TaskParams
 from scripts.command import (
     json_option,
@@ -22,10 +23,15 @@ from scripts.why import explain, in_lines, taken
 
 
 def describe(snapshot: Snapshot, task_id: bytes, number: int | None = None) -> dict[str, Any]:
-    """Everything a person or a script asks about a round, as JSON-ready values."""
+    """Everything a person or a script asks about a round, as JSON-ready values.
+
+    Raises: ConfigError if there is no such round yet.
+    """
     params = snapshot.task_params(task_id)
     task = snapshot.task_state(task_id)
     chosen = task.round if number is None else number
+    if chosen > task.round:
+        raise ConfigError(f"--round is a number up to {task.round}, the latest; found {chosen}")
     state = snapshot.round_state(task_id, chosen) if chosen else RoundState()
     now = snapshot.block.timestamp
     phase = rounds.phase(params, state, now)
@@ -44,6 +50,8 @@ def describe(snapshot: Snapshot, task_id: bytes, number: int | None = None) -> d
         "next_deadline": rounds.next_deadline(params, state, now),
         "next": what_is_next(params, phase, snapshot, task_id, state),
         "rule": params.rule_in_words,
+        "by_votes": params.by_votes,
+        "votes_needed": params.votes_needed if params.by_votes else 0,
         "quorum": params.quorum,
         "cohort": params.cohort,
         "seats": task.seats,
@@ -63,6 +71,10 @@ def describe(snapshot: Snapshot, task_id: bytes, number: int | None = None) -> d
             {"what": what.name.lower(), **_flag(snapshot.result_flag(task_id, what))}
             for what in Published
             if state.is_flagged(what)
+        ],
+        "votes": [
+            {**roots._asdict(), "participants": list(participants)}
+            for roots, participants in _votes(snapshot, task_id, chosen).items()
         ],
         "refutations": state.refutations,
         "base_model_root": snapshot.base_model_root(task_id, chosen) if chosen else None,
@@ -126,6 +138,11 @@ def _next_in_availability(params: TaskParams, state: RoundState, now: int) -> st
 def _next_in_challenge(params: TaskParams, state: RoundState, now: int) -> str:
     ends = rounds.deadlines(params, state)
     prove = "anybody may prove the published result wrong; then it is final"
+    if params.by_votes:
+        prove = (
+            f"with {params.votes_needed} votes for it, of which {state.votes} are cast, the "
+            "published result is final, else void"
+        )
     if now < ends.flag_result:
         return f"until {when(ends.flag_result)} anybody may flag what cannot be fetched; {prove}"
     if state.result_flags and now < ends.post_result:
@@ -133,6 +150,11 @@ def _next_in_challenge(params: TaskParams, state: RoundState, now: int) -> str:
     if state.result_flags:
         return f"anybody may refute what is flagged and was not posted; {prove}"
     return prove
+
+
+def _votes(snapshot: Snapshot, task_id: bytes, number: int) -> dict[Roots, tuple[str, ...]]:
+    by_votes = number and snapshot.task_params(task_id).by_votes
+    return snapshot.votes(task_id, number) if by_votes else {}
 
 
 def _unavailable(
@@ -217,7 +239,8 @@ def _show(facts: dict[str, Any]) -> None:
         click.echo(f"until     {when(facts['next_deadline'])} ({left} s)")
     click.echo(f"next      {facts['next']}")
     click.echo(f"seats     {facts['seats']}, {facts['active']} active, cohort {facts['cohort']}")
-    click.echo(f"quorum    {facts['quorum']}, rule {facts['rule']}")
+    judged = f", judged by {facts['votes_needed']} votes" if facts["by_votes"] else ""
+    click.echo(f"quorum    {facts['quorum']}, rule {facts['rule']}{judged}")
     click.echo(f"committed {len(facts['committed'])}, revealed {len(facts['revealed'])}")
     click.echo(f"included  {len(facts['included'])}, results refuted {facts['refutations']}")
     for account in facts["missing"]:
@@ -227,6 +250,12 @@ def _show(facts: dict[str, Any]) -> None:
     for each in facts["result_flags"]:
         answer = "posted" if each["flagger"] is None else f"by {each['flagger']}"
         click.echo(f"flagged   the published {each['what']}, {answer}")
+    for each in facts["votes"]:
+        is_published = all(each[root] == facts[root] for root in Roots._fields)
+        published = ", which is published" * is_published
+        click.echo(
+            f"votes     {len(each['participants'])} for 0x{each['model_root'].hex()}{published}"
+        )
     for name, end in sorted(facts["deadlines"].items(), key=lambda item: item[1]):
         if end > facts["time"]:
             click.echo(f"{name:<14}ends {when(end)} ({end - facts['time']} s)")

@@ -19,7 +19,18 @@ from protocol.sumtree import SumTree
 from protocol.task import ZERO_ADDRESS, PreSteps, Privacy, RewardRule, Rule, TaskParams
 from scripts.command import AN_ADDRESS, is_address_as_typed
 
-RuleName = Literal["mean", "clipped_mean", "median", "trimmed_mean", "multi_krum"]
+RuleName = Literal[
+    "mean",
+    "clipped_mean",
+    "median",
+    "trimmed_mean",
+    "multi_krum",
+    "krum",
+    "bulyan",
+    "minimum_diameter",
+    "geometric_median",
+    "centered_clipping",
+]
 PreStepName = Literal["arc", "nnm"]
 RULES: dict[RuleName, Rule] = {
     "mean": Rule.MEAN,
@@ -27,6 +38,11 @@ RULES: dict[RuleName, Rule] = {
     "median": Rule.MEDIAN,
     "trimmed_mean": Rule.TRIMMED_MEAN,
     "multi_krum": Rule.MULTI_KRUM,
+    "krum": Rule.KRUM,
+    "bulyan": Rule.BULYAN,
+    "minimum_diameter": Rule.MINIMUM_DIAMETER,
+    "geometric_median": Rule.GEOMETRIC_MEDIAN,
+    "centered_clipping": Rule.CENTERED_CLIPPING,
 }
 PRE_STEPS: dict[PreStepName, PreSteps] = {"arc": PreSteps.ARC, "nnm": PreSteps.NNM}
 RewardRuleName = Literal["equal", "samples", "scores"]
@@ -72,7 +88,8 @@ class TaskConfig(Settings):
     """Number of liars that the rule and the pre-steps are asked to tolerate; left out, one where
     the rule can with a mere quorum."""
     clip_norm: float = Field(default=0.0, ge=0, lt=2**32)
-    """Norm to which `clipped_mean` clips each update; zero for every other rule."""
+    """Norm to which `clipped_mean` and `centered_clipping` clip each update; zero for every other
+    rule."""
     max_norm: float = Field(default=DEFAULT_MAX_NORM, gt=0, lt=2**32)
     """Largest L2 norm of an update; the contract refuses larger ones."""
     shift: int = Field(default=DEFAULT_SHIFT, ge=1, le=30)
@@ -181,9 +198,13 @@ class TaskConfig(Settings):
             case _:
                 return None
 
-    def check(self) -> None:
-        """Raises: ConfigError as `params` would, before anything is deployed."""
-        self.params(now=0, seed_source=_SOURCE_TO_COME if self.source_to_deploy else None)
+    def check(self) -> TaskParams:
+        """The parameters but for times and addresses, before anything is deployed.
+
+        Raises: ConfigError as `params`.
+        """
+        source = _SOURCE_TO_COME if self.source_to_deploy else None
+        return self.params(now=0, seed_source=source)
 
     @property
     def architecture(self) -> Architecture:

@@ -2,11 +2,13 @@
 
 Replays who took part and how they were drawn, refetches every included update (from the chain
 itself where it was posted), recomputes roots, norms, the rule and how the reward was divided, and
-compares with the chain. Where asked, it audits each verified model for static arbitrage.
+compares with the chain, and in a task by votes with what was voted for. Where asked, it audits each
+verified model for static arbitrage.
 """
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -20,7 +22,7 @@ from protocol.chain.gateway import Chain, Snapshot
 from protocol.chain.posted import PostedStore
 from protocol.errors import BlobError, ConfigError, RangeError, RuleError, VerificationFailed
 from protocol.exit_codes import ExitCode
-from protocol.recompute import check_published, recompute_round
+from protocol.recompute import Combined, check_published, recompute_round
 from protocol.task import Phase, RoundState, TaskParams
 from scripts.command import (
     json_option,
@@ -48,6 +50,18 @@ STATUS_OF = {
 
 
 @dataclass(frozen=True)
+class Tally:
+    """Who voted for one result of a round."""
+
+    aggregate_root: str
+    model_root: str
+    participants: tuple[str, ...]
+    is_published: bool
+    is_right: bool | None
+    """Whether recomputing gives it; None where that cannot be done."""
+
+
+@dataclass(frozen=True)
 class Verdict:
     """What became of one round under examination."""
 
@@ -61,6 +75,8 @@ class Verdict:
     rewards: str
     """Of a final round: distributed, or waiting; else nothing."""
     selection: Selection
+    votes: tuple[Tally, ...] = ()
+    """In a task by votes, for each result that got any."""
     arbitrage: "Audit | None" = None
     """Of a verified round's model, where that was asked for."""
 
@@ -86,6 +102,7 @@ class Verifier:
         self._blobs = FirstOf([blobs, posted])
         self._auditor = auditor
         self._latest = snapshot.task_state(task_id).round
+        self._recomputed: tuple[int, Combined] | None = None
 
     def check(self, chosen: str) -> list[Verdict]:
         """Verdicts of the round with this number, or of "all". Raises: ConfigError."""
@@ -109,24 +126,34 @@ class Verifier:
             verdict, why, model = self._judged(number, state, phase)
             if self._auditor is not None and model is not None:
                 arbitrage = self._auditor(model)
-        root = "0x" + state.model_root.hex() if state.published_at else ""
+        is_void = phase is Phase.VOID
+        root = "0x" + state.model_root.hex() if state.published_at and not is_void else ""
         rewards = ""
         if phase is Phase.FINAL:
             rewards = "distributed" if state.distributed else "waiting"
-        return Verdict(number, verdict, state.included, root, why, rewards, selection, arbitrage)
+        return Verdict(
+            number,
+            verdict,
+            state.included,
+            root,
+            why,
+            rewards,
+            selection,
+            self._tallies(number, state),
+            arbitrage,
+        )
 
     def _judged(self, number: int, state: RoundState, phase: Phase) -> Judgement:
         if phase is Phase.VOID:
             return "void", _why_void(self._params, state), None
         if phase in (Phase.CHALLENGE, Phase.FINAL):
             return self._judge(number, state)
-        return "running", f"in phase {phase.name}", None
+        return "running", f"in phase {phase.name.lower()}", None
 
     def _judge(self, number: int, state: RoundState) -> Judgement:
         try:
             self._check_base(number)
-            included = self._snapshot.included(self._task_id, number)
-            combined = recompute_round(self._params, self._base(number), included, self._blobs)
+            combined = self._combined(number)
             check_published(combined, state)
             if state.distributed:
                 check_rewards(self._snapshot, self._task_id, number)
@@ -136,12 +163,40 @@ class Verifier:
             return "unavailable", str(missing), None
         return "verified", "", combined.model
 
+    def _combined(self, number: int) -> Combined:
+        """What the included updates of a round give. Raises: as `recompute_round`."""
+        if self._recomputed is None or self._recomputed[0] != number:
+            included = self._snapshot.included(self._task_id, number)
+            base = self._base(number)
+            found = recompute_round(self._params, base, included, self._blobs)
+            self._recomputed = (number, found)
+        return self._recomputed[1]
+
+    def _tallies(self, number: int, state: RoundState) -> tuple[Tally, ...]:
+        if not self._params.by_votes:
+            return ()
+        votes, right = self._snapshot.votes(self._task_id, number), None
+        if votes:
+            with suppress(VerificationFailed, RuleError, RangeError, BlobError):
+                right = self._combined(number).roots
+        published = (state.aggregate_root, state.model_root)
+        return tuple(
+            Tally(
+                "0x" + roots.aggregate_root.hex(),
+                "0x" + roots.model_root.hex(),
+                participants,
+                roots == published,
+                None if right is None else roots == right,
+            )
+            for roots, participants in votes.items()
+        )
+
     def _check_base(self, number: int) -> None:
         """A round must start from the latest final model before it."""
         expected = self._params.genesis_model_root
         for earlier in range(number - 1, 0, -1):
             state = self._snapshot.round_state(self._task_id, earlier)
-            if state.published_at:
+            if state.published_at and not rounds.lacks_votes(self._params, state):
                 expected = state.model_root
                 break
         found = self._snapshot.base_model_root(self._task_id, number)
@@ -163,6 +218,9 @@ def _why_void(params: TaskParams, state: RoundState) -> str:
     counted = f"{state.revealed} updates revealed, {state.included} included"
     if state.included < params.quorum:
         return f"{counted}; the quorum is {params.quorum}"
+    if state.published_at:
+        needed = params.votes_needed
+        return f"{counted}; {state.votes} voted for the published result, {needed} are needed"
     if state.refutations:
         return f"{counted}; {state.refutations} results refuted, no right one published"
     return f"{counted}; nothing published in time"
@@ -209,16 +267,21 @@ def main(
         auditor = auditor_for(params, market_data)
     verdicts = Verifier(snapshot, task_id, stores, auditor).check(chosen)
     rule = params.rule_in_words
+    needed = params.votes_needed if params.by_votes else 0
     if as_json:
         judged = [asdict(verdict) for verdict in verdicts]
-        print_json({"task": task_id, "rule": rule, "rounds": judged})
+        print_json({"task": task_id, "rule": rule, "votes_needed": needed, "rounds": judged})
     else:
-        click.echo(f"rule        {rule}")
+        click.echo(f"rule        {rule}{f', judged by {needed} votes' * params.by_votes}")
+        if not verdicts:
+            click.echo("no round was opened yet")
     for verdict in () if as_json else verdicts:
         click.echo(f"round {verdict.round:>4}  {verdict.verdict:<11}  {verdict.model_root or '-'}")
         click.echo(f"            {_in_words(verdict.selection)}")
         if verdict.rewards:
             click.echo(f"            reward {verdict.rewards}")
+        for tally in verdict.votes:
+            click.echo(f"            {_counted(tally)}")
         if verdict.arbitrage:
             click.echo(f"            {_rates(verdict.arbitrage)}")
         if verdict.why:
@@ -231,6 +294,13 @@ def _rates(found: "Audit") -> str:
         f"arbitrage: calendar {found.calendar:.3%}, butterfly {found.butterfly:.3%}, wings"
         f" {found.wings:.3%} of {found.points} points of {found.panels} panels"
     )
+
+
+def _counted(tally: Tally) -> str:
+    found = {True: "is right", False: "is wrong", None: "cannot be recomputed"}[tally.is_right]
+    published = ", published" * tally.is_published
+    voters = ", ".join(tally.participants)
+    return f"{len(tally.participants)} votes for {tally.model_root}{published}, {found}: {voters}"
 
 
 def _in_words(selection: Selection) -> str:

@@ -91,6 +91,7 @@ def _awaited(
         found += _owing_bytes(snapshot, task_id, state, blobs)
     if phase is Phase.CHALLENGE:
         found += _owing_result(snapshot, task_id, params, state)
+    found += _owing_votes(snapshot, task_id, params, state)
     found += _owing_scores(snapshot, task_id, params, state)
     found += [
         _suspended(params, who, seat)
@@ -157,6 +158,20 @@ def _owing_result(
             yield _one(state.publisher, lacks, str(params.bond_wei), then)
 
 
+def _owing_votes(
+    snapshot: Snapshot, task_id: bytes, params: TaskParams, state: RoundState
+) -> Iterator[dict[str, Any]]:
+    now, number = snapshot.block.timestamp, snapshot.task_state(task_id).round
+    cast = snapshot.votes(task_id, number).values() if params.by_votes else ()
+    if max(map(len, cast), default=0) >= params.votes_needed:
+        return
+    then = f"with fewer than {params.votes_needed} votes for what is published the round is void"
+    for update in snapshot.included(task_id, number):
+        seat = snapshot.seat(task_id, update.participant)
+        if rounds.can_vote(params, state, seat, number, now):
+            yield _one(update.participant, "vote", "0", then)
+
+
 def _owing_scores(
     snapshot: Snapshot, task_id: bytes, params: TaskParams, state: RoundState
 ) -> Iterator[dict[str, Any]]:
@@ -177,9 +192,10 @@ def _owing_scores(
 
 def _suspended(params: TaskParams, participant: str, seat: Seat) -> dict[str, Any]:
     if seat.missed > params.max_missed:
-        return _one(participant, "a seat that can be restored", "0", "may leave with its stake")
+        then = "it serves no round, and may leave with its stake"
+        return _one(participant, "a seat that can be restored", "0", then)
     cost = in_words(params.stake_wei - seat.stake_wei, params.currency)
-    return _one(participant, "restore", "0", f"{cost} let it serve again")
+    return _one(participant, "restore", "0", f"it serves no round; {cost} restores it")
 
 
 # ------------------------------------------------------------------------------------------ coming
@@ -218,6 +234,10 @@ def _coming_of_a_result(
     if state.published_at:
         yield ends.flag_result, "the result cannot be flagged any more", None
         yield ends.post_result, "refuteUnavailable, of what is flagged and not posted", ANYBODY
+        if rounds.lacks_votes(params, state):
+            needed = f"{params.votes_needed} votes for the result, of which {state.votes} are cast"
+            yield ends.challenge, f"without {needed}, the round is void: voidRound", ANYBODY
+            return
         yield ends.challenge, "the result is final: finalise and distribute", ANYBODY
         return
     aggregator = ANYBODY if params.aggregator == ZERO_ADDRESS else params.aggregator

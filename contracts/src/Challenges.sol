@@ -1,17 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
+
 import {VolquorumBase} from "./VolquorumBase.sol";
 import {IVolquorum} from "./interfaces/IVolquorum.sol";
 import {ChallengeLib} from "./libraries/ChallengeLib.sol";
 import {CommitmentLib} from "./libraries/CommitmentLib.sol";
 import {EvidenceLib} from "./libraries/EvidenceLib.sol";
-import {Task} from "./libraries/TaskLib.sol";
+import {SeatLib} from "./libraries/SeatLib.sol";
+import {Task, TaskLib} from "./libraries/TaskLib.sol";
 
 /// @title The module of Volquorum that decides whether published results and recorded norms are right
 /// @notice Runs in the storage of `Volquorum`, which forwards these calls; their promises are written on `IVolquorum`.
-/// @dev Called directly it knows no task.
+/// @dev By proofs and, in a task by votes, by votes. Called directly it knows no task.
 contract Challenges is VolquorumBase {
+    using SeatLib for IVolquorum.Seat;
+    using TaskLib for Task;
+
     /// @dev See `IVolquorum.sealChallenge`.
     function sealChallenge(bytes32 seal) external {
         if (seals[seal] != 0) revert IVolquorum.SealExists(seal);
@@ -104,6 +110,61 @@ contract Challenges is VolquorumBase {
         _decide(task, facts, claim, IVolquorum.Fault.Choice, holds);
     }
 
+    // -------------------------------------------------------------------------------------------------- votes
+
+    /// @dev See `IVolquorum`.
+    function vote(bytes32 taskId, uint32 round, IVolquorum.Result calldata result) external {
+        (Task storage task, IVolquorum.RoundState storage facts) = _undecided(taskId, round);
+        if (!task.byVotes) revert IVolquorum.NotByVotes(taskId);
+        _checkResult(taskId, round, facts, result, false);
+        if (!_included(task, facts, round, msg.sender)) revert IVolquorum.NotIncluded(taskId, round, msg.sender);
+        IVolquorum.Seat storage mine = task.seatOf[msg.sender];
+        if (mine.votedRound == round) revert IVolquorum.AlreadyVoted(taskId, round, msg.sender);
+
+        mine.votedRound = round;
+        (bytes32 aggregateRoot, bytes32 modelRoot) = (result.aggregateRoot, result.modelRoot);
+        uint8 votes = ++task.votesOf[TaskLib.resultKey(round, aggregateRoot, modelRoot)];
+        bool published = facts.publishedAt != 0;
+        if (published && aggregateRoot == facts.aggregateRoot && modelRoot == facts.modelRoot) facts.votes = votes;
+        emit IVolquorum.Voted(taskId, round, msg.sender, aggregateRoot, modelRoot, votes);
+    }
+
+    /// @dev See `IVolquorum`. The published roots never have more votes than they have, so they need no look.
+    function refuteOutvoted(bytes32 taskId, uint32 round, bytes32 aggregateRoot, bytes32 modelRoot) external {
+        (Task storage task, IVolquorum.RoundState storage facts) = _inPhase(taskId, round, IVolquorum.Phase.Challenge);
+        if (!task.byVotes) revert IVolquorum.NotByVotes(taskId);
+        uint256 votes = task.votesFor(round, aggregateRoot, modelRoot);
+        uint256 required = 1 + FixedPointMathLib.max(task.tolerance, facts.votes);
+        if (votes < required) revert IVolquorum.NotOutvoted(taskId, round, votes, required);
+        // Who voted may have published too, so that an award would pay for lies.
+        CommitmentLib.Claim memory claim = CommitmentLib.Claim(taskId, round, 0, 0, 0, 0);
+        _refute(task, facts, claim, IVolquorum.Fault.Outvoted, msg.sender, 0);
+    }
+
+    /// @dev See `IVolquorum`.
+    function votesFor(bytes32 taskId, uint32 round, bytes32 aggregateRoot, bytes32 modelRoot)
+        external
+        view
+        returns (uint8)
+    {
+        return tasks[taskId].votesFor(round, aggregateRoot, modelRoot);
+    }
+
+    /// @dev Whether an account has an included update in the latest round. A false norm took the seat's binding; a flag
+    /// that nobody answered left its bit.
+    function _included(Task storage task, IVolquorum.RoundState storage facts, uint32 round, address account)
+        private
+        view
+        returns (bool)
+    {
+        (uint32 bound, bytes28 unopened) = task.seatOf[account].bound();
+        if (bound != round || unopened != 0) return false;
+        uint64 unavailable = facts.unavailable;
+        if (unavailable == 0) return true;
+        IVolquorum.Flag storage flag = task.updateFlagOf[account];
+        return flag.round != round || unavailable & _bit(flag.index) == 0;
+    }
+
     // ------------------------------------------------------------------------------------------------- effects
 
     /// @dev A function of its own because the stack has no room.
@@ -116,6 +177,7 @@ contract Challenges is VolquorumBase {
     ) private {
         (Task storage task, IVolquorum.RoundState storage facts) =
             _inPhase(claim.taskId, claim.round, IVolquorum.Phase.Challenge);
+        if (task.byVotes) revert IVolquorum.ByVotes(claim.taskId);
         bool holds = ChallengeLib.aggregateHolds(task, facts, claim, participants, excluded, openings, evidence);
         claim.subject = facts.aggregateRoot;
         _decide(task, facts, claim, IVolquorum.Fault.Aggregate, holds);

@@ -35,7 +35,7 @@ contract Members is VolquorumBase {
         if (task.exists()) revert IVolquorum.TaskExists(taskId);
         uint96 fundsWei = params.rounds * (params.rewardWei + params.publisherWei);
 
-        task.create(msg.sender, fundsWei, params);
+        task.create(msg.sender, fundsWei, params.byVotes(), params);
         emit IVolquorum.TaskCreated(taskId, msg.sender, params);
         _take(task, fundsWei);
     }
@@ -171,7 +171,7 @@ contract Members is VolquorumBase {
 
     /// @dev See `IVolquorum`.
     function commitScores(bytes32 taskId, uint32 round, bytes32 commitment) external {
-        (Task storage task, IVolquorum.RoundState storage facts) = _inScoring(taskId, round);
+        (Task storage task, IVolquorum.RoundState storage facts) = _undecided(taskId, round);
         IVolquorum.Deadlines memory ends = task.deadlines(facts);
         _checkScoring(taskId, round, ends.availability, ends.scoreCommit);
         IVolquorum.Seat storage mine = task.seatOf[msg.sender];
@@ -188,7 +188,7 @@ contract Members is VolquorumBase {
 
     /// @dev See `IVolquorum`.
     function revealScores(bytes32 taskId, uint32 round, bytes calldata scores, bytes32 salt) external {
-        (Task storage task, IVolquorum.RoundState storage facts) = _inScoring(taskId, round);
+        (Task storage task, IVolquorum.RoundState storage facts) = _undecided(taskId, round);
         IVolquorum.Deadlines memory ends = task.deadlines(facts);
         _checkScoring(taskId, round, ends.scoreCommit, ends.scoreReveal);
         uint256 revealed = facts.revealed();
@@ -243,19 +243,6 @@ contract Members is VolquorumBase {
     function _lastingTask(bytes32 taskId) private view returns (Task storage task) {
         task = _openTask(taskId);
         if (task.exhausted(block.timestamp)) revert IVolquorum.NoMoreRounds(taskId, task.round, task.closesAt);
-    }
-
-    /// @dev A round whose included updates are fixed and whose result is not.
-    function _inScoring(bytes32 taskId, uint32 round)
-        private
-        view
-        returns (Task storage task, IVolquorum.RoundState storage facts)
-    {
-        (task, facts) = _latest(taskId, round);
-        IVolquorum.Phase current = task.phase(facts, block.timestamp);
-        if (current != IVolquorum.Phase.Aggregate && current != IVolquorum.Phase.Challenge) {
-            revert IVolquorum.WrongPhase(taskId, round, current, IVolquorum.Phase.Aggregate);
-        }
     }
 
     function _checkScoring(bytes32 taskId, uint32 round, uint64 from, uint64 until) private view {

@@ -16,8 +16,8 @@ import {ISeedSource} from "./seeds/ISeedSource.sol";
 /// @title Volquorum
 /// @notice The round machine, at the address where every call of `IVolquorum` goes; what each promises is written there.
 /// @dev Rounds and views are here. Everything else is forwarded to one of three modules, which run in this storage:
-/// `Members` has tasks, seats and rewards, `Availability` flags and posts, `Challenges` proofs. The storage layout is
-/// `VolquorumBase`'s and `TaskLib`'s, the clock `PhaseLib`'s, the hashes `CommitmentLib`'s and `SumTree`'s.
+/// `Members` has tasks, seats and rewards, `Availability` flags and posts, `Challenges` proofs and votes. The storage
+/// layout is `VolquorumBase`'s and `TaskLib`'s, the clock `PhaseLib`'s, the hashes `CommitmentLib`'s and `SumTree`'s.
 contract Volquorum is VolquorumBase {
     using PhaseLib for Task;
     using PhaseLib for IVolquorum.Phase;
@@ -165,14 +165,8 @@ contract Volquorum is VolquorumBase {
     function publish(bytes32 taskId, uint32 round, IVolquorum.Result calldata result) external payable {
         (Task storage task, IVolquorum.RoundState storage facts) = _inPhase(taskId, round, IVolquorum.Phase.Aggregate);
         _checkTurn(taskId, round, task, facts);
-        if (result.updatesHash != facts.updatesHash) {
-            revert IVolquorum.UpdatesMismatch(taskId, round, result.updatesHash, facts.updatesHash);
-        }
-        if (result.unavailable != facts.unavailable) {
-            revert IVolquorum.ExcludedMismatch(taskId, round, result.unavailable, facts.unavailable);
-        }
         bool hasTable = task.hasTable();
-        _checkResult(result, hasTable);
+        _checkResult(taskId, round, facts, result, hasTable);
         uint96 bondWei = task.bondWei;
 
         facts.publishedAt = uint40(block.timestamp);
@@ -181,6 +175,7 @@ contract Volquorum is VolquorumBase {
         facts.publisher = msg.sender;
         facts.bondWei = bondWei;
         if (hasTable) facts.evidenceHash = EvidenceLib.hashOf(result.tableRoot, result.choiceHash);
+        if (task.byVotes) facts.votes = task.votesFor(round, result.aggregateRoot, result.modelRoot);
         _emitPublished(taskId, round, result);
         _take(task, bondWei);
     }
@@ -319,13 +314,6 @@ contract Volquorum is VolquorumBase {
 
     function _isDrawn(bytes32 draw, address account) private pure returns (bool) {
         return uint64(bytes8(keccak256(abi.encodePacked(bytes24(draw), account)))) < uint64(uint256(draw));
-    }
-
-    function _checkResult(IVolquorum.Result calldata result, bool hasTable) private pure {
-        (bytes32 tableRoot, bytes32 choiceHash) = (result.tableRoot, result.choiceHash);
-        if (result.aggregateRoot == 0 || result.modelRoot == 0) revert IVolquorum.EmptyRoot();
-        if (hasTable && (tableRoot == 0 || choiceHash == 0)) revert IVolquorum.EmptyRoot();
-        if (!hasTable && tableRoot | choiceHash != 0) revert IVolquorum.EvidenceMismatch(tableRoot, choiceHash);
     }
 
     function _checkTurn(bytes32 taskId, uint32 round, Task storage task, IVolquorum.RoundState storage facts)

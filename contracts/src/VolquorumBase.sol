@@ -58,6 +58,19 @@ abstract contract VolquorumBase {
         if (current != required) revert IVolquorum.WrongPhase(taskId, round, current, required);
     }
 
+    /// @dev A round whose included updates are fixed and whose result is not.
+    function _undecided(bytes32 taskId, uint32 round)
+        internal
+        view
+        returns (Task storage task, IVolquorum.RoundState storage facts)
+    {
+        (task, facts) = _latest(taskId, round);
+        IVolquorum.Phase current = task.phase(facts, block.timestamp);
+        if (current != IVolquorum.Phase.Aggregate && current != IVolquorum.Phase.Challenge) {
+            revert IVolquorum.WrongPhase(taskId, round, current, IVolquorum.Phase.Aggregate);
+        }
+    }
+
     /// @dev A task without a round has nothing running.
     function _running(IVolquorum.Phase current) internal pure returns (bool) {
         return current != IVolquorum.Phase.None && !current.isEnd();
@@ -183,7 +196,7 @@ abstract contract VolquorumBase {
 
     /// @dev Invariant: each round is settled at most once, and takes at most `rewardWei + publisherWei` of the task's
     /// funds, of which there are `rounds` times as much. A final round's reward waits, in nobody's name, to be
-    /// distributed.
+    /// distributed. What a void one published, for which too few voted, costs nobody anything.
     function _settle(bytes32 taskId, Task storage task, IVolquorum.RoundState storage facts, IVolquorum.Phase ended)
         internal
     {
@@ -191,14 +204,20 @@ abstract contract VolquorumBase {
         // slither-disable-next-line incorrect-equality -- a phase, not an amount
         if (ended == IVolquorum.Phase.Void) {
             emit IVolquorum.RoundVoided(taskId, task.round, uint8(facts.revealed()));
+            if (facts.publishedAt != 0) _settleResult(task, facts, 0);
             return;
         }
-        _returnResultDeposits(task, facts);
         uint96 publisherWei = task.publisherWei;
         task.fundsWei -= task.rewardWei + publisherWei;
         task.modelRoot = facts.modelRoot;
-        _credit(task.currency, facts.publisher, uint256(facts.bondWei) + publisherWei);
+        _settleResult(task, facts, publisherWei);
         emit IVolquorum.RoundFinalised(taskId, task.round, facts.modelRoot);
+    }
+
+    /// @dev Credits what a published result that was not refuted holds of others' money, and what it earned.
+    function _settleResult(Task storage task, IVolquorum.RoundState storage facts, uint96 earnedWei) private {
+        _returnResultDeposits(task, facts);
+        _credit(task.currency, facts.publisher, uint256(facts.bondWei) + earnedWei);
     }
 
     // ------------------------------------------------- what both `Availability` and `Challenges` look up and do
@@ -210,6 +229,7 @@ abstract contract VolquorumBase {
         returns (Task storage task, IVolquorum.RoundState storage facts)
     {
         (task, facts) = _inPhase(taskId, round, IVolquorum.Phase.Challenge);
+        if (task.byVotes) revert IVolquorum.ByVotes(taskId);
         if (!task.hasTable()) revert IVolquorum.NoTable(taskId);
     }
 
@@ -224,6 +244,26 @@ abstract contract VolquorumBase {
         CommitmentLib.checkUpdates(facts, taskId, round, updates);
         if (index >= updates.length) revert IVolquorum.UnknownUpdate(index, updates.length);
         return updates[index];
+    }
+
+    /// @dev Reverts unless a result is of the included updates, complete, and with a table exactly if the task has one.
+    function _checkResult(
+        bytes32 taskId,
+        uint32 round,
+        IVolquorum.RoundState storage facts,
+        IVolquorum.Result calldata result,
+        bool hasTable
+    ) internal view {
+        if (result.updatesHash != facts.updatesHash) {
+            revert IVolquorum.UpdatesMismatch(taskId, round, result.updatesHash, facts.updatesHash);
+        }
+        if (result.unavailable != facts.unavailable) {
+            revert IVolquorum.ExcludedMismatch(taskId, round, result.unavailable, facts.unavailable);
+        }
+        (bytes32 tableRoot, bytes32 choiceHash) = (result.tableRoot, result.choiceHash);
+        if (result.aggregateRoot == 0 || result.modelRoot == 0) revert IVolquorum.EmptyRoot();
+        if (hasTable && (tableRoot == 0 || choiceHash == 0)) revert IVolquorum.EmptyRoot();
+        if (!hasTable && tableRoot | choiceHash != 0) revert IVolquorum.EvidenceMismatch(tableRoot, choiceHash);
     }
 
     function _bit(uint256 index) internal pure returns (uint64) {
@@ -247,6 +287,7 @@ abstract contract VolquorumBase {
         facts.restartedAt = uint40(block.timestamp);
         ++facts.refutations;
         facts.resultFlags = 0;
+        facts.votes = 0;
         facts.aggregateRoot = 0;
         facts.modelRoot = 0;
         facts.publisher = address(0);

@@ -28,7 +28,7 @@ abstract contract Books is Fixture {
             IVolquorum.RoundState memory facts = volquorum.roundState(taskId, round);
             if (facts.publishedAt == 0) continue;
             if (!facts.settled) owedWei += facts.bondWei;
-            else if (!facts.distributed) owedWei += params.rewardWei;
+            else if (!facts.distributed && isFinal(taskId, round)) owedWei += params.rewardWei;
         }
         assertEq(held(currency), owedWei, "books");
     }
@@ -84,10 +84,16 @@ abstract contract Books is Fixture {
             if (drawn % 3 == 0) volquorum.reclaimDeposit(taskId, updates[drawn % updates.length].participant);
             bool aggregates = phaseOf(taskId, round) == IVolquorum.Phase.Aggregate;
             if (aggregates && drawn % 4 != 0) publish(taskId, round, aggregator);
+            // Of seats whose update is included, often none.
+            bool votes = aggregates && volquorum.taskState(taskId).byVotes;
+            for (uint256 index = 0; votes && index < drawn % 7 && index < updates.length; ++index) {
+                if (drawn % 3 == 0 && index == drawn % updates.length) continue;
+                vote(taskId, round, updates[index].participant);
+            }
         }
         walkToEnd(taskId, round);
         bool waits = drawn % 5 == 0;
-        if (phaseOf(taskId, round) == IVolquorum.Phase.Final && !waits) {
+        if (isFinal(taskId, round) && !waits) {
             volquorum.distribute(taskId, round, updates, "");
         }
     }
@@ -115,7 +121,7 @@ abstract contract Books is Fixture {
         volquorum.closeTask(taskId);
         for (uint32 round = 1; round <= volquorum.taskState(taskId).round; ++round) {
             IVolquorum.RoundState memory facts = volquorum.roundState(taskId, round);
-            bool pays = facts.publishedAt != 0 && !facts.distributed;
+            bool pays = isFinal(taskId, round) && !facts.distributed;
             if (pays) volquorum.distribute(taskId, round, updatesIn(taskId, round), "");
         }
         assertBooks(taskId, 5);
@@ -128,6 +134,10 @@ abstract contract Books is Fixture {
         withdrawAll(currency, aggregator);
         withdrawAll(currency, stranger);
         assertEq(held(currency), volquorum.burnedOf(currency), "what is left is burned");
+    }
+
+    function isFinal(bytes32 taskId, uint32 round) private view returns (bool) {
+        return phaseOf(taskId, round) == IVolquorum.Phase.Final;
     }
 
     function updatesIn(bytes32 taskId, uint32 round) internal view returns (IVolquorum.Update[] memory updates) {

@@ -167,14 +167,15 @@ contract CommitmentTest is Fixture {
             vm.chainId(vm.parseJsonUintArray(json, ".chainId")[row]);
             IVolquorum there =
                 IVolquorum(placed(vm.parseJsonAddressArray(json, ".contract")[row], address(volquorum).code));
-            bytes memory params = vm.parseJsonBytesArray(json, ".params")[row];
-            assertEq(
-                there.taskIdOf(
-                    vm.parseJsonAddressArray(json, ".sponsor")[row], abi.decode(params, (IVolquorum.TaskParams))
-                ),
-                expected[row],
-                "task id"
-            );
+            IVolquorum.TaskParams memory params =
+                abi.decode(vm.parseJsonBytesArray(json, ".params")[row], (IVolquorum.TaskParams));
+            address whose = vm.parseJsonAddressArray(json, ".sponsor")[row];
+            assertEq(there.taskIdOf(whose, params), expected[row], "task id");
+            // There is no such token.
+            params.currency = ETH;
+            params.salt = bytes32(row);
+            bool byVotes = vm.parseJsonUintArray(json, ".byVotes")[row] == 1;
+            assertEq(volquorum.taskState(create(params)).byVotes, byVotes, "by votes");
         }
     }
 

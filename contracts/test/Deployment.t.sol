@@ -216,7 +216,7 @@ contract DeploymentTest is Fixture {
         IVolquorum.Update[] memory updates = updatesOf(taskId, 1, 3);
         IVolquorum.SignedCommit[] memory commits = signedAll(taskId, 1, 2);
         IVolquorum.Published what = IVolquorum.Published.Model;
-        calls = new bytes[](24);
+        calls = new bytes[](26);
         calls[0] = abi.encodeCall(IVolquorum.createTask, (ordinaryParams()));
         calls[1] = abi.encodeCall(IVolquorum.endTask, (taskId));
         calls[2] = abi.encodeCall(IVolquorum.closeTask, (taskId));
@@ -242,10 +242,12 @@ contract DeploymentTest is Fixture {
         calls[21] = abi.encodeCall(IVolquorum.challengeModel, (taskId, 1, 0, "", salt));
         calls[22] = abi.encodeCall(IVolquorum.challengeProduct, (taskId, 1, updates, 0, "", salt, salt));
         calls[23] = abi.encodeCall(IVolquorum.challengeChoice, (taskId, 1, "", salt, salt));
+        calls[24] = abi.encodeCall(IVolquorum.vote, (taskId, 1, plain(salt, salt, salt, 0)));
+        calls[25] = abi.encodeCall(IVolquorum.refuteOutvoted, (taskId, 1, salt, salt));
     }
 
     function allSelectors() private pure returns (bytes4[] memory selectors) {
-        bytes4[49] memory all = [
+        bytes4[52] memory all = [
             IVolquorum.createTask.selector,
             IVolquorum.endTask.selector,
             IVolquorum.closeTask.selector,
@@ -271,6 +273,9 @@ contract DeploymentTest is Fixture {
             IVolquorum.challengeModel.selector,
             IVolquorum.challengeProduct.selector,
             IVolquorum.challengeChoice.selector,
+            IVolquorum.vote.selector,
+            IVolquorum.refuteOutvoted.selector,
+            IVolquorum.votesFor.selector,
             IVolquorum.openRound.selector,
             IVolquorum.drawSeats.selector,
             IVolquorum.commitUpdate.selector,

@@ -70,6 +70,13 @@ abstract contract Fixture is Test {
         params.salt = keccak256("salt");
     }
 
+    /// @dev An ordinary task whose results are judged by votes.
+    function votedParams() internal view returns (IVolquorum.TaskParams memory params) {
+        params = ordinaryParams();
+        params.rule = IVolquorum.Rule.GeometricMedian;
+        params.publisherWei = 0.05 ether;
+    }
+
     /// @dev As many seats as a round takes, so that none is drawn.
     function setCohort(IVolquorum.TaskParams memory params, uint8 cohort) internal pure {
         (params.cohort, params.seats, params.drawn) = (cohort, cohort, cohort);
@@ -300,6 +307,17 @@ abstract contract Fixture is Test {
         uint256 valueWei = provide(params.currency, account, params.bondWei);
         vm.prank(account);
         volquorum.publish{value: valueWei}(taskId, round, result);
+    }
+
+    function vote(bytes32 taskId, uint32 round, address account, bytes32 aggregateRoot, bytes32 modelRoot) internal {
+        IVolquorum.RoundState memory facts = volquorum.roundState(taskId, round);
+        vm.prank(account);
+        volquorum.vote(taskId, round, plain(aggregateRoot, modelRoot, facts.updatesHash, facts.unavailable));
+    }
+
+    /// @dev For the result that `publish` publishes.
+    function vote(bytes32 taskId, uint32 round, address account) internal {
+        vote(taskId, round, account, AGGREGATE_ROOT, MODEL_ROOT);
     }
 
     function commitScores(bytes32 taskId, uint32 round, address account, bytes memory scores) internal {

@@ -111,7 +111,35 @@ contract GasTest is DrawFixture {
         vm.snapshotGasLastCall(GROUP, "distribute_scores_n64");
     }
 
+    /// @dev Before anything is published: each vote is the last participant's, in a round that has some already.
+    function testGasOfVotes() public {
+        IVolquorum.TaskParams memory params = paramsFor(10);
+        params.rule = IVolquorum.Rule.GeometricMedian;
+        bytes32 taskId = create(params);
+        joinAll(taskId, 10);
+        uint32 round = openToAggregate(taskId, 10);
+        voteAll(taskId, round, 10);
+        vm.snapshotGasLastCall(GROUP, "vote first");
+        publish(taskId, round, aggregator);
+        walkToEnd(taskId, round);
+        round = openToAggregate(taskId, 10);
+        voteAll(taskId, round, 10);
+        vm.snapshotGasLastCall(GROUP, "vote steady");
+        // Whatever is burned first pays for the field that it is counted in.
+        for (uint256 count = 0; count < 2; ++count) {
+            publish(taskId, round, aggregator, "another aggregate", "another model");
+            volquorum.refuteOutvoted(taskId, round, AGGREGATE_ROOT, MODEL_ROOT);
+        }
+        vm.snapshotGasLastCall(GROUP, "refuteOutvoted");
+    }
+
     // ------------------------------------------------------------------------------------------------------- steps
+
+    function voteAll(bytes32 taskId, uint32 round, uint256 count) private {
+        for (uint256 index = 0; index < count; ++index) {
+            vote(taskId, round, desk(index));
+        }
+    }
 
     function paramsFor(uint8 count) private view returns (IVolquorum.TaskParams memory params) {
         params = ordinaryParams();

@@ -12,16 +12,17 @@ import {ScriptedSource} from "./ScriptedSource.sol";
 import {ReenteringToken} from "./tokens/ReenteringToken.sol";
 
 /// @notice Several tasks and a few accounts in every role, called in any order at any time. Participants may withhold,
-/// equivocate and score as they like, publishers may lie, norms may be false, bytes may be flagged and left unanswered,
+/// equivocate, score and vote as they like, publishers may lie, norms may be false, bytes may be flagged and left unanswered,
 /// and one account refuses money or calls back.
 /// @dev Calls may be refused; what an invariant says must hold after refused calls too.
 contract Handler is HandlerDisputes {
     using PhaseLib for IVolquorum.Phase;
 
-    uint256 private constant MAX_TASKS = 6;
+    uint256 private constant MAX_TASKS = 7;
+    uint256 private constant KINDS = 5;
     uint256 private constant HOSTILE = ACCOUNTS - 1;
     uint256 private constant PURSE_WEI = 100_000;
-    uint256 private constant ACTIONS = 46;
+    uint256 private constant ACTIONS = 51;
 
     ScriptedSource private immutable SOURCE;
 
@@ -37,7 +38,7 @@ contract Handler is HandlerDisputes {
         ReenteringToken(reentering).hook();
         note();
         // One of each kind and each currency, in which everything can happen for long.
-        for (uint256 kind = 0; kind < 4; ++kind) {
+        for (uint256 kind = 0; kind < KINDS; ++kind) {
             IVolquorum.TaskParams memory params = drawnParams(kind);
             makeGenerous(params, kind);
             create(params, kind, kind % CURRENCIES);
@@ -83,6 +84,7 @@ contract Handler is HandlerDisputes {
         playAvailability(taskId, mischief);
         walkTo(ends.availability);
         playScores(taskId, ends, mischief >> 32);
+        playVotes(taskId, mischief >> 80);
         playLies(taskId, mischief >> 24);
         publish(taskId, mischief >> 50 & 1 == 1 ? HOSTILE : 0, steps == 7 ? 0 : mischief);
         if (steps > 3) playChallenge(taskId, mischief);
@@ -128,10 +130,14 @@ contract Handler is HandlerDisputes {
             slashWithheld,
             // Aggregate
             publish,
+            vote,
+            vote,
             commitScores,
             revealScores,
             reclaimDeposit,
             // Challenge
+            vote,
+            refuteOutvoted,
             flagResult,
             postResult,
             refuteUnavailable,
@@ -148,6 +154,7 @@ contract Handler is HandlerDisputes {
             claim,
             withdraw,
             open,
+            close,
             slashWithheld
         ];
     }
@@ -157,9 +164,9 @@ contract Handler is HandlerDisputes {
         if (current == IVolquorum.Phase.Commit) return (10, 6);
         if (current == IVolquorum.Phase.Reveal) return (16, 6);
         if (current == IVolquorum.Phase.Availability) return (22, 4);
-        if (current == IVolquorum.Phase.Aggregate) return (26, 4);
-        if (current == IVolquorum.Phase.Challenge) return (30, 9);
-        return (39, 7);
+        if (current == IVolquorum.Phase.Aggregate) return (26, 6);
+        if (current == IVolquorum.Phase.Challenge) return (32, 11);
+        return (43, 8);
     }
 
     // --------------------------------------------------------------------------------------------------- tasks
@@ -177,7 +184,10 @@ contract Handler is HandlerDisputes {
         if (!pay("create", who, taskId, fundsWei, abi.encodeCall(IVolquorum.createTask, (params)))) return;
         tasks.push(taskId);
         bool hasTable = params.preSteps & 2 == 2 || params.rule == IVolquorum.Rule.MultiKrum;
-        recipeOf[taskId] = Recipe(params.rule, params.tolerance, params.preSteps, hasTable);
+        bool byVotes = params.rule > IVolquorum.Rule.MultiKrum || params.rule == IVolquorum.Rule.ClippedMean;
+        recipeOf[taskId] = byVotes
+            ? Recipe(IVolquorum.Rule.Mean, params.tolerance, 0, false, true)
+            : Recipe(params.rule, params.tolerance, params.preSteps, hasTable, false);
         keepTerms(termsOf[taskId], params, who);
         check(taskId);
     }
@@ -226,9 +236,9 @@ contract Handler is HandlerDisputes {
         params.salt = bytes32(tasks.length);
     }
 
-    /// @dev Kind 0 has plain updates, 1 clips or mixes before a rule, 2 is multi-Krum, 3 draws its seats.
+    /// @dev Kind 0 has plain updates, 1 clips or mixes before a rule, 2 is multi-Krum, 3 draws its seats, 4 is by votes.
     function drawRule(IVolquorum.TaskParams memory params, uint256 seed) private view {
-        uint256 kind = seed % 4;
+        uint256 kind = seed % KINDS;
         params.rule = IVolquorum.Rule.Median;
         params.quorum = uint8(draw(seed, "quorum", 1, 3));
         params.cohort = uint8(draw(seed, "cohort", 3, 6));
@@ -242,6 +252,14 @@ contract Handler is HandlerDisputes {
         if (kind == 2) {
             (params.rule, params.tolerance) = (IVolquorum.Rule.MultiKrum, 1);
             (params.quorum, params.cohort) = (5, 6);
+        }
+        if (kind == 4) {
+            params.rule = [
+                IVolquorum.Rule.ClippedMean, IVolquorum.Rule.GeometricMedian, IVolquorum.Rule.CenteredClipping
+            ][draw(seed, "rule", 0, 2)];
+            bool clips = params.rule != IVolquorum.Rule.GeometricMedian;
+            (params.clipNorm, params.preSteps) = (clips ? 1 : 0, uint8(draw(seed, "preSteps", 1, 3)));
+            (params.quorum, params.tolerance) = (3, 1);
         }
         (params.seats, params.drawn) = (params.cohort, params.cohort);
         if (kind != 3) return;
@@ -410,8 +428,16 @@ contract Handler is HandlerDisputes {
         }
     }
 
+    /// @dev All, some or none; those who lie may be many.
+    function playVotes(bytes32 taskId, uint256 mischief) private {
+        for (uint256 who = 0; recipeOf[taskId].byVotes && who < ACCOUNTS; ++who) {
+            if (mischief >> who & 3 != 0) vote(taskId, who, mischief >> (8 + 3 * who) & 7);
+        }
+    }
+
     function playChallenge(bytes32 taskId, uint256 mischief) private {
         uint256 who = mischief % ACCOUNTS;
+        if (mischief & 384 != 0) refuteOutvoted(taskId, who, mischief >> 90);
         if (mischief & 6 != 0) flagResult(taskId, who, mischief);
         if (mischief & 8 == 8) flagResult(taskId, 1, mischief ^ 1);
         if (mischief & 16 == 16) postResult(taskId, who, mischief);

@@ -8,6 +8,8 @@ import {PlainGram} from "./PlainGram.sol";
 
 /// @notice What publishers, flaggers and challengers do: lie, leave bytes unanswered, contest what is right or wrong.
 abstract contract HandlerDisputes is HandlerMembers {
+    using PhaseLib for IVolquorum.Phase;
+
     // What was published last, of each task.
     mapping(bytes32 taskId => Made made) private publishedOf;
     uint256 private salts;
@@ -26,8 +28,8 @@ abstract contract HandlerDisputes is HandlerMembers {
         bytes memory data = abi.encodeCall(IVolquorum.publish, (taskId, round, resultOf(taskId, round, made)));
         if (pay("publish", who, taskId, termsOf[taskId].bondWei, data)) {
             keep(taskId, made);
-            // Without a challenge time the result is final at once, as if time had passed.
-            if (VOLQUORUM.phase(taskId, round) == IVolquorum.Phase.Final) note(taskId);
+            // Without a challenge time the round has ended at once, as if time had passed.
+            if (VOLQUORUM.phase(taskId, round).isEnd()) note(taskId);
         }
         check(taskId);
     }
@@ -69,6 +71,82 @@ abstract contract HandlerDisputes is HandlerMembers {
         uint256 rows = 0;
         while (rows * (rows + 1) / 2 < made.products.length) ++rows;
         return (tableRootOf(made.products, rows), keccak256(made.masks));
+    }
+
+    // ----------------------------------------------------------------------------------------------------- votes
+
+    /// @dev Invariant: who has an included update votes once a round, as it likes, while the result is undecided.
+    function vote(bytes32 taskId, uint256 who, uint256 seed) internal {
+        uint32 round = latestOf(taskId);
+        bytes32[] memory roots = includedRoots(taskId, round);
+        if (roots.length <= 2 * uint256(recipeOf[taskId].tolerance)) return;
+        IVolquorum.Result memory given = resultToVote(taskId, round, roots, seed);
+        IVolquorum.Phase current = VOLQUORUM.phase(taskId, round);
+        Ballot storage ballot = ballotIn[taskId][round];
+        bool expected = recipeOf[taskId].byVotes && isIncluded(taskId, round, who) && !ballot.hasVoted[who]
+            && (current == IVolquorum.Phase.Aggregate || current == IVolquorum.Phase.Challenge);
+        bytes memory data = abi.encodeCall(IVolquorum.vote, (taskId, round, given));
+        assertEq(call("vote", who, 0, data), expected, "one vote of each who is included");
+        if (expected) {
+            bytes32 result = hashOf(given.aggregateRoot, given.modelRoot);
+            ballot.hasVoted[who] = true;
+            ++ballot.votes[result];
+            if (result != ballot.right) ++ballot.liars;
+        }
+        check(taskId);
+    }
+
+    /// @dev Some lie, in one of two ways.
+    function resultToVote(bytes32 taskId, uint32 round, bytes32[] memory roots, uint256 seed)
+        private
+        returns (IVolquorum.Result memory)
+    {
+        Recipe memory recipe = recipeOf[taskId];
+        // In other tasks it is refused whatever it is.
+        recipe.hasTable = false;
+        bytes32 base = VOLQUORUM.taskState(taskId).modelRoot;
+        Made memory made = make(recipe, roots, base);
+        if (VOLQUORUM.phase(taskId, round) < IVolquorum.Phase.Final) {
+            ballotIn[taskId][round].right = hashOf(rootOf(made.aggregate, 2), rootOf(made.model, 4));
+        }
+        makeWrong(recipe, made, roots, base, seed % 4 == 0 ? 1 + (seed >> 2) % 2 : 0);
+        IVolquorum.RoundState memory facts = VOLQUORUM.roundState(taskId, round);
+        return
+            IVolquorum.Result(
+                rootOf(made.aggregate, 2), rootOf(made.model, 4), facts.updatesHash, facts.unavailable, 0, 0
+            );
+    }
+
+    function isIncluded(bytes32 taskId, uint32 round, uint256 who) private view returns (bool) {
+        (IVolquorum.Update[] memory included,) = selection(taskId, round);
+        for (uint256 index = 0; index < included.length; ++index) {
+            if (included[index].participant == accounts[who]) return true;
+        }
+        return false;
+    }
+
+    /// @dev Invariant: a result is outvoted exactly by more than may lie and more than voted for it; nobody but its
+    /// publisher's bond pays for that, and unless more lied than may, it was wrong.
+    function refuteOutvoted(bytes32 taskId, uint256 who, uint256 seed) internal {
+        uint32 round = latestOf(taskId);
+        bytes32[] memory roots = includedRoots(taskId, round);
+        if (roots.length <= 2 * uint256(recipeOf[taskId].tolerance)) return;
+        IVolquorum.Result memory other = resultToVote(taskId, round, roots, seed);
+        IVolquorum.RoundState memory facts = VOLQUORUM.roundState(taskId, round);
+        bytes32 published = hashOf(facts.aggregateRoot, facts.modelRoot);
+        Ballot storage ballot = ballotIn[taskId][round];
+        uint256 votes = ballot.votes[hashOf(other.aggregateRoot, other.modelRoot)];
+        Recipe memory recipe = recipeOf[taskId];
+        bool expected = recipe.byVotes && VOLQUORUM.phase(taskId, round) == IVolquorum.Phase.Challenge
+            && votes > recipe.tolerance && votes > ballot.votes[published];
+        bytes memory data =
+            abi.encodeCall(IVolquorum.refuteOutvoted, (taskId, round, other.aggregateRoot, other.modelRoot));
+        assertEq(call("refuteOutvoted", who, 0, data), expected, "what was outvoted, and nothing else");
+        if (expected) {
+            if (ballot.liars <= recipe.tolerance) assertNotEq(published, ballot.right, "an honest publisher");
+            unpublished(taskId, round, facts, who, false);
+        }
+        check(taskId);
     }
 
     // -------------------------------------------------------------------------------------------- availability
@@ -221,8 +299,8 @@ abstract contract HandlerDisputes is HandlerMembers {
     /// @dev By the published choice, whether that is right or not.
     function isWrongAggregate(bytes32 taskId, uint32 round, bytes32 root) private view returns (bool) {
         (IVolquorum.Update[] memory included,) = selection(taskId, round);
-        if (!isProvable(included)) return false;
         Recipe memory recipe = recipeOf[taskId];
+        if (!isProvable(included) || recipe.byVotes) return false;
         int256[][] memory rows = rowsOf(recipe, includedRoots(taskId, round));
         return plainRootOf(aggregateBy(recipe, rows, publishedOf[taskId].masks), 2) != root;
     }

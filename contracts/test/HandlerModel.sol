@@ -112,7 +112,8 @@ abstract contract HandlerModel is HandlerResults {
     /// @dev A bond that is locked, and the money of a final round, wherever it is.
     function addRound(bytes32 taskId, uint32 round, Terms memory terms, uint256[ACCOUNTS] memory heldWei) private view {
         Watched storage watched = watchedIn[taskId][round];
-        if (watched.distributed || watched.furthest == IVolquorum.Phase.Void) return;
+        bool hasNone = watched.furthest == IVolquorum.Phase.Void && !recipeOf[taskId].byVotes;
+        if (watched.distributed || hasNone) return;
         IVolquorum.RoundState memory facts = VOLQUORUM.roundState(taskId, round);
         if (facts.publishedAt == 0) return;
         if (!facts.settled) heldWei[numberOf(facts.publisher)] += facts.bondWei;
@@ -343,6 +344,7 @@ abstract contract HandlerModel is HandlerResults {
             watchSelection(taskId, round, current);
             if (before.isEnd()) assertEq(uint8(current), uint8(before), "an ended round changed");
             else if (current.isEnd()) ++done[current == IVolquorum.Phase.Final ? "ended final" : "ended void"];
+            if (recipeOf[taskId].byVotes) watchVotes(taskId, round, current);
             watchedIn[taskId][round].furthest = current;
         }
     }
@@ -361,6 +363,24 @@ abstract contract HandlerModel is HandlerResults {
         if (current > IVolquorum.Phase.Availability) watched.decided = facts.unavailable;
     }
 
+    /// @dev Invariant: a round by votes ends with a result exactly if more voted for it than may lie, and unless more lied
+    /// than that it is the right one.
+    function watchVotes(bytes32 taskId, uint32 round, IVolquorum.Phase current) private {
+        IVolquorum.RoundState memory facts = VOLQUORUM.roundState(taskId, round);
+        bytes32 result = hashOf(facts.aggregateRoot, facts.modelRoot);
+        Ballot storage ballot = ballotIn[taskId][round];
+        uint256 votes = facts.publishedAt == 0 ? 0 : ballot.votes[result];
+        assertEq(facts.votes, votes, "votes");
+        uint256 tolerance = recipeOf[taskId].tolerance;
+        if (current == IVolquorum.Phase.Final) {
+            assertGt(votes, tolerance, "final without votes");
+            if (ballot.liars <= tolerance) assertEq(result, ballot.right, "a lie is final");
+        } else if (current == IVolquorum.Phase.Void && facts.publishedAt != 0) {
+            assertLe(votes, tolerance, "void with votes");
+            if (!watchedIn[taskId][round].furthest.isEnd()) ++done["void for want of votes"];
+        }
+    }
+
     /// @notice Invariant: seats are counted right, and pledges are what seats are bound to.
     function checkSeats(bytes32 taskId) external view {
         IVolquorum.TaskState memory state = VOLQUORUM.taskState(taskId);
@@ -370,6 +390,11 @@ abstract contract HandlerModel is HandlerResults {
             Pledge memory pledge = pledgeOf[taskId][who];
             assertEq(seat.commitment != 0, pledge.open, "an open pledge");
             if (pledge.open) assertEq(seat.committedRound, pledge.round, "the round of a pledge");
+            if (state.round != 0) {
+                assertEq(
+                    seat.votedRound == state.round, ballotIn[taskId][state.round].hasVoted[who], "the round of a vote"
+                );
+            }
             if (seat.activeFrom == 0) {
                 assertEq(seat.stakeWei, 0, "a stake without a seat");
                 continue;

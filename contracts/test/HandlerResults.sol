@@ -23,12 +23,13 @@ abstract contract HandlerResults is CommonBase, StdAssertions, StdUtils {
         bool falseNorm;
     }
 
-    /// @dev How a task combines updates.
+    /// @dev How a task combines updates. What is right by votes the contract cannot know; here it is the mean.
     struct Recipe {
         IVolquorum.Rule rule;
         uint8 tolerance;
         uint8 preSteps;
         bool hasTable;
+        bool byVotes;
     }
 
     /// @dev A result; without a table the last two are empty.
@@ -39,7 +40,16 @@ abstract contract HandlerResults is CommonBase, StdAssertions, StdUtils {
         bytes masks;
     }
 
+    /// @dev A round's votes, by results, and of them those for something wrong. A result is the hash of both its roots.
+    struct Ballot {
+        mapping(bytes32 result => uint256 count) votes;
+        mapping(uint256 who => bool) hasVoted;
+        uint256 liars;
+        bytes32 right;
+    }
+
     mapping(bytes32 root => Vector vector) internal vectorOf;
+    mapping(bytes32 taskId => mapping(uint32 round => Ballot ballot)) internal ballotIn;
 
     /// @dev Kind 0 is an update of one's own, 1 one that everybody has, 2 one whose norm is too large, 3 one's own with
     /// a false norm.
@@ -111,6 +121,10 @@ abstract contract HandlerResults is CommonBase, StdAssertions, StdUtils {
         for (uint256 row = 0; row < rows; ++row) {
             masks = abi.encodePacked(masks, uint64((1 << (count - recipe.tolerance)) - 1));
         }
+    }
+
+    function hashOf(bytes32 aggregateRoot, bytes32 modelRoot) internal pure returns (bytes32) {
+        return keccak256(abi.encode(aggregateRoot, modelRoot));
     }
 
     function tableRootOf(int64[][] memory products, uint256 count) internal pure returns (bytes32) {

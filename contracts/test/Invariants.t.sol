@@ -7,8 +7,8 @@ import {PlainToken} from "./tokens/PlainToken.sol";
 import {ReenteringToken} from "./tokens/ReenteringToken.sol";
 
 /// @notice What holds in every reachable state. More invariants are checked inside the handler, after each call: which
-/// calls succeed, that none but a proof, a slash or the answer to a flag changes what anybody is worth, that no phase goes
-/// backwards but by a refutation, and which updates are included.
+/// calls succeed, that none but a proof, a slash, more votes or the answer to a flag changes what anybody is worth, that no
+/// phase goes backwards but by a refutation, which updates are included, and that the tolerated liars outvote nobody.
 contract InvariantsTest is Fixture {
     // The dearer checks are made once in so many states.
     uint256 private constant SELDOM = 32;
@@ -38,7 +38,7 @@ contract InvariantsTest is Fixture {
 
     /// @dev So that no invariant holds because nothing happens.
     function testDrawnCallsReachEverything() public {
-        string[37] memory names = [
+        string[40] memory names = [
             "create",
             "end",
             "close",
@@ -69,6 +69,9 @@ contract InvariantsTest is Fixture {
             "refuteProduct",
             "refuteChoice",
             "lastRefutation",
+            "vote",
+            "refuteOutvoted",
+            "void for want of votes",
             "seal",
             "commitScores",
             "revealScores",
@@ -77,7 +80,7 @@ contract InvariantsTest is Fixture {
             "withdraw",
             "reentered"
         ];
-        uint256[37] memory reached;
+        uint256[40] memory reached;
         vm.pauseGasMetering();
         for (uint256 run = 0; run < 20; ++run) {
             super.setUp();

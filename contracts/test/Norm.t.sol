@@ -202,6 +202,20 @@ contract NormTest is ChallengeFixture {
         assertEq(volquorum.taskState(taskId).seats, 5);
     }
 
+    function testWhoWasProvenFalseHasNoVoteInItsRound(bool cameBack) public {
+        makeTask(challengeParams(IVolquorum.Rule.GeometricMedian), 1);
+        Lie memory lie = playRound(1, 7, 1, 2);
+        challenge(4, 2, proofOf(4, 2, lie));
+        if (cameBack) join(taskId, desk(4));
+        walkToAggregate(taskId, round);
+        IVolquorum.RoundState memory facts = volquorum.roundState(taskId, round);
+        vm.expectRevert(abi.encodeWithSelector(IVolquorum.NotIncluded.selector, taskId, round, desk(4)));
+        vm.prank(desk(4));
+        volquorum.vote(taskId, round, plain(AGGREGATE_ROOT, MODEL_ROOT, facts.updatesHash, facts.unavailable));
+        vote(taskId, round, desk(0));
+        assertEq(volquorum.votesFor(taskId, round, AGGREGATE_ROOT, MODEL_ROOT), 1);
+    }
+
     function testRoundThatMissesItsQuorumByAProofIsVoid() public {
         Lie memory lie = play(1, 7, 1, 2);
         flag(taskId, round, revealed, 0, stranger);
@@ -230,7 +244,10 @@ contract NormTest is ChallengeFixture {
     }
 
     function makeTask(uint256 seed) private {
-        IVolquorum.TaskParams memory params = challengeParams(IVolquorum.Rule.Median);
+        makeTask(challengeParams(IVolquorum.Rule.Median), seed);
+    }
+
+    function makeTask(IVolquorum.TaskParams memory params, uint256 seed) private {
         setCohort(params, 5);
         params.stakeWei = 1 ether + 1;
         base = drawnBase(seed);

@@ -95,6 +95,16 @@ contract PhaseTest is Test {
         assertPhase(type(uint64).max, IVolquorum.Phase.Final);
     }
 
+    function testResultByVotesIsFinalWithMoreVotesThanLiarsAreTolerated(uint8 tolerance, uint8 votes) public {
+        (task.byVotes, task.tolerance) = (true, tolerance);
+        (round.publishedAt, round.votes) = (1149, votes);
+        IVolquorum.Phase end = votes > tolerance ? IVolquorum.Phase.Final : IVolquorum.Phase.Void;
+        assertPhase(1149, IVolquorum.Phase.Challenge);
+        assertPhase(1208, IVolquorum.Phase.Challenge);
+        assertPhase(1209, end);
+        assertPhase(type(uint64).max, end);
+    }
+
     function testWithoutChallengeTimeAResultIsFinalAtOnce() public {
         task.challengeSeconds = 0;
         round.publishedAt = 1100;
@@ -159,6 +169,7 @@ contract PhaseTest is Test {
         setRevealed(revealed = uint8(bound(revealed, 0, 64)));
         round.unavailable = seed % 5 == 0 ? 0 : uint64(unavailable & ((1 << revealed) - 1));
         round.refutations = uint8(seed % 9);
+        (task.byVotes, task.tolerance, round.votes) = (seed % 7 < 3, uint8(seed >> 8 & 7), uint8(seed >> 16 & 7));
 
         uint256[6] memory starts;
         starts[0] = openedAt;
@@ -236,8 +247,9 @@ contract PhaseTest is Test {
         if (round.publishedAt == 0) {
             return mayPublish && round.refutations < 8 ? IVolquorum.Phase.Aggregate : IVolquorum.Phase.Void;
         }
-        bool over = time >= uint256(round.publishedAt) + task.challengeSeconds;
-        return over ? IVolquorum.Phase.Final : IVolquorum.Phase.Challenge;
+        if (time < uint256(round.publishedAt) + task.challengeSeconds) return IVolquorum.Phase.Challenge;
+        bool counts = !task.byVotes || round.votes > task.tolerance;
+        return counts ? IVolquorum.Phase.Final : IVolquorum.Phase.Void;
     }
 
     /// @dev The shorter walk of commits and reveals agrees up to Reveal, and calls everything behind it Availability.

@@ -28,6 +28,7 @@ contract TaskTest is Fixture {
         IVolquorum.TaskState memory expected;
         (expected.sponsor, expected.fundsWei) = (creator, uint96(fundsWei));
         expected.modelRoot = params.genesisModelRoot;
+        expected.byVotes = isByVotes(params);
         assertEq(abi.encode(volquorum.taskState(taskId)), abi.encode(expected), "state");
         assertEq(address(volquorum).balance, fundsWei, "funds");
     }
@@ -116,14 +117,11 @@ contract TaskTest is Fixture {
         acceptedIf(2 * uint256(params.tolerance) < params.quorum, params, "tolerance", params.tolerance);
     }
 
-    function testPreStepsGoBeforeRulesOfRanks(uint8 rule, uint8 preSteps) public {
-        IVolquorum.TaskParams memory params = tableParams();
-        (params.rule, params.preSteps) = (IVolquorum.Rule(bound(rule, 0, 4)), preSteps);
-        bool clipped = params.rule == IVolquorum.Rule.ClippedMean;
-        params.clipNorm = clipped ? 1 : 0;
-        uint256 most = clipped || params.rule == IVolquorum.Rule.MultiKrum ? 0 : 3;
+    function testPreStepsGoBeforeEveryRule(uint8 rule, uint8 preSteps) public {
+        IVolquorum.TaskParams memory params = ruleParams(rule);
+        params.preSteps = preSteps;
         if (params.rule == IVolquorum.Rule.Mean && preSteps == 0) params.tolerance = 0;
-        acceptedIf(preSteps <= most, params, "preSteps", preSteps);
+        acceptedIf(preSteps <= 3, params, "preSteps", preSteps);
     }
 
     function testWhatChoosesAmongUpdatesToleratesAtLeastOneLiar(uint8 rule, uint8 preSteps, uint8 quorum, uint8 liars)
@@ -138,37 +136,81 @@ contract TaskTest is Fixture {
         acceptedIf(fits, params, "tolerance", params.tolerance);
     }
 
-    function testMultiKrumNeedsTwoMoreThanAMajority(uint8 quorum, uint8 liars) public {
+    function testKrumAndMultiKrumNeedTwoMoreThanAMajority(bool several, uint8 preSteps, uint8 quorum, uint8 liars)
+        public
+    {
         IVolquorum.TaskParams memory params = tableParams();
-        params.rule = IVolquorum.Rule.MultiKrum;
+        params.rule = several ? IVolquorum.Rule.MultiKrum : IVolquorum.Rule.Krum;
+        params.preSteps = preSteps % 4;
         params.quorum = uint8(bound(quorum, 1, params.cohort));
         params.tolerance = uint8(bound(liars, 0, 40));
         bool fits = params.tolerance >= 1 && 2 * uint256(params.tolerance) + 3 <= params.quorum;
         acceptedIf(fits, params, "tolerance", params.tolerance);
     }
 
-    function testTableIsOfAtMostSixteenLevels(uint8 cohort, uint32 dimension, uint256 kind) public {
+    function testBulyanNeedsThreeMoreThanFourTimesItsLiars(uint8 preSteps, uint8 quorum, uint8 liars) public {
+        IVolquorum.TaskParams memory params = tableParams();
+        (params.rule, params.preSteps) = (IVolquorum.Rule.Bulyan, preSteps % 4);
+        setCohort(params, 64);
+        params.quorum = uint8(bound(quorum, 1, 64));
+        params.tolerance = uint8(bound(liars, 0, 40));
+        bool fits = params.tolerance >= 1 && 4 * uint256(params.tolerance) + 3 <= params.quorum;
+        acceptedIf(fits, params, "tolerance", params.tolerance);
+    }
+
+    function testOtherRulesByVotesTolerateAtLeastOneLiarAndAMinority(uint8 rule, uint8 quorum, uint8 liars) public {
+        IVolquorum.TaskParams memory params = ruleParams(uint8(bound(rule, 7, 9)));
+        params.quorum = uint8(bound(quorum, 1, params.cohort));
+        params.tolerance = uint8(bound(liars, 0, 40));
+        bool fits = params.tolerance >= 1 && 2 * uint256(params.tolerance) < params.quorum;
+        acceptedIf(fits, params, "tolerance", params.tolerance);
+    }
+
+    function testTaskIsByVotesIfNoTransactionProvesItsAggregatesWrong() public {
+        bool[4] memory never = [false, false, false, false];
+        bool[4] memory ifClippedOrMixed = [false, true, true, true];
+        bool[4] memory always = [true, true, true, true];
+        bool[4][10] memory expected = [
+            never, // Mean
+            ifClippedOrMixed, // ClippedMean
+            never, // Median
+            never, // TrimmedMean
+            ifClippedOrMixed, // MultiKrum
+            always, // Krum
+            always, // Bulyan
+            always, // MinimumDiameter
+            always, // GeometricMedian
+            always // CenteredClipping
+        ];
+        for (uint8 rule = 0; rule < 10; ++rule) {
+            for (uint8 preSteps = 0; preSteps < 4; ++preSteps) {
+                IVolquorum.TaskParams memory params = ruleParams(rule);
+                params.preSteps = preSteps;
+                if (rule == 0 && preSteps == 0) params.tolerance = 0;
+                bytes32 taskId = create(params);
+                assertEq(volquorum.taskState(taskId).byVotes, expected[rule][preSteps], vm.toString(rule));
+            }
+        }
+    }
+
+    function testTaskWhoseTableWouldBeTooHighIsByVotes(uint8 cohort, uint32 dimension, uint256 kind) public {
         IVolquorum.TaskParams memory params = tableParams();
         setCohort(params, uint8(bound(cohort, 5, 64)));
         params.dimension = uint32(bound(dimension, 1, kind % 5 == 0 ? type(uint32).max : 1 << 17));
         params.preSteps = uint8(kind % 4);
         if (kind % 4 == 0) params.rule = IVolquorum.Rule.MultiKrum;
-        uint256 pairs = uint256(params.cohort) * (params.cohort + 1) / 2;
-        uint256 chunks = (uint256(params.dimension) + 255) / 256;
-        (uint256 wide, uint256 high) = (1, 1);
-        while (wide < chunks) wide *= 2;
-        while (high < pairs) high *= 2;
-        bool hasTable = kind % 4 != 1;
-        bytes32 field = kind % 4 == 0 ? bytes32("rule") : bytes32("preSteps");
-        acceptedIf(!hasTable || wide * high <= 65_536, params, field, kind % 4 == 0 ? 4 : params.preSteps);
+        bool choosesByDistance = kind % 4 != 1;
+        assertEq(volquorum.taskState(create(params)).byVotes, choosesByDistance && tableLeaves(params) > 65_536);
     }
 
-    function testOnlyClippedMeanHasAClipNorm(uint8 rule, uint64 clipNorm) public {
-        IVolquorum.TaskParams memory params = ordinaryParams();
-        (params.rule, params.tolerance, params.clipNorm) = (IVolquorum.Rule(bound(rule, 0, 3)), 0, clipNorm);
-        acceptedIf((params.rule == IVolquorum.Rule.ClippedMean) == (clipNorm != 0), params, "clipNorm", clipNorm);
+    function testOnlyRulesThatClipToANormHaveOne(uint8 rule, uint64 clipNorm) public {
+        IVolquorum.TaskParams memory params = ruleParams(rule);
+        bool clips = params.rule == IVolquorum.Rule.ClippedMean || params.rule == IVolquorum.Rule.CenteredClipping;
+        if (params.rule == IVolquorum.Rule.Mean) params.tolerance = 0;
+        params.clipNorm = clipNorm;
+        acceptedIf(clips == (clipNorm != 0), params, "clipNorm", clipNorm);
         (params.clipNorm, params.salt) = (0, "other");
-        acceptedIf(params.rule != IVolquorum.Rule.ClippedMean, params, "clipNorm", 0);
+        acceptedIf(!clips, params, "clipNorm", 0);
     }
 
     function testZeroNormBoundIsRefused() public {
@@ -584,6 +626,10 @@ contract TaskTest is Fixture {
         vm.expectRevert(unknown);
         volquorum.challengeChoice(taskId, 1, "", "choice", "salt");
         vm.expectRevert(unknown);
+        volquorum.vote(taskId, 1, plain("aggregate", "model", "updates", 0));
+        vm.expectRevert(unknown);
+        volquorum.refuteOutvoted(taskId, 1, "aggregate", "model");
+        vm.expectRevert(unknown);
         volquorum.finalise(taskId);
         vm.expectRevert(unknown);
         volquorum.voidRound(taskId);
@@ -603,9 +649,38 @@ contract TaskTest is Fixture {
         assertEq(abi.encode(volquorum.resultFlag(taskId, IVolquorum.Published.Model)), abi.encode(noFlag));
         assertEq(volquorum.sealedAt(taskId), 0);
         assertFalse(volquorum.mayCommit(taskId, stranger));
+        assertEq(volquorum.votesFor(taskId, round, "aggregate", "model"), 0);
     }
 
     // ------------------------------------------------------------------------------------------------------- steps
+
+    /// @dev What makes a task one by votes, by its definition.
+    function isByVotes(IVolquorum.TaskParams memory params) private pure returns (bool) {
+        bool changed = params.preSteps != 0;
+        if (params.rule == IVolquorum.Rule.ClippedMean) return changed;
+        bool chooses = params.preSteps > 1 || params.rule == IVolquorum.Rule.MultiKrum;
+        if (params.rule == IVolquorum.Rule.MultiKrum && changed) return true;
+        return params.rule > IVolquorum.Rule.MultiKrum || (chooses && tableLeaves(params) > 65_536);
+    }
+
+    /// @dev Of a table over a whole cohort, padding included.
+    function tableLeaves(IVolquorum.TaskParams memory params) private pure returns (uint256) {
+        uint256 pairs = uint256(params.cohort) * (params.cohort + 1) / 2;
+        uint256 chunks = (uint256(params.dimension) + params.chunkLength - 1) / params.chunkLength;
+        (uint256 wide, uint256 high) = (1, 1);
+        while (wide < chunks) wide *= 2;
+        while (high < pairs) high *= 2;
+        return wide * high;
+    }
+
+    /// @dev Of any rule, with one liar.
+    function ruleParams(uint8 rule) private view returns (IVolquorum.TaskParams memory params) {
+        params = tableParams();
+        params.rule = IVolquorum.Rule(bound(rule, 0, 9));
+        bool clips = params.rule == IVolquorum.Rule.ClippedMean || params.rule == IVolquorum.Rule.CenteredClipping;
+        params.clipNorm = clips ? 1 : 0;
+        if (params.rule == IVolquorum.Rule.Bulyan) params.quorum = 7;
+    }
 
     /// @dev Of few chunks, with room for every rule and every pre-step.
     function tableParams() private view returns (IVolquorum.TaskParams memory params) {
@@ -638,22 +713,18 @@ contract TaskTest is Fixture {
         params.dimension = uint32(draw(seed, "dimension", 1, type(uint32).max));
         params.chunkLength = uint16(draw(seed, "chunkLength", 1, 32) * 16);
         params.shift = uint8(draw(seed, "shift", 0, 31));
-        setCohort(params, uint8(draw(seed, "cohort", 5, 64)));
-        params.quorum = uint8(draw(seed, "quorum", 5, params.cohort));
+        setCohort(params, uint8(draw(seed, "cohort", 7, 64)));
+        params.quorum = uint8(draw(seed, "quorum", 7, params.cohort));
         if (seed % 2 == 0) {
             params.seats = uint16(draw(seed, "seats", params.cohort + 1, type(uint16).max));
             params.drawn = uint8(draw(seed, "drawn", params.quorum, params.cohort));
             params.seedSource = address(uint160(draw(seed, "seedSource", 1, type(uint160).max)));
         }
-        params.rule = IVolquorum.Rule(draw(seed, "rule", 0, 4));
-        params.preSteps = uint8(draw(seed, "preSteps", 0, ParamsLib.mostPreSteps(params.rule)));
+        params.rule = IVolquorum.Rule(draw(seed, "rule", 0, 9));
+        params.preSteps = uint8(draw(seed, "preSteps", 0, 3));
         (uint256 least, uint256 most) = ParamsLib.liars(params.rule, params.preSteps, params.quorum);
         params.tolerance = uint8(draw(seed, "tolerance", least, most));
-        // With 64 seats sixteen chunks are left to a table.
-        if (params.rule == IVolquorum.Rule.MultiKrum || params.preSteps > 1) {
-            params.dimension = uint32(draw(seed, "dimension", 1, 16 * uint256(params.chunkLength)));
-        }
-        if (params.rule == IVolquorum.Rule.ClippedMean) {
+        if (ParamsLib.clips(params.rule)) {
             params.clipNorm = uint64(draw(seed, "clipNorm", 1, type(uint64).max));
         }
         params.maxSquaredNorm = uint64(draw(seed, "maxSquaredNorm", 1, type(uint64).max));

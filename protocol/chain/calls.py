@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from protocol import rounds
 from protocol.posting import Part
-from protocol.recompute import RevealedUpdate
+from protocol.recompute import Result, RevealedUpdate, Roots
 from protocol.scores import given_scores
 from protocol.task import Flag, Published, RoundState, Seat
 
@@ -62,6 +62,20 @@ def post_result(
     """Posts the part of a flagged result that the chain says is next."""
     purpose = f"{number}:post:{what.name}:{rounds.publication(state)}:{flag.posted}"
     return TaskCall("postResult", (number, what, *parts[flag.posted]), purpose)
+
+
+def vote(number: int, result: Result) -> TaskCall:
+    """Says what a round's included updates give, in a task by votes."""
+    # A reorganisation may take a vote away, together with what it was computed from.
+    computed = f"{result.updates_hash.hex()}:{result.unavailable}"
+    purpose = f"{number}:vote:{computed}:{result.aggregate_root.hex()}:{result.model_root.hex()}"
+    return TaskCall("vote", (number, tuple(result)), purpose)
+
+
+def refute_outvoted(number: int, state: RoundState, roots: Roots) -> TaskCall:
+    """Refutes a published result for which fewer voted than for this one."""
+    purpose = f"{number}:outvoted:{rounds.publication(state)}:{roots.model_root.hex()}"
+    return TaskCall("refuteOutvoted", (number, *roots), purpose)
 
 
 def _tuples(revealed: Sequence[RevealedUpdate]) -> tuple[tuple[object, ...], ...]:

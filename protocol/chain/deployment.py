@@ -34,6 +34,7 @@ from protocol.chain.outbox import IN_MEMORY, Call, Outbox
 from protocol.chain.rpc import DEFAULT_TIMEOUT_SECONDS, Rpc, quantity
 from protocol.chain.sender import Sender, SenderSettings
 from protocol.errors import ChainAnswerInvalid, ConfigError, WrongChain
+from protocol.settings import faults
 
 DEPLOY_PURPOSE = "deploy"
 
@@ -77,9 +78,13 @@ class Deployment(BaseModel):
         try:
             return cls.model_validate_json(path.read_bytes())
         except OSError as failure:
-            raise ConfigError(f"the deployment {path} cannot be read: {failure}") from failure
+            raise ConfigError(
+                f"the deployment {path} cannot be read: {failure.strerror}; wanted the file that "
+                "the command deploy wrote"
+            ) from failure
         except ValidationError as failure:
-            raise ConfigError(f"{path} is not a deployment: {failure}") from failure
+            found = "; ".join(faults(failure, cls.model_fields))
+            raise ConfigError(f"{path} is not a deployment: {found}") from failure
 
     def write(self, path: Path) -> None:
         """Replaces the file at once: no reader sees half of it."""

@@ -34,7 +34,7 @@ from protocol.errors import (
     Reverted,
     WrongChain,
 )
-from protocol.recompute import RevealedUpdate
+from protocol.recompute import RevealedUpdate, Roots
 from protocol.task import (
     MAX_COHORT,
     MAX_REFUTATIONS,
@@ -206,6 +206,11 @@ class Snapshot:
         if named != task_id:
             raise ChainAnswerInvalid(
                 f"taskParams: the answer hashes to task {named.hex()}, not to {task_id.hex()}"
+            )
+        if self.task_state(task_id).by_votes != params.by_votes:
+            raise ChainAnswerInvalid(
+                f"taskState: the answer says by votes {not params.by_votes}, its parameters say "
+                f"{params.by_votes}"
             )
         # Invariant: only what hashes to the id is remembered; no reorganisation can change it.
         self.chain.known_params[task_id] = params
@@ -409,6 +414,34 @@ class Snapshot:
             task_id, f"round {round_number}: the contract distributed its reward, the logs did not"
         )
 
+    def votes_for(self, task_id: bytes, round_number: int, roots: Roots) -> int:
+        """How many voted for a result."""
+        (votes,) = self._call("votesFor", task_id, round_number, *roots)
+        return int(votes)
+
+    def votes(self, task_id: bytes, round_number: int) -> dict[Roots, tuple[str, ...]]:
+        """Who voted for which result in a round, in order of the votes.
+
+        Raises: ChainAnswerInvalid if they are not as many as the contract counted.
+        """
+        found = dict[Roots, tuple[str, ...]]()
+        for event in self._events(task_id, "Voted", round_number):
+            told = event.arguments
+            roots = Roots(told["aggregateRoot"], told["modelRoot"])
+            found[roots] = (*found.get(roots, ()), told["participant"])
+        state = self.round_state(task_id, round_number)
+        published = Roots(state.aggregate_root, state.model_root)
+        counted = {roots: self.votes_for(task_id, round_number, roots) for roots in found}
+        counted |= {published: state.votes} if state.published_at else {}
+        for roots, votes in counted.items():
+            if len(found.get(roots, ())) != votes:
+                raise self._distrusted(
+                    task_id,
+                    f"round {round_number}: the logs show {len(found.get(roots, ()))} votes for "
+                    f"the model {roots.model_root.hex()}, the contract counted {votes}",
+                )
+        return found
+
     def undistributed(self, task_id: bytes) -> Iterator[int]:
         """The final rounds whose reward waits to be divided, earliest first."""
         params, now = self.task_params(task_id), self.block.timestamp
@@ -596,6 +629,8 @@ def _impossible(state: RoundState, now: int) -> str | None:
         ((state.refutations == 0) != (state.restarted_at == 0), "refuted, but never or at no time"),
         (state.result_flags >> len(Published), "flags on what no result has"),
         (state.result_flags and not published, "a flag on nothing published"),
+        (state.votes > state.included, f"{state.votes} votes of {state.included} included"),
+        (state.votes and not published, "votes for nothing published"),
     ):
         if impossible:
             return what

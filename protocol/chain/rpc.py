@@ -41,7 +41,7 @@ class Rpc:
         timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
     ) -> None:
         provider = _http(endpoint, timeout_seconds) if isinstance(endpoint, str) else endpoint
-        self.name = urlsplit(endpoint).hostname if isinstance(endpoint, str) else "in process"
+        self.name = _place(endpoint) if isinstance(endpoint, str) else "in process"
         web3 = Web3(provider, middleware=[])
         self._request = provider.request_func(web3, web3.middleware_onion)
 
@@ -61,9 +61,9 @@ class Rpc:
             ) from None
         except (OSError, Web3Exception) as failure:
             # The cause is cut off: it quotes the address, and addresses of paid nodes hold keys.
-            raise ChainUnavailable(
-                f"{method}: no answer from {self.name} ({type(failure).__name__})"
-            ) from None
+            status = getattr(getattr(failure, "response", None), "status_code", None)
+            said = type(failure).__name__ if status is None else f"HTTP status {status}"
+            raise ChainUnavailable(f"{method}: no answer from {self.name} ({said})") from None
         return _result(method, answer)
 
 
@@ -102,6 +102,11 @@ def fields(value: object, what: str) -> Mapping[str, object]:
     if not isinstance(value, Mapping):
         raise ChainAnswerInvalid(f"{what}: wanted an object, found {_short(value)}")
     return value
+
+
+def _place(url: str) -> str:
+    """Host and port: what else an address holds may be a key."""
+    return urlsplit(url).netloc.rpartition("@")[2]
 
 
 def _http(url: str, timeout_seconds: float) -> HTTPProvider:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Final
 
 import structlog
@@ -39,6 +40,10 @@ FALLBACK_TIP_WEI = 10**9
 
 # Refusals that do not mean "this cannot be mined": the nonce is in use, by these bytes or others.
 _PERHAPS_OURS: Final = re.compile(r"already|known|nonce|underpriced", re.IGNORECASE)
+# What geth, anvil, Besu and the chain in this process say of an account that cannot pay.
+_TOO_POOR: Final = re.compile(
+    r"insufficient (funds|balance)|exceeds account balance|cannot afford", re.IGNORECASE
+)
 
 _log = structlog.get_logger(__name__)
 
@@ -221,7 +226,7 @@ class Sender:
                 return
             # No node took it and it was never sent before, so its nonce is still free.
             self._lane.withdraw(sending)
-            raise self._explained(name, refused) from refused
+            raise self._explained(name, sending.call, refused) from refused
 
     def _broadcast_again(self, sending: Sending) -> None:
         try:
@@ -321,11 +326,26 @@ class Sender:
         try:
             return self._rpc.request(method, transaction, block)
         except RpcRefused as refused:
-            raise self._explained(name, refused) from refused
+            raise self._explained(name, call, refused) from refused
 
-    def _explained(self, name: str, refused: RpcRefused) -> ChainError:
+    def _explained(self, name: str, call: Call, refused: RpcRefused) -> ChainError:
         data = revert_data(refused)
-        return refused if data is None else reverted(name, data, self._interface, refused.message)
+        if data is not None:
+            return reverted(name, data, self._interface, refused.message)
+        if not _TOO_POOR.search(refused.message):
+            return refused
+        owner = self._account.address
+        held_wei = quantity(
+            self._rpc.request("eth_getBalance", owner, "latest"), "balance", bits=256
+        )
+        return ChainError(
+            f"{name} takes {_in_ether(call.value_wei)} ETH and gas, and {owner} has "
+            f"{_in_ether(held_wei)} ETH: send it more"
+        )
+
+
+def _in_ether(amount_wei: int) -> str:
+    return f"{Decimal(amount_wei).scaleb(-18).normalize():f}"
 
 
 def _raised(fee_wei: int) -> int:

@@ -1,6 +1,7 @@
 """Rules by name, pre-steps put before them, and the rules that a task on the chain can name."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from inspect import signature
 from typing import TypeVar
 
@@ -49,14 +50,7 @@ def compose(pre_steps: Sequence[str], rule: str, **parameters: object) -> Callab
     if not parameters.keys() <= known:
         unknown = ", ".join(sorted(parameters.keys() - known))
         raise TypeError(f"{[*pre_steps, rule]} take {sorted(known)}, not {unknown}")
-
-    def composed(updates: Updates) -> IntArray:
-        rows = Rows.of(updates)
-        for step in steps:
-            rows = step(rows, **_taken_by(step, parameters))
-        return last(rows, **_taken_by(last, parameters))
-
-    return composed
+    return partial(_applied, steps, last, parameters)
 
 
 def aggregate(
@@ -79,12 +73,23 @@ def aggregate(
         raise RuleError(
             f"{rule.name} of {count} updates tolerates at most {most} liars; got {tolerance}"
         )
-    steps = [str(step.name).lower() for step in pre_steps]
-    parameters = {"clip_norm": clip_norm} if rule is Rule.CLIPPED_MEAN else {}
-    if steps or rule in {Rule.TRIMMED_MEAN, Rule.MULTI_KRUM}:
-        parameters["f"] = tolerance
-    combined = compose(steps, rule.name.lower(), **parameters)
-    return combined(updates).astype(np.int16, copy=False)
+    steps = [PRE_STEPS[str(step.name).lower()] for step in pre_steps]
+    # Under each name that a rule has for one of them.
+    parameters = {"f": tolerance, "clip_norm": clip_norm, "tau": clip_norm}
+    combined = _applied(steps, RULES[rule.name.lower()], parameters, updates)
+    return combined.astype(np.int16, copy=False)
+
+
+def _applied(
+    steps: Sequence[Callable[..., Rows]],
+    rule: Callable[..., IntArray],
+    parameters: Mapping[str, object],
+    updates: Updates,
+) -> IntArray:
+    rows = Rows.of(updates)
+    for step in steps:
+        rows = step(rows, **_taken_by(step, parameters))
+    return rule(rows, **_taken_by(rule, parameters))
 
 
 def _named(table: dict[str, Callable[..., T]], what: str, name: str) -> Callable[..., T]:
@@ -94,5 +99,5 @@ def _named(table: dict[str, Callable[..., T]], what: str, name: str) -> Callable
         raise RuleError(f"there is no {what} {name!r}; known are {', '.join(table)}") from None
 
 
-def _taken_by(step: Callable[..., object], parameters: dict[str, object]) -> dict[str, object]:
+def _taken_by(step: Callable[..., object], parameters: Mapping[str, object]) -> dict[str, object]:
     return {name: parameters[name] for name in signature(step).parameters if name in parameters}

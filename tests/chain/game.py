@@ -277,6 +277,24 @@ class Game:
         args = (self.task_id, self.round, result)
         return self.pay(account, "publish", *args, amount_wei=self.params.bond_wei)
 
+    def vote(
+        self,
+        account: int,
+        aggregate_root: bytes = AGGREGATE_ROOT,
+        model_root: bytes = MODEL_ROOT,
+        unavailable: int | None = None,
+    ) -> Receipt:
+        state = self.state()
+        excluded = state.unavailable if unavailable is None else unavailable
+        result = Result(aggregate_root, model_root, state.updates_hash, excluded)
+        return self.send(account, "vote", self.task_id, self.round, result)
+
+    def refute_outvoted(
+        self, account: int, aggregate_root: bytes = AGGREGATE_ROOT, model_root: bytes = MODEL_ROOT
+    ) -> Receipt:
+        roots = (aggregate_root, model_root)
+        return self.send(account, "refuteOutvoted", self.task_id, self.round, *roots)
+
     def state(self) -> RoundState:
         return self.look().round_state(self.task_id, self.round)
 

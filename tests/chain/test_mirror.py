@@ -12,36 +12,70 @@ from protocol.chain.gateway import Snapshot
 from protocol.chain.rpc import quantity
 from protocol.challenge import challenge_norm
 from protocol.errors import Reverted
+from protocol.recompute import Result, Roots
 from protocol.sumtree import SumTree
-from protocol.task import ZERO_ADDRESS, Deadlines, Fault, Phase, Published
-from tests.chain.game import DESKS, DIMENSION, SPONSOR, STRANGER, Game
+from protocol.task import ZERO_ADDRESS, Deadlines, Fault, Phase, Published, Rule
+from tests.chain.game import (
+    AGGREGATE_ROOT,
+    DESKS,
+    DIMENSION,
+    MODEL_ROOT,
+    SPONSOR,
+    STRANGER,
+    Game,
+)
 from tests.chain.network import Network
 
 pytestmark = pytest.mark.chain
 
 SCHEDULES = (6, 14, 45, 54)
 STEPS = 50
+# Two of at least three votes are needed.
+BY_VOTES = {"rule": Rule.GEOMETRIC_MEDIAN, "tolerance": 1, "quorum": 3}
+SCHEDULES_BY_VOTES = (13, 22)
 
 
 def test_contract_and_mirror_agree_along_random_schedules(embedded: Network) -> None:
+    phases, happened = _along(embedded, SCHEDULES)
+    assert phases == set(Phase), "the schedules no longer reach every phase"
+    wanted = {"UpdateFlagged", "ResultFlagged", "NormRefuted", "RoundFinalised"}
+    wanted |= {Fault.AGGREGATE, Fault.MODEL_UNAVAILABLE}
+    wanted |= {"SeatSuspended", "SeatRestored", "RewardsDistributed", "UpdatesRevealed"}
+    assert happened >= wanted, f"the schedules no longer reach {wanted - happened}"
+
+
+def test_contract_and_mirror_agree_where_votes_judge(embedded: Network) -> None:
+    _, happened = _along(embedded, SCHEDULES_BY_VOTES, **BY_VOTES)
+    wanted = {"Voted", Fault.OUTVOTED, "RoundFinalised", VOID_FOR_WANT_OF_VOTES}
+    assert happened >= wanted, f"the schedules no longer reach {wanted - happened}"
+
+
+VOID_FOR_WANT_OF_VOTES = "a void round with a published result"
+
+
+def _along(
+    embedded: Network, schedules: tuple[int, ...], **changes: object
+) -> tuple[set[Phase], set[object]]:
+    """The phases and events that random schedules reach, everything compared on the way."""
     phases: set[Phase] = set()
     happened: set[object] = set()
-    for seed in SCHEDULES:
+    for seed in schedules:
         chance = random.Random(seed)  # noqa: S311 # a schedule, not a secret
         before = embedded.snapshot()
-        game = Game(embedded, **_durations(chance))
+        game = Game(embedded, **_durations(chance), **changes)
         game.create()
         for _ in range(STEPS):
             _move(game, chance)
             phases |= _compare(game)
         for event in game.chain.events.until(game.chain.head(), (None, game.task_id)):
             happened |= {event.event, event.arguments.get("fault", 0)}
+        look = game.look()
+        for number in range(1, game.round + 1):
+            state = look.round_state(game.task_id, number)
+            if state.published_at and look.phase(game.task_id, number) is Phase.VOID:
+                happened.add(VOID_FOR_WANT_OF_VOTES)
         embedded.revert(before)
-    assert phases == set(Phase), "the schedules no longer reach every phase"
-    wanted = {"UpdateFlagged", "ResultFlagged", "NormRefuted", "RoundFinalised"}
-    wanted |= {Fault.AGGREGATE, Fault.MODEL_UNAVAILABLE}
-    wanted |= {"SeatSuspended", "SeatRestored", "RewardsDistributed", "UpdatesRevealed"}
-    assert happened >= wanted, f"the schedules no longer reach {wanted - happened}"
+    return phases, happened
 
 
 def test_each_phase_ends_at_its_deadline_and_not_a_second_before(embedded: Network) -> None:
@@ -252,6 +286,11 @@ def _fitting(
                 game.seal(STRANGER, challenge)
             game.prove(STRANGER, challenge)
 
+    voting: list[Callable[[], object]] = []
+    if game.params.by_votes:
+        lie = game.tree(0).root
+        right = everybody(game.vote)
+        voting = [right, right, lambda: game.vote(desk), lambda: game.vote(desk, lie)]
     what = chance.choice([Published.AGGREGATE, Published.MODEL])
     overdue = game.chain.head().timestamp >= game.deadlines().post_result
     return {
@@ -274,9 +313,17 @@ def _fitting(
         ]
         if game.address(desk) in participants
         else [wait],
-        Phase.AGGREGATE: [*[lambda: game.lie(STRANGER)] * 3, of_a_seat("reclaimDeposit"), wait],
+        Phase.AGGREGATE: [
+            *[lambda: game.lie(STRANGER)] * 3,
+            *voting,
+            *[lambda: game.publish(STRANGER)] * len(voting),
+            of_a_seat("reclaimDeposit"),
+            wait,
+        ],
         Phase.CHALLENGE: [
             lambda: game.refute(desk),
+            *[lambda: game.refute_outvoted(STRANGER)] * len(voting),
+            *voting[:1],
             *[lambda: game.flag_result(desk, what)] * 2,
             lambda: game.post_result(desk, Published.AGGREGATE, game.values(0)),
             *[lambda: game.refute_unavailable(STRANGER, what)] * (6 * overdue),
@@ -326,6 +373,7 @@ def _compare(game: Game) -> set[Phase]:
     _compare_seats(game, look, latest)
     if latest:
         _compare_flags(game, look, latest)
+        _compare_votes(game, look, latest)
     assert _held_wei(game) == _owed_wei(game, look)
     return seen
 
@@ -389,10 +437,33 @@ def _compare_flags(game: Game, look: Snapshot, latest: int) -> None:
             assert _accepts(game, "postResult", *args, *part) == wanted
 
 
-def _accepts(game: Game, function: str, *args: object, value_wei: int = 0) -> bool:
+def _compare_votes(game: Game, look: Snapshot, latest: int) -> None:
+    """Who may vote now, and which result refutes another."""
+    params, now = game.params, look.block.timestamp
+    state = look.round_state(game.task_id, latest)
+    # `votes` itself raises unless logs, counters and the round's own number agree.
+    counted = look.votes(game.task_id, latest)
+    included = {update.participant for update in look.included(game.task_id, latest)}
+    for desk in DESKS:
+        seat = look.seat(game.task_id, game.address(desk))
+        may_vote = rounds.can_vote(params, state, seat, latest, now)
+        found = Result(AGGREGATE_ROOT, MODEL_ROOT, state.updates_hash, state.unavailable)
+        wanted = may_vote and game.address(desk) in included
+        assert _accepts(game, "vote", latest, found, account=desk) == wanted
+    for roots in {Roots(AGGREGATE_ROOT, MODEL_ROOT), *counted}:
+        votes = look.votes_for(game.task_id, latest, roots)
+        assert votes == len(counted.get(roots, ()))
+        is_contested = look.phase(game.task_id, latest) is Phase.CHALLENGE
+        wanted = is_contested and rounds.is_outvoted(params, state, votes)
+        assert _accepts(game, "refuteOutvoted", latest, *roots) == wanted
+
+
+def _accepts(
+    game: Game, function: str, *args: object, value_wei: int = 0, account: int = STRANGER
+) -> bool:
     call = (game.task_id, *args)
     try:
-        game.transactors[STRANGER].simulate(function, call, value_wei=value_wei)
+        game.transactors[account].simulate(function, call, value_wei=value_wei)
     except Reverted:
         return False
     return True

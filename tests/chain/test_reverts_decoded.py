@@ -11,7 +11,7 @@ from protocol.draw import draw_of, is_drawn
 from protocol.errors import Reverted
 from protocol.recompute import Result
 from protocol.scores import scores_hash_step
-from protocol.task import ZERO_ADDRESS, Phase, Published, RewardRule
+from protocol.task import ZERO_ADDRESS, Phase, Published, RewardRule, Rule
 from tests.chain import made
 from tests.chain.game import (
     AGGREGATE_ROOT,
@@ -319,6 +319,40 @@ def no_table(game: Game) -> dict[str, object]:
     return {"taskId": game.task_id} | _try(lambda: game.flag_table(STRANGER))
 
 
+def by_votes(game: Game) -> dict[str, object]:
+    voting = _voting(game)
+    _until_lied_to(voting)
+    return {"taskId": voting.task_id} | _try(lambda: voting.refute(STRANGER))
+
+
+def not_by_votes(game: Game) -> dict[str, object]:
+    _until_aggregate(game)
+    return {"taskId": game.task_id} | _try(lambda: game.vote(1))
+
+
+def not_included(game: Game) -> dict[str, object]:
+    voting = _voting(game)
+    _until_aggregate(voting)
+    wanted = _latest(voting) | {"account": voting.address(STRANGER)}
+    return wanted | _try(lambda: voting.vote(STRANGER))
+
+
+def already_voted(game: Game) -> dict[str, object]:
+    voting = _voting(game)
+    _until_aggregate(voting)
+    voting.vote(1)
+    wanted = _latest(voting) | {"account": voting.address(1)}
+    return wanted | _try(lambda: voting.vote(1, model_root=AGGREGATE_ROOT))
+
+
+def not_outvoted(game: Game) -> dict[str, object]:
+    voting = _voting(game)
+    _until_lied_to(voting)
+    voting.vote(1)
+    wanted = _latest(voting) | {"votes": 1, "required": 2}
+    return wanted | _try(lambda: voting.refute_outvoted(STRANGER))
+
+
 def already_settled(game: Game) -> dict[str, object]:
     _until_aggregate(game)
     game.publish(5)
@@ -459,6 +493,7 @@ CASES: tuple[Case, ...] = (
     *(not_committed, already_revealed, norm_too_large, aggregator_first),
     *(updates_mismatch, empty_root, already_settled, nothing_to_withdraw, transfer_failed),
     *(evidence_mismatch, no_table),
+    *(by_votes, not_by_votes, not_included, already_voted, not_outvoted),
     *(excluded_mismatch, unknown_update, flagging_over, already_flagged, not_flagged),
     *(posting_over, bad_part, not_unavailable, deposit_not_free, seal_exists),
     *(unknown_chunk, wrong_length, bad_opening, no_fraud),
@@ -519,6 +554,13 @@ def _scored(game: Game) -> Game:
     scored = Game(game.network, reward_rule=RewardRule.SCORES, score_seconds=60)
     _until_aggregate(scored)
     return scored
+
+
+def _voting(game: Game) -> Game:
+    """A task by votes, of which two are needed."""
+    first = game.params.aggregator
+    settings = {"rule": Rule.GEOMETRIC_MEDIAN, "tolerance": 1, "quorum": 3}
+    return Game(game.network, aggregator=first, **settings)
 
 
 def _until_reveal(game: Game) -> None:

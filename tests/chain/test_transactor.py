@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from eth_account import Account
 
-from protocol.chain.outbox import Attempt, Lane, Outbox, State
+from protocol.chain.outbox import IN_MEMORY, Attempt, Lane, Outbox, State
 from protocol.chain.rpc import quantity
 from protocol.chain.sender import Receipt
 from protocol.chain.transactor import Transactor
@@ -197,16 +198,28 @@ def test_what_no_node_takes_gives_its_nonce_back(game: Game) -> None:
     def refuse(method: str, _params: Any, ask: Callable[[], Any]) -> Any:
         if method == "eth_sendRawTransaction" and refusals:
             refusals.clear()
-            error = {"code": -32000, "message": "insufficient funds for gas * price + value"}
+            error = {"code": -32000, "message": "transaction type not supported"}
             return {"jsonrpc": "2.0", "id": 0, "error": error}
         return ask()
 
     outbox = Outbox(":memory:")
     transactor = _through(game, refuse, outbox)
-    with pytest.raises(ChainUnavailable, match="insufficient funds"):
+    with pytest.raises(ChainUnavailable, match="not supported"):
         _join(transactor, game)
     assert outbox.lane(game.chain.chain_id, game.address(1)).find("join") is None
     assert _join(transactor, game).status == 1
+
+
+def test_an_account_that_cannot_pay_hears_what_it_has_and_what_it_needs(game: Game) -> None:
+    game.create()
+    account = Account.from_key(b"\x07" * 32)
+    poor = Transactor(game.chain, account, Outbox(IN_MEMORY), SETTINGS)
+
+    with pytest.raises(ChainError, match=r"join takes 0\.01 ETH and gas") as refused:
+        _join(poor, game)
+
+    assert f"{account.address} has 0 ETH" in str(refused.value)
+    assert not isinstance(refused.value, ChainUnavailable)
 
 
 def test_copies_that_share_an_outbox_send_once(game: Game, tmp_path: Path) -> None:

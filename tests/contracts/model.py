@@ -5,7 +5,7 @@ Written in plain Python from what `IVolquorum` promises. Facts are the frozen va
 `protocol.rounds`. Money is ETH. Proofs and posted bytes are not here: they have their own tests.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
@@ -48,6 +48,15 @@ class Round:
     updates: list[RevealedUpdate] = field(default_factory=list)
     scores: dict[int, bytes] = field(default_factory=dict)
     """By the number of the update of who gave them, in order of reveal."""
+    votes: Counter[tuple[bytes, bytes]] = field(default_factory=Counter)
+    """By the roots of aggregate and model."""
+
+    def includes(self, participant: str) -> bool:
+        """Whether an update of this participant's is included."""
+        return any(
+            update.participant == participant and not self.state.is_unavailable(index)
+            for index, update in enumerate(self.updates)
+        )
 
 
 @dataclass
@@ -65,7 +74,7 @@ class Task:
         """The same facts, apart from these."""
         same = copy(self)
         same.rounds = {
-            number: Round(each.state, [*each.updates], {**each.scores})
+            number: Round(each.state, [*each.updates], {**each.scores}, Counter(each.votes))
             for number, each in self.rounds.items()
         }
         same.seats, same.update_flags = {**self.seats}, {**self.update_flags}
@@ -119,7 +128,12 @@ class Model:
         refuse_if(task_id in self.tasks, "TaskExists")
         funds_wei = params.rounds * (params.reward_wei + params.publisher_wei)
         self._pay(wei, funds_wei)
-        state = TaskState(sponsor=caller, funds_wei=funds_wei, model_root=params.genesis_model_root)
+        state = TaskState(
+            sponsor=caller,
+            funds_wei=funds_wei,
+            model_root=params.genesis_model_root,
+            by_votes=params.by_votes,
+        )
         self.tasks[task_id] = Task(params, state)
         return task_id
 
@@ -265,9 +279,7 @@ class Model:
         ends = rounds.deadlines(task.params, task.latest.state)
         others = task.params.aggregator not in {ZERO_ADDRESS, caller}
         refuse_if(others and self.now < ends.aggregator, "AggregatorFirst")
-        aggregate_root, model_root, stale = result
-        refuse_if(stale, "UpdatesMismatch")
-        refuse_if(ZERO_HASH in {aggregate_root, model_root}, "EmptyRoot")
+        aggregate_root, model_root = roots = self._roots_in(result)
         self._pay(wei, task.params.bond_wei)
         task.note_round(
             published_at=self.now,
@@ -275,6 +287,7 @@ class Model:
             model_root=model_root,
             publisher=caller,
             bond_wei=task.params.bond_wei,
+            votes=task.latest.votes[roots],
         )
 
     def finalise(self, _caller: str, task_id: bytes) -> None:
@@ -333,18 +346,39 @@ class Model:
         refuse_if(early or answered, "NotUnavailable")
         award_wei = state.bond_wei // 2
         self.credits[flag.flagger] += award_wei
-        self.burned_wei += state.bond_wei - award_wei
-        self._return_deposits(task)
-        task.note_round(
-            published_at=0,
-            restarted_at=self.now,
-            refutations=state.refutations + 1,
-            result_flags=0,
-            aggregate_root=ZERO_HASH,
-            model_root=ZERO_HASH,
-            publisher=ZERO_ADDRESS,
-            bond_wei=0,
-        )
+        self._refute(task, award_wei)
+
+    # -------------------------------------------------------------------------------------- votes
+
+    def vote(
+        self, caller: str, task_id: bytes, number: int, result: tuple[bytes, bytes, bool]
+    ) -> None:
+        """As `publish` takes a result."""
+        task = self._undecided(task_id, number)
+        refuse_if(not task.params.by_votes, "NotByVotes")
+        roots = self._roots_in(result)
+        seat, latest = task.seats.get(caller, Seat()), task.latest
+        served = seat.revealed_in(number) and latest.includes(caller)
+        refuse_if(not served, "NotIncluded")
+        refuse_if(seat.voted_round == number, "AlreadyVoted")
+        task.note_seat(caller, voted_round=number)
+        latest.votes[roots] += 1
+        if roots == (latest.state.aggregate_root, latest.state.model_root):
+            task.note_round(votes=latest.votes[roots])
+
+    def refute_outvoted(
+        self,
+        _caller: str,
+        task_id: bytes,
+        number: int,
+        aggregate_root: bytes,
+        model_root: bytes,
+    ) -> None:
+        task = self._in_phase(task_id, number, Phase.CHALLENGE)
+        refuse_if(not task.params.by_votes, "NotByVotes")
+        votes, others = task.latest.state.votes, task.latest.votes[aggregate_root, model_root]
+        refuse_if(others <= task.params.tolerance or others <= votes, "NotOutvoted")
+        self._refute(task, award_wei=0)
 
     # ------------------------------------------------------------------------------------ rewards
 
@@ -386,7 +420,8 @@ class Model:
             self._settle_ended(task)
         which = task.rounds.get(number, Round(RoundState()))
         state = which.state
-        spent = not state.settled or state.published_at == 0 or state.distributed
+        final = rounds.phase(task.params, state, self.now) is Phase.FINAL
+        spent = not final or state.distributed
         refuse_if(spent, "NothingToDistribute")
         participants = [update.participant for update in which.updates]
         samples = [task.seats[participant].samples for participant in participants]
@@ -432,12 +467,23 @@ class Model:
         refuse_if(task.phase(self.now) is not phase, "WrongPhase")
         return task
 
-    def _scoring(self, task_id: bytes, number: int, *, reveals: bool) -> Task:
-        task, latest = self._latest(task_id, number)
+    def _undecided(self, task_id: bytes, number: int) -> Task:
+        task, _ = self._latest(task_id, number)
         refuse_if(task.phase(self.now) not in {Phase.AGGREGATE, Phase.CHALLENGE}, "WrongPhase")
-        allowed = rounds.can_reveal_scores if reveals else rounds.can_commit_scores
-        refuse_if(not allowed(task.params, latest.state, self.now), "NotScoring")
         return task
+
+    def _scoring(self, task_id: bytes, number: int, *, reveals: bool) -> Task:
+        task = self._undecided(task_id, number)
+        allowed = rounds.can_reveal_scores if reveals else rounds.can_commit_scores
+        refuse_if(not allowed(task.params, task.latest.state, self.now), "NotScoring")
+        return task
+
+    def _roots_in(self, result: tuple[bytes, bytes, bool]) -> tuple[bytes, bytes]:
+        """Of aggregate and model."""
+        aggregate_root, model_root, stale = result
+        refuse_if(stale, "UpdatesMismatch")
+        refuse_if(ZERO_HASH in {aggregate_root, model_root}, "EmptyRoot")
+        return aggregate_root, model_root
 
     def _exhausted(self, task: Task) -> bool:
         return rounds.is_exhausted(task.params, task.state, self.now)
@@ -535,6 +581,23 @@ class Model:
             updates_hash=commitment.updates_hash_step(latest.state.updates_hash, *update)
         )
 
+    def _refute(self, task: Task, award_wei: int) -> None:
+        """Takes back what is published; what is left of its bond burns."""
+        state = task.latest.state
+        self.burned_wei += state.bond_wei - award_wei
+        self._return_deposits(task)
+        task.note_round(
+            published_at=0,
+            restarted_at=self.now,
+            refutations=state.refutations + 1,
+            result_flags=0,
+            aggregate_root=ZERO_HASH,
+            model_root=ZERO_HASH,
+            publisher=ZERO_ADDRESS,
+            bond_wei=0,
+            votes=0,
+        )
+
     def _return_deposits(self, task: Task) -> None:
         for what in Published:
             flag = task.result_flags.get(what, Flag())
@@ -553,11 +616,13 @@ class Model:
         phase, state, params = task.phase(self.now), task.latest.state, task.params
         if phase not in rounds.ENDED or state.settled:
             return phase in rounds.WITHOUT_RUNNING_ROUND
-        if phase is Phase.FINAL:
+        if state.published_at:
             self._return_deposits(task)
+            self.credits[state.publisher] += state.bond_wei
+        if phase is Phase.FINAL:
             spent_wei = params.reward_wei + params.publisher_wei
             task.note(funds_wei=task.state.funds_wei - spent_wei, model_root=state.model_root)
-            self.credits[state.publisher] += state.bond_wei + params.publisher_wei
+            self.credits[state.publisher] += params.publisher_wei
         task.note_round(settled=True)
         return True
 

@@ -28,6 +28,7 @@ from protocol.task import (
     Published,
     RewardRule,
     RoundState,
+    Rule,
     Seat,
     TaskParams,
     TaskState,
@@ -48,32 +49,40 @@ DIMENSION = 40
 GAMES, CALLS = 20, 250
 # What a game tries in each phase, more often what moves it on; now and then it tries anything.
 BETWEEN = (
-    "open open open open open open distribute distribute distribute join join restore restore "
-    "claim withdraw settle slash_withheld slash_withheld reclaim leave end close create"
+    "open open open open open open open open distribute distribute distribute distribute join "
+    "restore restore claim claim withdraw settle settle settle slash_withheld slash_withheld "
+    "reclaim leave end close close close create"
 )
 FITTING = {
-    Phase.NONE: "join join join join join open open leave",
+    Phase.NONE: "join join join join open open open",
     Phase.SELECTION: "draw draw wait_on join",
-    Phase.COMMIT: "draw commit commit commit commit commit commit_many sign_twice wait_on",
-    Phase.REVEAL: "reveal reveal reveal reveal_many reveal_many sign_twice wait wait_on",
-    Phase.AVAILABILITY: "flag_update flag_update slash_withheld wait_on wait_on wait_on",
-    Phase.AGGREGATE: "publish publish publish commit_scores commit_scores slash_withheld wait",
-    Phase.CHALLENGE: "flag_result refute commit_scores reveal_scores reveal_scores wait_on wait",
+    Phase.COMMIT: (
+        "draw draw commit commit commit commit commit commit commit commit commit commit "
+        "commit_many sign_twice wait_on"
+    ),
+    Phase.REVEAL: "reveal reveal reveal reveal_many reveal_many reveal_many sign_twice wait_on",
+    Phase.AVAILABILITY: "flag_update slash_withheld wait_on wait_on wait_on",
+    Phase.AGGREGATE: "publish publish publish publish vote commit_scores commit_scores wait",
+    Phase.CHALLENGE: (
+        "vote vote vote vote outvote outvote flag_result refute refute "
+        "commit_scores reveal_scores reveal_scores reveal_scores wait wait wait_on"
+    ),
     Phase.FINAL: BETWEEN,
     Phase.VOID: BETWEEN,
 }
 
 
 def drawn_params(random: Random, now: int, source: str) -> TaskParams:
-    cohort = random.randint(1, 4)
-    seats = cohort + random.choice([0, 0, 1, 2])
-    quorum = random.randint(1, min(2, cohort))
+    by_votes = random.random() < 0.45
+    cohort = random.randint(3, 4) if by_votes else random.randint(1, 4)
+    seats = cohort + (0 if by_votes else random.choice([0, 0, 1, 2]))
+    quorum = 3 if by_votes else random.randint(1, min(2, cohort))
     reward_rule = random.choice(list(RewardRule))
     params = TaskParams.default(
         model_spec_hash=b"\x01" * 32,
         genesis_model_root=b"\x02" * 32,
         dimension=DIMENSION,
-        closes_at=now + random.randint(300, 2000),
+        closes_at=now + random.randint(600, 3000),
     )
     return replace(
         params,
@@ -86,13 +95,14 @@ def drawn_params(random: Random, now: int, source: str) -> TaskParams:
         aggregator_seconds=random.choice([0, SECONDS // 2]),
         score_seconds=SECONDS if reward_rule is RewardRule.SCORES else 0,
         aggregator=random.choice([ZERO_ADDRESS, PEOPLE[0]]),
-        tolerance=0,
+        rule=Rule.GEOMETRIC_MEDIAN if by_votes else params.rule,
+        tolerance=int(by_votes),
         quorum=quorum,
         cohort=cohort,
         seats=seats,
         drawn=random.randint(quorum, cohort),
         seed_source=ZERO_ADDRESS if seats == cohort else source,
-        rounds=random.randint(1, 6),
+        rounds=random.randint(2, 9),
         stake_wei=100,
         slice_wei=random.choice([0, 33, 33, 100]),
         bond_wei=random.choice([0, 51]),
@@ -136,8 +146,15 @@ class Game:
 
     def step(self) -> None:
         """One call of somebody, or a moment passes; then both must agree."""
-        random = self.random
-        self.task_id = random.choice(list(self.model.tasks))
+        random, tasks = self.random, self.model.tasks
+        if not tasks:
+            self.create()
+            return
+        # Time passes in all tasks, so that a round gets far only where most calls are its task's.
+        first = self.task_id not in tasks
+        idle = first or self.task.phase(self.model.now) in rounds.WITHOUT_RUNNING_ROUND
+        if first or random.random() < (0.2 if idle else 0.02):
+            self.task_id = random.choice(list(tasks))
         self.who = random.choice(PEOPLE)
         fitting = FITTING[self.task.phase(self.model.now)]
         if random.random() < 0.08:
@@ -212,10 +229,12 @@ class Game:
         self.call("openRound", (self.task_id,))
 
     def settle(self) -> None:
-        self.call(self.random.choice(["finalise", "voidRound"]), (self.task_id,))
+        fits = "finalise" if self.task.phase(self.model.now) is Phase.FINAL else "voidRound"
+        self.call(self.random.choice([fits, fits, "finalise", "voidRound"]), (self.task_id,))
 
     def end(self) -> None:
-        if self.random.random() < 0.2:
+        self.who = self.random.choice([self.who, self.task.state.sponsor])
+        if self.random.random() < 0.3:
             self.call("endTask", (self.task_id,))
 
     def close(self) -> None:
@@ -237,6 +256,9 @@ class Game:
         self.call("reclaimDeposit", (self.task_id, whose))
 
     def draw(self) -> None:
+        if not self.task.state.draws and self.random.random() < 0.9:
+            self.wait()
+            return
         number = self.off_by_one()
         block = self.task.state.opened_block
         hashed = int.from_bytes(keccak(block.to_bytes(32, "big")), "big")
@@ -271,9 +293,9 @@ class Game:
             self.call("slashEquivocation", (*arguments, *signed), (*arguments, *by_whom))
 
     def reveal(self) -> None:
-        self.who = self.somebody(
-            [who for who, seat in self.task.seats.items() if any(seat.commitment)]
-        )
+        seats, number = self.task.seats, self.number
+        bound = [who for who, seat in seats.items() if seat.committed_in(number)]
+        self.who = self.somebody([who for who in bound if any(seats[who].commitment)])
         opening = self.opening(self.who)
         shown = (opening.tree_top, opening.squared_norm, opening.salt)
         arguments = (self.task_id, self.number)
@@ -294,13 +316,28 @@ class Game:
         self.call("revealUpdates", (*arguments, listed), (*arguments, openings))
 
     def publish(self) -> None:
+        self.tell("publish", self.task.params.bond_wei)
+
+    def vote(self) -> None:
+        seats, number = self.task.seats, self.number
+        self.who = self.somebody([who for who, seat in seats.items() if seat.revealed_in(number)])
+        # In most tasks it is refused, which needs no more than a look.
+        if self.task.params.by_votes or self.random.random() < 0.1:
+            self.tell("vote")
+
+    def tell(self, function: str, wei: int | None = None) -> None:
+        """Some result: seldom of other updates, or of none."""
         state = self.task.latest.state
         stale, empty = self.random.random() < 0.1, self.random.random() < 0.1
-        roots = (keccak(b"aggregate"), ZERO_HASH if empty else keccak(b"%d" % self.number))
+        roots = (keccak(b"aggregate"), ZERO_HASH if empty else self.model_root())
         updates_hash = keccak(b"stale") if stale else state.updates_hash
         result = (*roots, updates_hash, state.unavailable, ZERO_HASH, ZERO_HASH)
-        arguments, wei = (self.task_id, self.number), self.task.params.bond_wei
-        self.call("publish", (*arguments, result), (*arguments, (*roots, stale)), wei)
+        arguments = (self.task_id, self.number)
+        self.call(function, (*arguments, result), (*arguments, (*roots, stale)), wei)
+
+    def outvote(self) -> None:
+        roots = (keccak(b"aggregate"), self.model_root())
+        self.call("refuteOutvoted", (self.task_id, self.number, *roots))
 
     def flag_update(self) -> None:
         revealed = self.task.latest.state.revealed
@@ -356,6 +393,11 @@ class Game:
 
     # ------------------------------------------------------------------------------------- words
 
+    def model_root(self) -> bytes:
+        """The round's right one, or seldom a wrong one."""
+        wrong = self.random.random() < 0.3
+        return keccak(b"wrong" if wrong else b"%d" % self.number)
+
     def somebody(self, fitting: list[str]) -> str:
         """One of these, rarely anybody."""
         return self.random.choice(fitting if fitting and self.random.random() < 0.9 else PEOPLE)
@@ -396,6 +438,8 @@ class Game:
             number = task.state.round
             assert RoundState(*ask(anybody, "roundState", task_id, number)) == task.latest.state
             assert Phase(ask(anybody, "phase", task_id, number)) is task.phase(self.model.now)
+            for roots, votes in task.latest.votes.items():
+                assert ask(anybody, "votesFor", task_id, number, *roots) == votes
             for person in PEOPLE:
                 seat = task.seats.get(person, Seat())
                 assert Seat(*ask(anybody, "seat", task_id, person)) == seat
@@ -419,8 +463,9 @@ class Game:
             for number, each in task.rounds.items():
                 state = each.state
                 held_wei += state.bond_wei * (not state.settled)
-                final = state.settled and state.published_at != 0
-                held_wei += params.reward_wei * (final and not state.distributed)
+                final = rounds.phase(params, state, self.model.now) is Phase.FINAL
+                owed = final and state.settled and not state.distributed
+                held_wei += params.reward_wei * owed
                 if number == task.state.round and not state.settled:
                     flags += [
                         flag for what, flag in task.result_flags.items() if state.is_flagged(what)

@@ -12,12 +12,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from node.learning.desk_trainer import DeskTrainer
+from node.learning.division import Market
 from node.learning.training import TrainingSettings
 from node.learning.update import FULL, Precision
 from node.market.cleaning import clean
 from node.market.synthetic import market
 from scripts import command
-from scripts.comparison import Market
 from scripts.network import EmbeddedNetwork
 from scripts.task_config import TaskConfig
 from tests.chain.game import Game
@@ -29,7 +29,7 @@ KEY_ENV = "VOLQUORUM_TEST_KEY"
 
 @pytest.fixture(scope="session")
 def desks() -> Market:
-    return Market.of(clean(market(3, days=12)).quotes, "desks", DESKS, 3)
+    return Market.of(clean(market(3, days=12)).quotes).divided("desks", DESKS, 3)
 
 
 def network_of(

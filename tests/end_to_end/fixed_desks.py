@@ -32,11 +32,14 @@ def update_of(desk, round_number):
 
 
 class FixedDesks:
-    """Account 0 sponsors, accounts 1 to 3 are desks, the last one aggregates."""
+    """Account 0 sponsors, accounts from 1 on are desks, the last one aggregates."""
 
-    def __init__(self, network, folder, *, genesis=GENESIS, **changes):
+    def __init__(self, network, folder, *, desks=DESKS, genesis=GENESIS, **changes):
+        self.desks = range(desks)
         self.updates = {}
         """What single desks commit to instead of their fixed updates."""
+        self.norms = {}
+        """What single desks' roots record instead of the squared norm."""
         self.travel = network.travel
         self.chain = network.connect()
         self.senders = [
@@ -70,6 +73,15 @@ class FixedDesks:
     def update(self, desk, number):
         return self.updates.get(desk, update_of(desk, number))
 
+    def tree(self, desk):
+        """Of a desk's update in the latest round."""
+        update = self.update(desk, self.round_number())
+        tree = SumTree.of(update, CHUNK)
+        if desk not in self.norms:
+            return tree
+        sums = [[node.sum for node in level] for level in tree.levels[:-1]]
+        return SumTree.recorded(update, CHUNK, [*sums, [self.norms[desk]]])
+
     def now(self):
         return self.chain.head().timestamp
 
@@ -79,8 +91,8 @@ class FixedDesks:
     def round_number(self):
         return self.snapshot().task_state(self.task_id).round
 
-    def join(self, desks=DESKS):
-        for sender in self.senders[1 : desks + 1]:
+    def join(self, desks=None):
+        for sender in self.senders[1 : (desks or len(self.desks)) + 1]:
             sender.send("join", (self.task_id, 1), value_wei=self.params.stake_wei, purpose="join")
 
     def ends(self):
@@ -89,8 +101,7 @@ class FixedDesks:
 
     def commitment(self, desk):
         """To a desk's update in the latest round."""
-        number = self.round_number()
-        tree = SumTree.of(self.update(desk, number), CHUNK)
+        number, tree = self.round_number(), self.tree(desk)
         return commitment.update_commitment(
             chain_id=self.chain.chain_id,
             contract=self.chain.contract,
@@ -103,10 +114,10 @@ class FixedDesks:
             salt=SALT,
         )
 
-    def commit(self, desks=range(DESKS)):
+    def commit(self, desks=None):
         self.travel(max(self.now(), self.ends().selection))
         number = self.round_number()
-        for desk in desks:
+        for desk in desks or self.desks:
             arguments = (self.task_id, number, self.commitment(desk))
             self._send(desk, "commitUpdate", arguments, f"{number}:commit")
 
@@ -114,14 +125,15 @@ class FixedDesks:
         """Lets a desk's update of the latest round be fetched."""
         update = self.update(desk, self.round_number())
         if update.dtype == np.int16:
-            self.desk_blobs.put(encode_update(update, SHIFT), chunk_length=CHUNK)
+            file = self.desk_blobs.file_of(self.tree(desk).root)
+            file.write_bytes(encode_update(update, SHIFT))
 
-    def reveal(self, desks=range(DESKS)):
+    def reveal(self, desks=None):
         self.travel(max(self.now(), self.ends().commit))
         number = self.round_number()
-        for desk in desks:
+        for desk in desks or self.desks:
             self.publish(desk)
-            tree = SumTree.of(self.update(desk, number), CHUNK)
+            tree = self.tree(desk)
             arguments = (self.task_id, number, tree.top, tree.squared_norm, SALT)
             self._send(desk, "revealUpdate", arguments, f"{number}:reveal")
 

@@ -1,5 +1,6 @@
 """Desks whose updates differ everywhere, an aggregator that publishes what it likes, and nodes."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from protocol.sumtree import SumTree
 from protocol.task import ZERO_ADDRESS as ETH
 from protocol.task import Phase, RoundState, Rule
 from tests.chain.network import Network
-from tests.end_to_end.fixed_desks import CHUNK, DESKS, SHIFT, FixedDesks, Served
+from tests.end_to_end.fixed_desks import CHUNK, SHIFT, FixedDesks, Served
 
 SPONSOR, LIAR, WATCHER, PUBLISHER, FALLBACK = 0, 4, 5, 6, 7
 BOND_WEI = 10**16 + 1  # odd: the burned part is the larger one
@@ -25,7 +26,10 @@ FLAG_WEI = 10**15
 
 
 class RandomDesks(FixedDesks):
-    """Accounts 1 to 3 are desks, 4 aggregates, 5 and 6 run nodes, 7 an honest orchestrator."""
+    """Accounts 1 to 3 are desks, 4 aggregates, 5 and 6 run nodes, 7 an honest orchestrator.
+
+    With more desks, the next accounts are desks too.
+    """
 
     def __init__(self, network: Network, folder: Path, **changes: object) -> None:
         settings = {
@@ -57,10 +61,10 @@ class RandomDesks(FixedDesks):
         chance = np.random.default_rng([desk, number])
         return chance.integers(-500, 500, size=self.params.dimension).astype(np.int16)
 
-    def all_updates(self, number: int, desks: tuple[int, ...] = tuple(range(DESKS))) -> np.ndarray:
-        return np.stack([self.update(desk, number) for desk in desks])
+    def all_updates(self, number: int, desks: Sequence[int] | None = None) -> np.ndarray:
+        return np.stack([self.update(desk, number) for desk in desks or self.desks])
 
-    def honest(self, number: int, desks: tuple[int, ...] = tuple(range(DESKS))) -> Combined:
+    def honest(self, number: int, desks: Sequence[int] | None = None) -> Combined:
         """The right result of a round that included these desks, after rounds of all desks."""
         base = self.genesis
         for earlier in range(1, number):
@@ -163,7 +167,7 @@ class RandomDesks(FixedDesks):
         while self.fallback.tick().acted == "distribute":
             pass
         self.senders[SPONSOR].send("closeTask", (self.task_id,), purpose="close")
-        for sender in self.senders[1 : DESKS + 1]:
+        for sender in self.senders[1 : len(self.desks) + 1]:
             sender.send("leave", (self.task_id,), purpose="leave")
         for number, sender in enumerate(self.senders):
             if self.credit(number):

@@ -164,7 +164,7 @@ def test_posted_bytes_count_only_as_far_as_they_were_posted(anvil: Network, tmp_
     desks.travel(desks.ends().availability)
 
     assert desks.state(1).included == 2
-    assert "is in AGGREGATE" in desks.node(1).tick().why
+    assert "is in aggregate" in desks.node(1).tick().why
 
 
 def test_round_whose_updates_cannot_be_had_is_void_at_once(anvil: Network, tmp_path: Path) -> None:

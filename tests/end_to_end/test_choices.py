@@ -109,7 +109,7 @@ def assert_reopened(desks: RandomDesks) -> None:
 def end_honestly(desks: RandomDesks) -> None:
     """The honest orchestrator's turn, and what the watcher and an outsider make of it."""
     watcher = desks.node(WATCHER)
-    assert "is in AGGREGATE" in watcher.tick().why
+    assert "is in aggregate" in watcher.tick().why
     assert desks.fallback.tick().acted == "publish"
     acts(watcher, "verify")
     desks.travel(desks.ends().challenge)

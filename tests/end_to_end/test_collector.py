@@ -20,9 +20,10 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 
+from node.market.batches import whole
 from node.market.cleaning import clean
 from node.market.collector import Collector, ExchangeDown
-from node.market.desks import read_desk
+from node.market.layouts import read_batches
 from node.market.quotes import QUOTES
 from node.market.synthetic import market
 from protocol.errors import ConfigError, DataError
@@ -212,7 +213,7 @@ def test_a_snapshot_is_one_file_with_both_coins_at_one_time(make, tmp_path, exch
     assert names(tmp_path) == ["snapshot-20260105T030000Z.parquet"]
     assert exchange.asked == ["BTC", "ETH"]
     assert exchange.paths == {"/api/v2/public/get_book_summary_by_currency option"}
-    table = read_desk(tmp_path)
+    table = whole(read_batches(tmp_path))
     expected = chain.sort("currency", "expiry", "strike_usd", "is_call").with_columns(
         timestamp=pl.lit(BEGINS + timedelta(minutes=30)).cast(QUOTES["timestamp"]),
         delta=pl.lit(None, pl.Float64),
@@ -230,7 +231,7 @@ def test_each_interval_costs_one_request_a_coin(make, tmp_path, exchange, clock)
     assert names(tmp_path) == [f"snapshot-20260105T0{hour}0000Z.parquet" for hour in (3, 4, 5)]
     assert exchange.asked == ["BTC", "ETH"] * 3
     assert clock.waits == [HOUR / 2, HOUR]
-    assert read_desk(tmp_path)["timestamp"].n_unique() == 3
+    assert whole(read_batches(tmp_path))["timestamp"].n_unique() == 3
 
 
 def test_restart_within_an_interval_asks_for_nothing(make, tmp_path, exchange):
@@ -407,8 +408,8 @@ def test_command_prints_what_it_wrote_as_json(tmp_path, today):
     assert result.exit_code == 0, result.output
     told = json.loads(result.stdout)["snapshots"]
     assert [Path(each["file"]).name for each in told] == names(tmp_path)
-    assert sum(each["rows"] for each in told) == read_desk(tmp_path).height
-    assert set(read_desk(tmp_path)["currency"]) == {"ETH"}
+    assert sum(each["rows"] for each in told) == whole(read_batches(tmp_path)).height
+    assert set(whole(read_batches(tmp_path))["currency"]) == {"ETH"}
     assert today.asked == ["ETH", "ETH"]
 
 

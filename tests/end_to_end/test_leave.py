@@ -1,6 +1,7 @@
 """A participant that leaves gets everything back, once, and never out of a running round."""
 
 import json
+import re
 from collections.abc import Callable
 
 import pytest
@@ -172,4 +173,5 @@ def test_seat_that_serves_in_a_running_round_is_refused(embedded: Network, run: 
 
     assert done.exit_code == ExitCode.CHAIN
     assert "SeatServing" in done.stderr
+    assert re.search(r"round \d+ runs until .* UTC at least; run this again then", done.stderr)
     assert game.look().phase(game.task_id, 1) is Phase.COMMIT

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from node.learning.division import Market
 from protocol.numbers import to_float
-from scripts.comparison import Market
 from scripts.network import EmbeddedNetwork
 from tests.end_to_end.conftest import DESKS, network_of
 

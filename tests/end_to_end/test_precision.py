@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from fastapi import FastAPI
 
+from node.learning.division import Market
 from node.learning.update import Precision
 from node.memory import MemoryFile
 from protocol.blob_server import blob_router
@@ -15,7 +16,6 @@ from protocol.blobs import FirstOf, HttpStore, largest_blob_bytes
 from protocol.http import HttpServer
 from protocol.numbers import to_float
 from protocol.recompute import check_published, recompute_round
-from scripts.comparison import Market
 from scripts.network import EmbeddedNetwork
 from tests.end_to_end.conftest import DESKS, network_of
 

@@ -50,6 +50,25 @@ def nonce(network: Network) -> int:
     return quantity(answer, "nonce")
 
 
+@pytest.mark.parametrize(
+    ("task", "judge"),
+    [
+        ('rule = "median"\ncohort = 5\n', "median will be judged by the contract, by whatever"),
+        (
+            'rule = "krum"\nquorum = 7\ncohort = 7\ntolerance = 2\n',
+            "krum will be judged by votes of 3 of those who reveal, for the contract cannot",
+        ),
+    ],
+)
+def test_sponsor_is_told_who_will_judge_the_results(
+    deployed: Callable[..., Result], task: str, judge: str
+) -> None:
+    done = deployed(task)
+
+    assert done.exit_code == ExitCode.OK, done.output
+    assert judge in done.stderr
+
+
 def test_task_that_draws_gets_a_source_of_seeds(
     anvil: Network, deployed: Callable[..., Result], tmp_path: Path
 ) -> None:

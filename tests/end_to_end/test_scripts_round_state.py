@@ -11,11 +11,11 @@ from click.testing import Result
 from protocol.blobs import DirectoryStore
 from protocol.encoding import encode_update
 from protocol.exit_codes import ExitCode
-from protocol.task import ZERO_ADDRESS, RewardRule
+from protocol.task import ZERO_ADDRESS, RewardRule, Rule
 from scripts import round_state
 from scripts.command import when
 from tests.chain import made
-from tests.chain.game import DESKS, SPONSOR, STRANGER, Game
+from tests.chain.game import DESKS, MODEL_ROOT, SPONSOR, STRANGER, Game
 from tests.chain.network import Network
 
 pytestmark = pytest.mark.chain
@@ -45,6 +45,16 @@ def awaited(facts: dict[str, Any]) -> dict[str, tuple[str, str]]:
 
 def names(facts: dict[str, Any]) -> list[str]:
     return [each["function"] for each in facts["why"]["due"]]
+
+
+def test_round_that_was_not_opened_yet_is_refused(embedded: Network, run: Run) -> None:
+    game = Game(embedded)
+    game.create()
+
+    refused = run(round_state.main, game, "--round", "1")
+
+    assert refused.exit_code == ExitCode.CONFIG
+    assert "--round is a number up to 0, the latest; found 1" in refused.stderr
 
 
 def test_task_without_a_round_waits_for_seats(embedded: Network, explained: Facts) -> None:
@@ -110,6 +120,39 @@ def test_who_has_not_revealed_loses_a_slice_and_the_time_is_said(
     assert awaited(explained(game))[game.address(DESKS[0])][0] == "a seat that can be restored"
 
 
+def test_whose_votes_are_missing_is_said_until_there_are_enough(
+    embedded: Network, run: Run, explained: Facts
+) -> None:
+    game = Game(embedded, rule=Rule.GEOMETRIC_MEDIAN, tolerance=1, quorum=3)
+    game.begin()
+    game.play_until_published()
+    game.vote(DESKS[0])
+
+    facts = explained(game)
+
+    assert awaited(facts) == {game.address(desk): ("vote", "0") for desk in DESKS[1:]}
+    assert (facts["by_votes"], facts["votes_needed"]) == (True, 2)
+    assert [each["participants"] for each in facts["votes"]] == [[game.address(DESKS[0])]]
+    assert "with 2 votes for it, of which 1 are cast, the published result is fin" in facts["next"]
+    coming = {each["what"].split(",")[0]: each["time"] for each in facts["why"]["coming"]}
+    lacking = "without 2 votes for the result"
+    assert coming[lacking] == game.deadlines().challenge
+    said = run(round_state.main, game, "--why").stdout
+    assert "rule geometric_median, judged by 2 votes" in said
+    assert f"votes     1 for 0x{MODEL_ROOT.hex()}, which is published" in said
+
+    game.vote(DESKS[1], b"\x09" * 32)
+    assert set(awaited(explained(game))) == {game.address(DESKS[2])}
+    game.vote(DESKS[2], b"\x09" * 32)
+
+    facts = explained(game)
+    assert awaited(facts) == {}
+    assert names(facts) == ["refuteOutvoted"]
+    game.travel(game.deadlines().challenge)
+    assert explained(game)["phase"] == "void"
+    assert names(explained(game)) == ["openRound"]
+
+
 def test_suspended_seat_is_told_what_restores_it(embedded: Network, run: Run) -> None:
     game = Game(embedded)
     game.begin()
@@ -120,7 +163,10 @@ def test_suspended_seat_is_told_what_restores_it(embedded: Network, run: Run) ->
 
     said = run(round_state.main, game, "--why").stdout
 
-    assert f"restore of {game.address(DESKS[0])}; else 0.001 ETH let it serve again" in said
+    assert (
+        f"restore of {game.address(DESKS[0])}; else it serves no round; 0.001 ETH restores it"
+        in said
+    )
     assert f"credit    0.0005 ETH of {game.address(STRANGER)}" in said
     assert "burned    0.0005 ETH" in said
 

@@ -10,7 +10,6 @@ import pytest
 from click.testing import Result
 
 from node.market.samples import Samples
-from node.market.synthetic import market
 from protocol import numbers
 from protocol.blobs import DirectoryStore
 from protocol.chain.gateway import Snapshot
@@ -105,7 +104,7 @@ def test_verified_model_is_audited_where_that_is_asked(
         return SimpleNamespace(predict=predict)
 
     monkeypatch.setattr(auditing.registry, "by_hash", by_hash)
-    monkeypatch.setattr(auditing, "market", lambda seed: market(seed, days=4))
+    monkeypatch.setattr(auditing, "AUDITED_DAYS", 4)
     options = ("--blobs", str(tmp_path), "--audit", "synthetic")
     (verdict,) = json.loads(run(verify_round.main, game, *options, "--json").stdout)["rounds"]
     assert asked == [game.params.model_spec_hash]

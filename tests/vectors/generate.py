@@ -289,7 +289,21 @@ def task_ids() -> Iterator[Row]:
         ("paid by scores", {"rewardRule": 2, "scoreSeconds": 8, "maxMissed": 255}),
         ("nothing to lose or to earn", {"sliceWei": 0, "rewardWei": 0, "publisherWei": 0}),
     )
-    for name, changes in cases:
+    by_votes: tuple[tuple[str, dict[str, reference.Word]], ...] = (
+        ("Krum", {"rule": 5, "quorum": 5}),
+        ("Bulyan", {"rule": 6, **_with_cohort(7), "drawn": 7, "quorum": 7}),
+        ("minimum diameter", {"rule": 7}),
+        ("geometric median, clipped and mixed", {"rule": 8, "preSteps": 3}),
+        ("centered clipping", {"rule": 9, "clipNorm": 1}),
+        ("clipped twice", {"rule": 1, "clipNorm": 1, "preSteps": 1}),
+        ("multi-Krum of mixed", {"rule": 4, "quorum": 5, "preSteps": 2}),
+        ("too large a table", {"preSteps": 2, **_with_cohort(63), "dimension": 32 * 256 + 1}),
+        (
+            "too large a table for multi-Krum",
+            {"rule": 4, "quorum": 5, **_with_cohort(64), "dimension": 16 * 256 + 1},
+        ),
+    )
+    for name, changes in cases + by_votes:
         params = reference.words(*(PARAMS | changes).values())
         domain = keccak(b"volquorum.task.1")
         yield {
@@ -298,6 +312,7 @@ def task_ids() -> Iterator[Row]:
             "contract": CONTRACT,
             "sponsor": SPONSOR,
             "params": _hex(params),
+            "byVotes": int((name, changes) in by_votes),
             "taskId": _hex(keccak(reference.words(domain, CHAIN_ID, CONTRACT, SPONSOR) + params)),
         }
 
@@ -545,13 +560,19 @@ def invalid_tasks() -> Iterator[Row]:
         ("tolerance", {"preSteps": 2, "tolerance": 2}),
         ("tolerance", {"rule": 4, "tolerance": 0, "quorum": 5}),
         ("tolerance", {"rule": 4, "quorum": 4}),
+        ("tolerance", {"rule": 4, "preSteps": 1, "quorum": 4}),
+        ("tolerance", {"rule": 5, "quorum": 4}),
+        ("tolerance", {"rule": 5, "quorum": 5, "tolerance": 0}),
+        ("tolerance", {"rule": 6, **_with_cohort(7), "drawn": 6, "quorum": 6}),
+        ("tolerance", {"rule": 7, "tolerance": 0}),
+        ("tolerance", {"rule": 8, "tolerance": 2}),
+        ("tolerance", {"rule": 9, "clipNorm": 1, "tolerance": 0}),
         ("preSteps", {"preSteps": 4}),
-        ("preSteps", {"rule": 1, "preSteps": 1, "clipNorm": 1}),
-        ("preSteps", {"rule": 4, "preSteps": 2, "quorum": 5}),
-        ("preSteps", {"preSteps": 2, **_with_cohort(63), "dimension": 32 * 256 + 1}),
-        ("rule", {"rule": 4, "quorum": 5, **_with_cohort(64), "dimension": 16 * 256 + 1}),
+        ("preSteps", {"rule": 8, "preSteps": 4}),
         ("clipNorm", {"clipNorm": 1}),
         ("clipNorm", {"rule": 1, "clipNorm": 0}),
+        ("clipNorm", {"rule": 8, "clipNorm": 1}),
+        ("clipNorm", {"rule": 9}),
         ("maxSquaredNorm", {"maxSquaredNorm": 0}),
         ("selectionSeconds", {"selectionSeconds": 365 * day + 1}),
         ("commitSeconds", {"commitSeconds": 0}),

@@ -3,7 +3,8 @@ pragma solidity 0.8.37;
 
 /// @title The round machine of a federated training network
 /// @notice One contract serves many tasks. A task trains one model in rounds: participants commit to model updates,
-/// reveal them, an aggregator publishes the combined model, and the result becomes final when nobody proved it wrong.
+/// reveal them, an aggregator publishes the combined model, and the result becomes final when nobody proved it wrong, or,
+/// where one transaction cannot prove that, when enough participants voted for it.
 /// @dev Phases are derived from stored facts and `block.timestamp` in half-open intervals; nothing stores a phase.
 /// Time only walks forward through them; the one step back is a refutation of a published result, which returns the
 /// round from Challenge to Aggregate. No account has any power over a task's money or results.
@@ -25,19 +26,24 @@ interface IVolquorum {
         Reveal, // participants open their commitments
         Availability, // revealed updates can be fetched, flagged, posted, and their norms contested
         Aggregate, // an aggregator publishes the combined model; which updates are included is fixed
-        Challenge, // the published result can be contested
+        Challenge, // the published result can be contested, and voted for
         Final, // the published model is the task's model
         Void // the round ended without a result; everything but what was slashed is returned
     }
 
     /// @notice How included updates are combined, in integers: coordinate by coordinate, but for what `preSteps` or
-    /// multi-Krum do to whole updates before.
+    /// multi-Krum do to whole updates before. From Krum on, whether a result is right is for votes to say.
     enum Rule {
         Mean,
         ClippedMean,
         Median,
         TrimmedMean,
-        MultiKrum // the mean of the n - tolerance updates that Krum ranks best
+        MultiKrum, // the mean of the n - tolerance updates that Krum ranks best
+        Krum, // the update that is nearest to its n - tolerance - 2 nearest
+        Bulyan, // a trimmed mean around the median of those that Krum chooses one after another
+        MinimumDiameter, // the mean of the n - tolerance updates that lie closest together
+        GeometricMedian,
+        CenteredClipping // steps from zero by the mean of the updates' differences, each clipped to `clipNorm`
     }
 
     /// @notice How a final round's reward is divided among its included updates.
@@ -74,10 +80,15 @@ interface IVolquorum {
         ModelUnavailable, // the model was flagged and not posted in time
         Product, // a product or a sum in the table is wrong
         Choice, // the updates chosen are not those that the table's distances ask for
-        TableUnavailable // the table was flagged and not posted in time
+        TableUnavailable, // the table was flagged and not posted in time
+        Outvoted // more participants than the tolerated liars, and than voted for it, found another result
     }
 
     /// @notice Everything that defines a task. Immutable, and hashed to the task id.
+    /// @dev A task is by votes if no transaction can prove its aggregates wrong: its rule is Krum or one behind it; or
+    /// ClippedMean or MultiKrum with a bit of `preSteps`; or it would have a table (see `Result`) of more than 2^16 leaves.
+    /// With n = `quorum`, such a task's `tolerance` is from 1 to (n - 1) / 2, with Krum and MultiKrum to (n - 3) / 2, with
+    /// Bulyan to (n - 3) / 4.
     struct TaskParams {
         bytes32 modelSpecHash; // hash of the model's architecture and parameter order
         bytes32 genesisModelRoot; // root of the model that round 1 starts from
@@ -93,7 +104,7 @@ interface IVolquorum {
         uint16 seats; // most seats a task has, at least `cohort`; with more active than that each round draws
         uint8 drawn; // how many of the active seats a draw is expected to choose, at most `cohort`
         address seedSource; // an `ISeedSource` that draws; zero exactly if `seats` equals `cohort`
-        uint64 clipNorm; // ClippedMean only, in units; zero for other rules
+        uint64 clipNorm; // in units, of ClippedMean and CenteredClipping; zero for other rules
         uint64 maxSquaredNorm; // largest squared norm of an update, in squared units
         address aggregator; // may publish alone during `aggregatorSeconds`; zero: anybody may from the start
         uint32 selectionSeconds;
@@ -131,6 +142,7 @@ interface IVolquorum {
         bool closed;
         bool ended; // its sponsor lets no further round open
         bool draws; // the latest round takes only seats that are drawn
+        bool byVotes; // for ever: whether results are right is for votes to say
         uint64 openedBlock; // the block that opened the latest round that draws
         bytes32 draw; // of that round: a seed, 24 bytes, and a threshold, 8 bytes; zero until it is drawn
         uint96 fundsWei; // the sponsor's money that no round has spent
@@ -147,6 +159,7 @@ interface IVolquorum {
         uint16 active; // number of active seats when it opened
         uint8 refutations; // number of refuted results
         uint8 resultFlags; // bit = `Published`: this of the published result was flagged
+        uint8 votes; // for what is published, in a task by votes
         // Bit i, counted in order of reveal from 0: the update is flagged and not posted, or its norm is false.
         uint64 unavailable;
         bytes32 updatesHash; // running hash over the revealed updates, in order of reveal; last byte: their number
@@ -158,8 +171,9 @@ interface IVolquorum {
         bytes32 scoresHash; // running hash over the revealed scores; last byte: how many participants gave any
     }
 
-    /// @notice What a publisher publishes, and what he computed it from.
-    /// @dev A task has a table if it mixes nearest neighbours or its rule is multi-Krum. Then, with n included updates,
+    /// @notice What a publisher publishes or a participant votes for, and what it was computed from.
+    /// @dev A task that is not by votes has a table if it mixes nearest neighbours or its rule is multi-Krum. Then, with n
+    /// included updates,
     /// the table is a Merkle sum tree over the inner products of all pairs of them, chunk by chunk, after clipping if
     /// there is any. Pairs (i, j) with i <= j are numbered row by row; the leaf of chunk k of pair p has the number
     /// p * 2^D + k, D being the depth of an update's tree, and what is left up to a power of two is padding. Leaves have
@@ -223,6 +237,7 @@ interface IVolquorum {
         uint32 samples; // declared when the first seat was taken
         uint32 scoredRound; // latest round in which it committed to scores
         bytes24 scoreCommitment; // low 192 bits of that commitment; zero once it was opened
+        uint32 votedRound; // latest round in which it voted
     }
 
     /// @notice When each phase of a round ends (exclusive), as far as the facts known now determine it.
@@ -293,6 +308,15 @@ interface IVolquorum {
         uint32 chunk,
         uint256 awardWei,
         uint256 lostWei
+    );
+    /// @notice A participant found these roots; so many have now.
+    event Voted(
+        bytes32 indexed taskId,
+        uint32 indexed round,
+        address indexed participant,
+        bytes32 aggregateRoot,
+        bytes32 modelRoot,
+        uint8 votes
     );
     event RoundFinalised(bytes32 indexed taskId, uint32 indexed round, bytes32 modelRoot);
     event ScoresCommitted(
@@ -437,8 +461,18 @@ interface IVolquorum {
     error EmptyRoot();
     /// @notice Thrown when a table or a choice is not the published one, or is published by a task that has none.
     error EvidenceMismatch(bytes32 tableRoot, bytes32 choiceHash);
-    /// @notice Thrown when a task's updates are not chosen by distance, so that it has no table.
+    /// @notice Thrown when a task has no table, for its updates are not chosen by distance.
     error NoTable(bytes32 taskId);
+    /// @notice Thrown when a proof is sent, or a table flagged, in a task whose aggregates are judged by votes.
+    error ByVotes(bytes32 taskId);
+    /// @notice Thrown when a vote is cast or counted in a task whose aggregates are judged by proofs.
+    error NotByVotes(bytes32 taskId);
+    /// @notice Thrown when the account has no update in this round, did not reveal it, or it is excluded.
+    error NotIncluded(bytes32 taskId, uint32 round, address account);
+    /// @notice Thrown when the account has voted in this round.
+    error AlreadyVoted(bytes32 taskId, uint32 round, address account);
+    /// @notice Thrown when a result has fewer votes than it needs to refute the published one.
+    error NotOutvoted(bytes32 taskId, uint32 round, uint256 votes, uint256 required);
     /// @notice Thrown when a round's money was accounted for before.
     error AlreadySettled(bytes32 taskId, uint32 round);
     /// @notice Thrown when there is nothing to pay out.
@@ -513,7 +547,8 @@ interface IVolquorum {
     /// @notice Makes the latest round's result the task's model and credits its publisher with bond and `publisherWei`.
     function finalise(bytes32 taskId) external;
 
-    /// @notice Accounts for a latest round that ended without a result.
+    /// @notice Accounts for a latest round that ended without a result. A result that is void for want of votes costs
+    /// nothing: its publisher is credited with his bond, and who flagged anything of it with unanswered deposits.
     function voidRound(bytes32 taskId) external;
 
     // -------------------------------------------------------------------------------------------- availability
@@ -599,11 +634,12 @@ interface IVolquorum {
         bytes32 salt
     ) external;
 
-    /// @notice Proves that one chunk of the published aggregate is not what the task's rule makes of that chunk of the
-    /// included updates. The round returns to Aggregate for whoever publishes next: nothing is published any more, the
-    /// aggregator's head start is over, and `aggregateSeconds` count from now on; after eight refutations the round is
-    /// void instead. Half of the publisher's bond is credited to the caller if he sealed the challenge; the rest is
-    /// lost to everybody, so that nobody gains by refuting himself. Unanswered deposits return to their flaggers.
+    /// @notice Proves, unless the task is by votes, that one chunk of the published aggregate is not what the task's rule
+    /// makes of that chunk of the included updates. The round returns to Aggregate for whoever publishes next: nothing is
+    /// published any more, the aggregator's head start is over, and `aggregateSeconds` count from now on; after eight
+    /// refutations the round is void instead. Half of the publisher's bond is credited to the caller if he sealed the
+    /// challenge; the rest is lost to everybody, so that nobody gains by refuting himself. Unanswered deposits return to
+    /// their flaggers.
     /// @param participants Those of the included updates, in order of reveal. Their roots and norms follow from the
     /// openings.
     /// @param excluded The excluded updates, in order of reveal.
@@ -674,6 +710,23 @@ interface IVolquorum {
     function challengeChoice(bytes32 taskId, uint32 round, bytes calldata nodes, bytes32 choiceHash, bytes32 salt)
         external;
 
+    // ---------------------------------------------------------------------------------------------------- votes
+
+    /// @notice Says what the caller found by computing a round's result, in a task by votes: in Aggregate and in
+    /// Challenge, whatever is published. For who has an included update in this round, once. As `tolerance` bounds the
+    /// liars among these, more votes than that have an honest one among them, and the honest can always cast so many.
+    ///
+    /// When Challenge ends, the published result becomes final if it has more votes than `tolerance`; else the round is
+    /// void.
+    /// @param result The roots, without a table, and what they were computed from: a vote that a reorganisation brings to
+    /// other updates is refused.
+    function vote(bytes32 taskId, uint32 round, Result calldata result) external;
+
+    /// @notice Refutes the published result, in a task by votes, if these other roots have more votes than `tolerance`
+    /// and more than it has. The same follows as from a challenge, but the whole bond is lost to everybody. Votes stay,
+    /// so that whoever publishes these roots needs no new ones.
+    function refuteOutvoted(bytes32 taskId, uint32 round, bytes32 aggregateRoot, bytes32 modelRoot) external;
+
     // -------------------------------------------------------------------------------------------------- rewards
 
     /// @notice Binds a participant, who revealed an update in this round, to scores for all revealed updates, between
@@ -729,6 +782,12 @@ interface IVolquorum {
 
     /// @notice The latest flag on this of a published result.
     function resultFlag(bytes32 taskId, Published what) external view returns (Flag memory);
+
+    /// @notice How many voted in a round for this result.
+    function votesFor(bytes32 taskId, uint32 round, bytes32 aggregateRoot, bytes32 modelRoot)
+        external
+        view
+        returns (uint8);
 
     /// @notice The phase of a round at the block's time.
     function phase(bytes32 taskId, uint32 round) external view returns (Phase);

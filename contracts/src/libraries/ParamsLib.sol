@@ -21,7 +21,7 @@ library ParamsLib {
     // milliseconds. All windows together and any `closesAt` stay far below 2^64.
     uint256 internal constant MAX_PHASE_SECONDS = 365 days;
     uint256 internal constant MAX_TASK_SECONDS = 10 * 365 days;
-    // Whoever publishes must be able to post the table in time: this high it has sixteen parts.
+    // Whoever publishes must be able to post the table in time: this high it has sixteen parts. A higher one is none.
     uint256 internal constant MAX_TABLE_HEIGHT = 16;
 
     function check(IVolquorum.TaskParams calldata params, uint256 time) internal pure {
@@ -37,11 +37,10 @@ library ParamsLib {
         within("drawn", params.drawn, params.quorum, params.cohort);
         bool draws = params.seats != params.cohort;
         require_((params.seedSource != address(0)) == draws, "seedSource", uint160(params.seedSource));
-        within("preSteps", params.preSteps, 0, mostPreSteps(params.rule));
+        within("preSteps", params.preSteps, 0, ChoiceLib.ARC | ChoiceLib.NNM);
         (uint256 least, uint256 most) = liars(params.rule, params.preSteps, params.quorum);
         within("tolerance", params.tolerance, least, most);
-        checkTable(params);
-        require_((params.clipNorm != 0) == (params.rule == IVolquorum.Rule.ClippedMean), "clipNorm", params.clipNorm);
+        require_((params.clipNorm != 0) == clips(params.rule), "clipNorm", params.clipNorm);
         require_(params.maxSquaredNorm != 0, "maxSquaredNorm", 0);
 
         within("selectionSeconds", params.selectionSeconds, 0, MAX_PHASE_SECONDS);
@@ -68,33 +67,40 @@ library ParamsLib {
         require_((params.sampleCap != 0) == samples, "sampleCap", params.sampleCap);
     }
 
-    /// @dev Clipping and mixing go before the rules of ranks.
-    function mostPreSteps(IVolquorum.Rule rule) internal pure returns (uint256) {
+    /// @dev Whether a rule has a bound of its own to clip to.
+    function clips(IVolquorum.Rule rule) internal pure returns (bool) {
+        return rule == IVolquorum.Rule.ClippedMean || rule == IVolquorum.Rule.CenteredClipping;
+    }
+
+    /// @dev Whether nothing that fits a transaction proves an aggregate wrong: the contract knows no such rule, knows it
+    /// only alone, or the table that shows the distances is too high.
+    function byVotes(IVolquorum.TaskParams calldata params) internal pure returns (bool) {
+        (IVolquorum.Rule rule, uint256 preSteps) = (params.rule, params.preSteps);
+        if (rule > IVolquorum.Rule.MultiKrum) return true;
         bool takesRanks = rule != IVolquorum.Rule.ClippedMean && rule != IVolquorum.Rule.MultiKrum;
-        return takesRanks ? ChoiceLib.ARC | ChoiceLib.NNM : 0;
+        if (preSteps != 0 && !takesRanks) return true;
+        if (!ChoiceLib.byDistance(rule, preSteps)) return false;
+        SumTree.Shape memory update = SumTree.Shape(params.dimension, params.chunkLength, SumTree.INT16_BYTES);
+        // slither-disable-next-line unused-return -- how much of the height is below pairs does not matter
+        (, uint256 height) = GramLib.levels(GramLib.Shape(params.cohort, SumTree.chunkCount(update)));
+        return height > MAX_TABLE_HEIGHT;
     }
 
     /// @dev One liar moves a plain mean anywhere, so it can be asked to tolerate none. Everything else needs an honest
-    /// majority in the smallest set it may be applied to, nothing symmetric can do with less, and multi-Krum two more.
-    /// What chooses among updates, asked to tolerate nobody, would choose all.
+    /// majority in the smallest set it may be applied to, nothing symmetric can do with less; Krum and multi-Krum two
+    /// more; and Bulyan, which trims as many again of what Krum chose, that twice over. What chooses among updates,
+    /// asked to tolerate nobody, would choose all; and where votes judge, a single one must not say what is right.
     function liars(IVolquorum.Rule rule, uint256 preSteps, uint256 quorum)
         internal
         pure
         returns (uint256 least, uint256 most)
     {
-        if (rule == IVolquorum.Rule.MultiKrum) return (1, quorum < 3 ? 0 : (quorum - 3) / 2);
-        if (preSteps != 0) return (1, (quorum - 1) / 2);
+        if (rule == IVolquorum.Rule.Bulyan) return (1, quorum < 3 ? 0 : (quorum - 3) / 4);
+        if (rule == IVolquorum.Rule.Krum || rule == IVolquorum.Rule.MultiKrum) {
+            return (1, quorum < 3 ? 0 : (quorum - 3) / 2);
+        }
+        if (preSteps != 0 || rule > IVolquorum.Rule.MultiKrum) return (1, (quorum - 1) / 2);
         return (0, rule == IVolquorum.Rule.Mean ? 0 : (quorum - 1) / 2);
-    }
-
-    function checkTable(IVolquorum.TaskParams calldata params) private pure {
-        if (!ChoiceLib.byDistance(params.rule, params.preSteps)) return;
-        SumTree.Shape memory update = SumTree.Shape(params.dimension, params.chunkLength, SumTree.INT16_BYTES);
-        // slither-disable-next-line unused-return -- how much of the height is below pairs does not matter
-        (, uint256 height) = GramLib.levels(GramLib.Shape(params.cohort, SumTree.chunkCount(update)));
-        bool fits = height <= MAX_TABLE_HEIGHT;
-        if (params.preSteps != 0) require_(fits, "preSteps", params.preSteps);
-        else require_(fits, "rule", uint8(params.rule));
     }
 
     function within(bytes32 field, uint256 value, uint256 least, uint256 most) private pure {

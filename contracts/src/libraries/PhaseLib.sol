@@ -53,7 +53,8 @@ library PhaseLib {
             uint256 end = aggregateStart(round, availabilityEnd) + task.aggregateSeconds;
             return time < end ? IVolquorum.Phase.Aggregate : IVolquorum.Phase.Void;
         }
-        return time < published + task.challengeSeconds ? IVolquorum.Phase.Challenge : IVolquorum.Phase.Final;
+        if (time < published + task.challengeSeconds) return IVolquorum.Phase.Challenge;
+        return task.byVotes && round.votes <= task.tolerance ? IVolquorum.Phase.Void : IVolquorum.Phase.Final;
     }
 
     /// @dev All zero for a round that was not opened.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {EfficientHashLib} from "solady/utils/EfficientHashLib.sol";
+
 import {IVolquorum} from "../interfaces/IVolquorum.sol";
 import {ChoiceLib} from "./ChoiceLib.sol";
 import {SumTree} from "./SumTree.sol";
@@ -37,6 +39,7 @@ struct Task {
     uint64 clipNorm;
     uint8 shift;
     IVolquorum.Privacy privacy;
+    bool byVotes; // follows from what is above; asked for with it
     // Slot 4: publish
     uint96 bondWei;
     address aggregator;
@@ -77,13 +80,18 @@ struct Task {
     mapping(address account => IVolquorum.Seat) seatOf;
     mapping(address participant => IVolquorum.Flag) updateFlagOf;
     mapping(IVolquorum.Published what => IVolquorum.Flag) resultFlagOf;
+    mapping(bytes32 resultKey => uint8) votesOf;
 }
 
 /// @notice Writes a task's parameters to storage and reads parameters and state back as the interface shows them.
 library TaskLib {
-    function create(Task storage task, address sponsor, uint96 fundsWei, IVolquorum.TaskParams calldata given)
-        internal
-    {
+    function create(
+        Task storage task,
+        address sponsor,
+        uint96 fundsWei,
+        bool byVotes,
+        IVolquorum.TaskParams calldata given
+    ) internal {
         task.sponsor = sponsor;
         task.fundsWei = fundsWei;
         task.modelRoot = given.genesisModelRoot;
@@ -97,6 +105,7 @@ library TaskLib {
         task.tolerance = given.tolerance;
         task.preSteps = given.preSteps;
         task.privacy = given.privacy;
+        task.byVotes = byVotes;
         task.quorum = given.quorum;
         task.cohort = given.cohort;
         task.mostSeats = given.seats;
@@ -138,9 +147,22 @@ library TaskLib {
         return task.quorum != 0;
     }
 
-    /// @dev Whether updates are chosen by distance, so that a result comes with a table.
+    /// @dev Whether updates are chosen by distance, and provably, so that a result comes with a table.
     function hasTable(Task storage task) internal view returns (bool) {
-        return ChoiceLib.byDistance(task.rule, task.preSteps);
+        return ChoiceLib.byDistance(task.rule, task.preSteps) && !task.byVotes;
+    }
+
+    /// @dev How many voted in a round for the result with these roots.
+    function votesFor(Task storage task, uint32 round, bytes32 aggregateRoot, bytes32 modelRoot)
+        internal
+        view
+        returns (uint8)
+    {
+        return task.votesOf[resultKey(round, aggregateRoot, modelRoot)];
+    }
+
+    function resultKey(uint32 round, bytes32 aggregateRoot, bytes32 modelRoot) internal pure returns (bytes32) {
+        return EfficientHashLib.hash(bytes32(uint256(round)), aggregateRoot, modelRoot);
     }
 
     /// @dev The shape of the trees over the task's vectors.
@@ -210,6 +232,7 @@ library TaskLib {
             closed: task.closed,
             ended: task.ended,
             draws: task.draws,
+            byVotes: task.byVotes,
             openedBlock: task.openedBlock,
             draw: task.draw,
             fundsWei: task.fundsWei,

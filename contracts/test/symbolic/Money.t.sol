@@ -80,6 +80,29 @@ contract MoneyChecks is Test, VolquorumBase {
         assert(round.bondWei == 0 && round.publishedAt == 0 && round.refutations == refutations + 1);
     }
 
+    /// @dev A void round has published something only if it is void for want of votes.
+    function check_VoidRoundReturnsTheBondOfWhatItPublished(
+        bytes32 payWord,
+        bytes32 fundsWord,
+        bytes32 roundWord,
+        uint96 bondWei,
+        address publisher
+    ) public {
+        setTask(payWord);
+        Task storage stored = task;
+        IVolquorum.RoundState storage storedRound = round;
+        assembly ("memory-safe") {
+            sstore(add(stored.slot, 1), fundsWord)
+            sstore(storedRound.slot, roundWord)
+        }
+        vm.assume(round.resultFlags == 0 && (round.publishedAt != 0 || bondWei == 0));
+        (round.bondWei, round.publisher) = (bondWei, publisher);
+        uint96 fundsWei = task.fundsWei;
+        _settle(0, task, round, IVolquorum.Phase.Void);
+        assert(round.settled && credits[task.currency][publisher] == bondWei);
+        assert(burned[task.currency] == 0 && task.fundsWei == fundsWei && task.modelRoot == 0);
+    }
+
     function check_DepositOfAFlagIsCreditedOnce(bytes32 payWord, bytes32 flagWord, address flagger, uint8 index)
         public
     {

@@ -164,7 +164,8 @@ contract PhaseChecks is Test {
         if (current == IVolquorum.Phase.Availability) return open;
         if (current == IVolquorum.Phase.Aggregate) return waits;
         if (current == IVolquorum.Phase.Challenge) return published && contested;
-        if (current == IVolquorum.Phase.Final) return published && !contested;
-        return !open && !waits && !published;
+        bool counts = !task.byVotes || round.votes > task.tolerance;
+        if (current == IVolquorum.Phase.Final) return published && !contested && counts;
+        return !open && !waits && (!published || (!contested && !counts));
     }
 }

@@ -7,6 +7,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from node.market.batches import Reading, whole
+from node.market.layouts import read_batches
 from node.market.quotes import QUOTES
 
 FOLDER = Path(
@@ -39,6 +41,11 @@ _ROW = {
     "open_interest_coin": 12.5,
     "volume_coin": 0.0,
 }
+
+
+def recorded_chain(start: datetime | None = None, end: datetime | None = None) -> pl.DataFrame:
+    """The recorded quotes of [start, end)."""
+    return whole(read_batches(CHAINS, reading=Reading(start=start, end=end)))
 
 
 def quotes(*changes: dict[str, object]) -> pl.DataFrame:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from node.actions import (
     Challenge,
+    ChallengeNorm,
     Commit,
     CommitScores,
     Distribute,
@@ -21,6 +22,7 @@ from node.actions import (
     Publish,
     ReclaimDeposit,
     RecordHeader,
+    RefuteOutvoted,
     RefuteUnavailable,
     RelayCommit,
     RelayReveal,
@@ -28,8 +30,10 @@ from node.actions import (
     Reveal,
     RevealScores,
     Seal,
+    SealNorm,
     SlashWithheld,
     Verify,
+    Vote,
     Wait,
 )
 from node.decide import Dispute, Facts, Relaying, decide, own_turn
@@ -41,6 +45,7 @@ from protocol.task import (
     Published,
     RewardRule,
     RoundState,
+    Rule,
     Seat,
     TaskParams,
     TaskState,
@@ -76,6 +81,7 @@ PARAMS = replace(
     aggregate_seconds=20,
     challenge_seconds=18,
 )
+BY_VOTES = replace(PARAMS, rule=Rule.GEOMETRIC_MEDIAN)  # one may lie, so two votes are needed
 BY_SCORES = replace(PARAMS, reward_rule=RewardRule.SCORES, score_seconds=18)
 TASK = TaskState(sponsor="0x" + "aa" * 20, round=LATEST, seats=4, active=4, model_root=MODEL)
 UNDRAWN = replace(TASK, draws=True, opened_block=7)
@@ -117,11 +123,13 @@ def facts(**changes) -> Facts:
         committed=False,
         judges=True,
         scored=False,
+        votes_alike=None,
         verified_round=LATEST - 1,
         verified_model_root=b"\1" * 32,
         mismatch="",
         dispute=None,
         unfetched=None,
+        false_norm=None,
         place=0,
         owes_update=False,
         owes_result=None,
@@ -145,14 +153,25 @@ def facts(**changes) -> Facts:
 
 
 PROVABLE = Dispute(
-    wrong=Published.AGGREGATE, provable=True, sealed=False, flagged=False, answered=False
+    wrong=Published.AGGREGATE,
+    provable=True,
+    sealed=False,
+    flagged=False,
+    answered=False,
+    for_votes=False,
+    outvoted=False,
 )
 SEALED = replace(PROVABLE, sealed=True)
+FOR_VOTES = replace(PROVABLE, provable=False, for_votes=True)
+OUTVOTED = replace(FOR_VOTES, outvoted=True)
 HIDDEN = replace(PROVABLE, provable=False)
 FLAGGED = replace(HIDDEN, flagged=True)
 WRONG = facts(
     now=IN_CHALLENGE, round_state=PUBLISHED, mismatch="round 3: model root", dispute=PROVABLE
 )
+WRONG_BY_VOTES = replace(WRONG, params=BY_VOTES, dispute=FOR_VOTES)
+VOTING = facts(now=IN_AGGREGATE, params=BY_VOTES, round_state=REVEALED, seat=OPENED, votes_alike=0)
+VERIFIED = {"verified_round": LATEST, "verified_model_root": MODEL}
 REFUSING = "refusing to go on: round 3: model root"
 AVAILABLE = facts(now=FLAGGING, round_state=REVEALED)
 ASKING = Relaying(signs=True, taken=False, ask_from=0, affords=True)
@@ -181,6 +200,8 @@ def any_dispute(draw) -> Dispute:
         sealed=provable and draw(st.booleans()),
         flagged=flagged,
         answered=flagged and draw(st.booleans()),
+        for_votes=not provable and draw(st.booleans()),
+        outvoted=draw(st.booleans()),
     )
 
 
@@ -207,10 +228,11 @@ def any_facts(draw) -> Facts:
         if revealed >= PARAMS.quorum and draw(st.booleans()):
             at = draw(st.integers(IN_AGGREGATE, T0 + 62))
             state = replace(state, published_at=at, model_root=MODEL)
+            state = replace(state, votes=draw(st.sampled_from([0, 2])))
     near = st.sampled_from([0, max(number - 1, 0), number, number + 1])
-    params = draw(st.sampled_from([PARAMS, BY_SCORES]))
+    params = draw(st.sampled_from([PARAMS, BY_SCORES, BY_VOTES]))
     seats = draw(st.integers(0, PARAMS.seats))
-    return Facts(
+    found = Facts(
         params=replace(params, aggregator=draw(st.sampled_from([ZERO_ADDRESS, OWN, OTHER]))),
         task=replace(
             draw(st.sampled_from([TASK, UNDRAWN, DRAWN])),
@@ -234,11 +256,13 @@ def any_facts(draw) -> Facts:
         committed=draw(st.booleans()),
         judges=draw(st.booleans()),
         scored=draw(st.booleans()),
+        votes_alike=None,
         verified_round=draw(near),
         verified_model_root=draw(st.sampled_from([b"", MODEL, OTHER_MODEL])),
         mismatch=draw(st.sampled_from(["", "", "", "round 1: model root"])),
         dispute=draw(st.none() | any_dispute()),
         unfetched=draw(st.sampled_from([None, 0, 2])),
+        false_norm=draw(st.sampled_from([None, None, False, True])),
         place=draw(st.integers(0, max(seats - 1, 0))),
         owes_update=draw(st.booleans()),
         owes_result=draw(st.sampled_from([None, *Published])),
@@ -258,6 +282,15 @@ def any_facts(draw) -> Facts:
         flags=draw(st.booleans()),
         publishes=draw(st.booleans()),
     )
+    if rounds.can_vote(found.params, state, found.seat, number, found.now):
+        return replace(found, votes_alike=draw(st.none() | st.integers(0, 3)))
+    return found
+
+
+def enough_votes(known: Facts) -> int:
+    """What makes a result final, or refutes the published one."""
+    refuting = known.round_state.votes + 1 if known.mismatch else 0
+    return max(known.params.votes_needed, refuting)
 
 
 def phase_of(known: Facts) -> Phase:
@@ -398,10 +431,10 @@ def test_drives_only_if_told_and_only_what_the_contract_would_accept(known):
 @given(any_facts())
 def test_mismatch_is_contested_or_stops_everything_and_is_named(known):
     action = decide(known)
-    contesting = Seal | Challenge | FlagResult | RefuteUnavailable
+    contesting = Seal | Challenge | FlagResult | RefuteUnavailable | RefuteOutvoted
     answering = PostUpdate | PostResult | ReclaimDeposit
-    scoring = CommitScores | RevealScores
-    if known.mismatch and not isinstance(action, contesting | answering | scoring):
+    judging = CommitScores | RevealScores | Vote
+    if known.mismatch and not isinstance(action, contesting | answering | judging):
         assert isinstance(action, Wait)
         assert known.mismatch in action.why
 
@@ -409,7 +442,7 @@ def test_mismatch_is_contested_or_stops_everything_and_is_named(known):
 @given(any_facts())
 def test_contests_only_if_told_and_only_while_the_contract_listens(known):
     action = decide(known)
-    if not isinstance(action, Seal | Challenge | FlagResult | RefuteUnavailable):
+    if not isinstance(action, Seal | Challenge | FlagResult | RefuteUnavailable | RefuteOutvoted):
         return
     ends = rounds.deadlines(known.params, known.round_state)
     assert known.challenges
@@ -422,8 +455,12 @@ def test_contests_only_if_told_and_only_while_the_contract_listens(known):
             assert not known.dispute.sealed
         case Challenge():
             assert known.dispute.provable
+        case RefuteOutvoted():
+            assert known.dispute.outvoted
+            assert not known.dispute.provable
         case FlagResult(what):
             assert known.flags
+            assert not known.dispute.for_votes
             assert what is known.dispute.wrong
             assert not known.dispute.flagged
             assert known.now < ends.flag_result
@@ -432,6 +469,17 @@ def test_contests_only_if_told_and_only_while_the_contract_listens(known):
             assert known.dispute.flagged
             assert not known.dispute.answered
             assert known.now >= ends.post_result
+
+
+@given(any_facts())
+def test_proves_norms_false_only_if_told_and_in_the_availability_phase(known):
+    action = decide(known)
+    if isinstance(action, SealNorm | ChallengeNorm):
+        assert known.challenges
+        assert known.false_norm is not None
+        assert phase_of(known) is Phase.AVAILABILITY
+    if isinstance(action, SealNorm):
+        assert not known.false_norm
 
 
 @given(any_facts())
@@ -453,11 +501,17 @@ def test_turn_comes_in_the_first_quarter_of_its_window_and_the_first_seat_waits_
     later = decide(replace(known, place=data.draw(st.integers(0, max(known.task.seats - 1, 0)))))
     ends = rounds.deadlines(known.params, known.round_state)
     begins, end = {
-        FlagUpdate: (rounds.patient_until(known.params, known.round_state), ends.flag_update),
+        **dict.fromkeys(
+            (FlagUpdate, SealNorm, ChallengeNorm),
+            (rounds.patient_until(known.params, known.round_state), ends.flag_update),
+        ),
         FlagResult: (known.round_state.published_at, ends.flag_result),
         RefuteUnavailable: (ends.post_result, ends.challenge),
         Seal: (known.round_state.published_at, ends.challenge),
         Challenge: (known.round_state.published_at, ends.challenge),
+        RefuteOutvoted: (known.round_state.published_at, ends.challenge),
+        # As long as the challenge phase, which here is the shorter one.
+        Vote: (ends.availability, ends.availability + PARAMS.challenge_seconds),
         **dict.fromkeys((Drive, SlashWithheld, Distribute), (known.now, known.now + PACE)),
     }.get(type(first), (0, 0))
     if later == first:
@@ -468,8 +522,28 @@ def test_turn_comes_in_the_first_quarter_of_its_window_and_the_first_seat_waits_
     else:
         # Whatever can be done meanwhile is.
         assert isinstance(
-            later, CommitScores | RevealScores | ReclaimDeposit | SlashWithheld | Distribute
+            later, CommitScores | RevealScores | Vote | ReclaimDeposit | SlashWithheld | Distribute
         )
+
+
+@given(any_facts())
+def test_votes_where_votes_are_missing_when_there_is_nothing_else_to_do(known):
+    action = decide(known)
+    if isinstance(action, Vote):
+        assert known.votes_alike < enough_votes(known)
+        nothing = {"reclaimable": None, "withheld": None, "undistributed": None}
+        assert isinstance(decide(replace(known, votes_alike=None, **nothing)), Wait)
+    if known.votes_alike is not None and known.votes_alike < enough_votes(known):
+        assert not isinstance(decide(replace(known, place=0)), Wait)
+
+
+@given(any_facts())
+def test_every_seat_votes_in_time_for_a_result_that_is_published_at_once(known):
+    last = max(known.task.seats - 1, 0)
+    action = decide(replace(known, place=last))
+    ends = rounds.deadlines(known.params, known.round_state)
+    if known.votes_alike == 0 and known.now >= ends.availability + PARAMS.challenge_seconds // 4:
+        assert not isinstance(action, Wait)
 
 
 @given(any_facts())
@@ -536,7 +610,7 @@ def test_waiting_says_why_and_until_a_time_to_come(known):
 @pytest.mark.parametrize(
     ("known", "expected"),
     [
-        (facts(now=IN_SELECTION), Wait(IN_COMMIT, "round 3 is in SELECTION")),
+        (facts(now=IN_SELECTION), Wait(IN_COMMIT, "round 3 is in selection")),
         (facts(), Commit()),
         (facts(committed=True, seat=COMMITTED), Wait(IN_REVEAL, "committed in round 3; reveals o")),
         (facts(seat=replace(SEAT, active_from=4)), Wait(IN_REVEAL, "this seat may act from round")),
@@ -636,16 +710,16 @@ def test_waiting_says_why_and_until_a_time_to_come(known):
         (JUDGING, CommitScores()),
         (replace(JUDGING, publishes=True), CommitScores()),
         (replace(JUDGING, scored=True, publishes=True), Publish()),
-        (replace(JUDGING, scored=True), Wait(SCORES_OPEN, "round 3 is in AGGREGATE")),
-        (replace(JUDGING, judges=False), Wait(SCORES_OPEN, "round 3 is in AGGREGATE")),
-        (replace(JUDGING, seat=COMMITTED), Wait(SCORES_OPEN, "round 3 is in AGGREGATE")),
-        (replace(JUDGING, params=PARAMS), Wait(HEAD_START_OVER, "round 3 is in AGGREGATE")),
+        (replace(JUDGING, scored=True), Wait(SCORES_OPEN, "round 3 is in aggregate")),
+        (replace(JUDGING, judges=False), Wait(SCORES_OPEN, "round 3 is in aggregate")),
+        (replace(JUDGING, seat=COMMITTED), Wait(SCORES_OPEN, "round 3 is in aggregate")),
+        (replace(JUDGING, params=PARAMS), Wait(HEAD_START_OVER, "round 3 is in aggregate")),
         (replace(JUDGING, scored=True, now=SCORES_OPEN), RevealScores()),
         (
             replace(JUDGING, scored=True, round_state=PUBLISHED, now=SCORES_OPEN),
             RevealScores(),
         ),
-        (replace(JUDGING, now=SCORES_OPEN), Wait(HEAD_START_OVER, "round 3 is in AGGREGATE")),
+        (replace(JUDGING, now=SCORES_OPEN), Wait(HEAD_START_OVER, "round 3 is in aggregate")),
         (
             replace(JUDGING, scored=True, round_state=PUBLISHED, now=SCORES_OVER),
             Verify(),
@@ -658,7 +732,7 @@ def test_waiting_says_why_and_until_a_time_to_come(known):
         (facts(now=IN_SELECTION, undistributed=2, drives=True), Distribute(2)),
         (
             facts(now=T0, undistributed=2, drives=True, place=3),
-            Wait(T0 + 3, "round 3 is in SELECTION"),
+            Wait(T0 + 3, "round 3 is in selection"),
         ),
         (facts(now=T0 + 3, undistributed=2, drives=True, place=3), Distribute(2)),
         (
@@ -677,7 +751,7 @@ def test_waiting_says_why_and_until_a_time_to_come(known):
             facts(now=T0 + 36, withheld=OTHER, drives=True, place=3, **(LAST | VOID)),
             Wait(T0 + 38, "no round is running"),
         ),
-        (facts(now=IN_SELECTION, undistributed=2), Wait(IN_COMMIT, "round 3 is in SELECTION")),
+        (facts(now=IN_SELECTION, undistributed=2), Wait(IN_COMMIT, "round 3 is in selection")),
         (facts(now=IN_COMMIT, undistributed=2, withheld=OTHER, drives=True), Commit()),
         (
             facts(now=IN_AVAILABILITY, round_state=REVEALED),
@@ -699,7 +773,7 @@ def test_waiting_says_why_and_until_a_time_to_come(known):
         (replace(AVAILABLE, reclaimable=OTHER), ReclaimDeposit(OTHER)),
         (
             facts(now=IN_AGGREGATE, round_state=REVEALED),
-            Wait(HEAD_START_OVER, "round 3 is in AGGREGATE"),
+            Wait(HEAD_START_OVER, "round 3 is in aggregate"),
         ),
         (facts(now=IN_CHALLENGE, round_state=PUBLISHED), Verify()),
         (facts(now=AFTER, round_state=PUBLISHED), Verify()),
@@ -710,7 +784,7 @@ def test_waiting_says_why_and_until_a_time_to_come(known):
                 verified_round=LATEST,
                 verified_model_root=MODEL,
             ),
-            Wait(FLAGS_OVER, "round 3 is in CHALLENGE"),
+            Wait(FLAGS_OVER, "round 3 is in challenge"),
         ),
         (
             facts(now=IN_CHALLENGE, round_state=PUBLISHED, owes_result=Published.MODEL),
@@ -730,6 +804,12 @@ def test_waiting_says_why_and_until_a_time_to_come(known):
             ),
             Verify(),
         ),
+        (replace(AVAILABLE, false_norm=False), SealNorm()),
+        (replace(AVAILABLE, false_norm=True, unfetched=1), ChallengeNorm()),
+        # One of eight seconds is left for a proof.
+        (replace(AVAILABLE, false_norm=False, now=IN_AGGREGATE - 1), ChallengeNorm()),
+        (replace(AVAILABLE, false_norm=False, challenges=False, unfetched=1), FlagUpdate(1)),
+        (replace(AVAILABLE, false_norm=True, owes_update=True), PostUpdate()),
         (WRONG, Seal()),
         (replace(WRONG, dispute=SEALED), Challenge()),
         # Three of eighteen seconds are left for a seal, two are too few.
@@ -749,6 +829,34 @@ def test_waiting_says_why_and_until_a_time_to_come(known):
         ),
         (replace(WRONG, dispute=replace(FLAGGED, answered=True)), Wait(FLAGS_OVER, REFUSING)),
         (replace(WRONG, dispute=replace(FLAGGED, provable=True)), Seal()),
+        (replace(WRONG_BY_VOTES, dispute=FOR_VOTES), Wait(FLAGS_OVER, "it is for votes to refute")),
+        (replace(WRONG_BY_VOTES, votes_alike=1), Vote()),
+        (replace(WRONG_BY_VOTES, votes_alike=2), Wait(FLAGS_OVER, "it is for votes to refute")),
+        (
+            replace(WRONG_BY_VOTES, votes_alike=2, round_state=replace(PUBLISHED, votes=2)),
+            Vote(),
+        ),
+        (replace(WRONG_BY_VOTES, dispute=OUTVOTED), RefuteOutvoted()),
+        (replace(WRONG_BY_VOTES, dispute=OUTVOTED, votes_alike=1), RefuteOutvoted()),
+        (replace(WRONG_BY_VOTES, dispute=OUTVOTED, challenges=False), Wait(None, REFUSING)),
+        (
+            replace(WRONG_BY_VOTES, dispute=OUTVOTED, place=3),
+            Wait(T0 + 47, "seats before this one may do it first"),
+        ),
+        # A proof earns an award, votes do not.
+        (replace(WRONG_BY_VOTES, dispute=replace(PROVABLE, outvoted=True)), Seal()),
+        (VOTING, Vote()),
+        (replace(VOTING, votes_alike=2), Wait(HEAD_START_OVER, "round 3 is in aggregate")),
+        (replace(VOTING, votes_alike=None), Wait(HEAD_START_OVER, "round 3 is in aggregate")),
+        (replace(VOTING, publishes=True), Publish()),
+        # The last of four seats waits for three sixteenths of the eighteen seconds to challenge.
+        (replace(VOTING, place=3), Wait(IN_AGGREGATE + 3, "round 3 is in aggregate")),
+        (replace(VOTING, place=3, now=IN_AGGREGATE + 3), Vote()),
+        (replace(VOTING, now=IN_CHALLENGE, round_state=PUBLISHED), Verify()),
+        (
+            replace(VOTING, now=IN_CHALLENGE, round_state=PUBLISHED, **VERIFIED),
+            Vote(),
+        ),
         (facts(now=IN_AGGREGATE, round_state=REVEALED, publishes=True), Publish()),
         (
             facts(
@@ -759,7 +867,7 @@ def test_waiting_says_why_and_until_a_time_to_come(known):
             ),
             Wait(HEAD_START_OVER, f"{OTHER} may publish round 3 first"),
         ),
-        (facts(now=IN_COMMIT, seat=Seat(), watches=True), Wait(IN_REVEAL, "round 3 is in COMMIT")),
+        (facts(now=IN_COMMIT, seat=Seat(), watches=True), Wait(IN_REVEAL, "round 3 is in commit")),
         (facts(now=AFTER, round_state=PUBLISHED, seat=Seat(), watches=True), Verify()),
         (facts(now=AFTER), Wait(None, "no round is running")),
         (facts(now=AFTER, drives=True), Drive("openRound")),

@@ -57,10 +57,10 @@ def test_option_counts_instead_of_what_the_file_says(tmp_path):
     assert NodeConfig.load(file, watch=True).watch
 
 
-def test_node_challenges_and_flags_and_does_not_publish_unless_told(load):
+def test_node_challenges_flags_and_votes_and_does_not_publish_unless_told(load):
     config = load(LEAST)
 
-    assert (config.challenge, config.flag) == (True, True)
+    assert (config.challenge, config.flag, config.vote) == (True, True, True)
     assert (config.publish, config.watch) == (False, False)
 
 

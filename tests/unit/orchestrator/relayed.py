@@ -87,6 +87,7 @@ def reading(now=COMMIT, *, params=PARAMS, state=None, number=1, revealed=0, foun
         included=(),
         result_flags={},
         scores={},
+        votes={},
         shares_wei=(),
     )
     return TaskReading(

@@ -63,8 +63,9 @@ class BlobStoreSuite:
 
     def test_another_blob_under_the_root_is_caught(self, store, behind):
         self.lay(behind, root_of(UPDATE), encode_update(-UPDATE, SHIFT))
-        with pytest.raises(BlobCorrupt, match=root_of(-UPDATE).hex()):
+        with pytest.raises(BlobCorrupt, match=root_of(-UPDATE).hex()) as refused:
             store.get_bytes(root_of(UPDATE), chunk_length=CHUNK)
+        assert refused.value.served == (encode_update(-UPDATE, SHIFT),)
 
     @pytest.mark.parametrize("content", [b"", b"VLQ", b"\x80\x04garbage", bytes(64)])
     def test_garbage_under_the_root_is_caught(self, store, behind, content):

@@ -14,6 +14,7 @@ from protocol.challenge import (
     Case,
     challenge_norm,
     encode_sums,
+    falsely_recorded,
     wrong_aggregate,
     wrong_model,
     wrong_norm,
@@ -136,11 +137,14 @@ def numbers_of(count: int, dimension: int, seed: int) -> np.ndarray:
     return chance.integers(-(2**15), 2**15, size=(count, dimension)).astype(np.int16)
 
 
+PROVABLE = [rule for rule in Rule if rule <= Rule.MULTI_KRUM]
+
+
 @st.composite
 def contested(draw):
     """A task's rule over extreme updates, and one coordinate that was published wrongly."""
     count, dimension = draw(st.integers(1, 9)), draw(st.integers(1, 5 * CHUNK))
-    rule = draw(st.sampled_from([each for each in Rule if count > 2 or each < Rule.MULTI_KRUM]))
+    rule = draw(st.sampled_from(PROVABLE if count > 2 else PROVABLE[: Rule.MULTI_KRUM]))
     mixes = rule not in {Rule.CLIPPED_MEAN, Rule.MULTI_KRUM}
     steps = draw(st.sampled_from([PreSteps(bits) for bits in range(4)])) * mixes
     tolerance = draw(st.integers(0, rule.most_liars(count, steps)))
@@ -289,6 +293,43 @@ def test_excluded_update_is_named_but_not_opened(store, gone):
     assert proof == (chunk, openings)
 
 
+VOTING = replace(PARAMS, rule=Rule.GEOMETRIC_MEDIAN, tolerance=1)
+
+
+def test_wrong_aggregate_of_a_task_by_votes_is_for_votes(store):
+    right = combine(VOTING, BASE, UPDATES)
+    wrong = right.aggregate.copy()
+    wrong[3] -= 2
+    root = put_update(store, wrong)
+
+    case = case_of(root, put_model(store, BASE + wrong), params=VOTING)
+
+    assert case.wrong is Published.AGGREGATE
+    assert case.is_for_votes
+    assert case.challenge(store) is None
+    assert case.right == right.roots
+
+
+def test_wrong_model_of_a_task_by_votes_is_proven_like_any_other(store):
+    right = combine(VOTING, BASE, UPDATES)
+    wrong = right.model.copy()
+    wrong[-1] += 1
+
+    case = case_of(right.aggregate_root, put_model(store, wrong), params=VOTING)
+    challenge = case.challenge(store)
+
+    assert not case.is_for_votes
+    assert challenge is not None
+    assert challenge.function == "challengeModel"
+    assert case.right == right.roots
+
+
+def test_right_result_of_a_task_by_votes_is_for_nobody_to_refute(store):
+    right = combine(VOTING, BASE, UPDATES)
+    case = case_of(right.aggregate_root, right.model_root, params=VOTING)
+    assert (case.wrong, case.is_for_votes, case.challenge(store)) == (None, False, None)
+
+
 def test_wrong_model_of_a_right_aggregate_is_challenged(store):
     wrong = HONEST.model.copy()
     wrong[-1] -= 1
@@ -434,6 +475,25 @@ def test_true_norm_cannot_be_shown_false(dimension, seed):
     assert tree.root == SumTree.of(values, CHUNK).root
     assert wrong_norm(tree) is None
     assert challenge_norm(TASK, 4, REVEALED, 1, tree) is None
+
+
+@pytest.mark.parametrize("dimension", [1, CHUNK, DIMENSION])
+def test_root_that_records_another_norm_than_what_is_served_is_found_out(dimension):
+    values = numbers_of(1, dimension, 3)[0]
+    sums = honest_sums(values)
+    sums[-1][0] += 5
+    tree = SumTree.recorded(values, CHUNK, sums)
+    lie = RevealedUpdate(REVEALED[1].participant, tree.root, tree.squared_norm)
+    params = params_of(dimension)
+    served = [encode_update(-values, SHIFT), encode_update(values, SHIFT)]
+
+    found = falsely_recorded(params, lie, served)
+
+    assert found is not None
+    assert challenge_norm(TASK, 4, [lie], 0, found) == challenge_norm(TASK, 4, [lie], 0, tree)
+    assert falsely_recorded(params, lie, served[:1]) is None
+    assert falsely_recorded(params, lie, [encode_model(values.astype(np.int32), SHIFT)]) is None
+    assert falsely_recorded(params_of(dimension + 1), lie, served) is None
 
 
 def test_false_norm_is_challenged_with_all_revealed_updates():

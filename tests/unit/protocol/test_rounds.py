@@ -20,13 +20,16 @@ from protocol.rounds import (
     can_reclaim,
     can_refute_unavailable,
     can_reveal_scores,
+    can_vote,
     deadlines,
     ended_at,
     excluded,
     included,
     is_exhausted,
+    is_outvoted,
     is_undrawn,
     is_withheld,
+    lacks_votes,
     next_deadline,
     phase,
     publication,
@@ -41,6 +44,7 @@ from protocol.task import (
     Published,
     RewardRule,
     RoundState,
+    Rule,
     Seat,
     TaskParams,
     TaskState,
@@ -104,6 +108,7 @@ def rounds(draw, published=None):
         aggregate_seconds=aggregate_seconds,
         challenge_seconds=draw(windows),
         score_seconds=draw(windows),
+        rule=draw(st.sampled_from([Rule.TRIMMED_MEAN, Rule.KRUM])),
     )
     least = params.quorum if published else 0
     facts = RoundState(opened_at=draw(st.integers(1, 1000)))
@@ -125,6 +130,8 @@ def rounds(draw, published=None):
         earliest = facts.restarted_at or ends.availability
         moment = draw(st.integers(earliest, ends.aggregate - 1))
         facts = replace(facts, published_at=moment)
+        if params.by_votes:
+            facts = replace(facts, votes=draw(st.integers(0, facts.included)))
     return params, facts
 
 
@@ -220,7 +227,9 @@ def test_round_that_ended_was_over_from_the_second_that_is_named(facts_of_round)
     assert phase(params, facts, last) in ENDED
     over = ended_at(params, facts)
     assert phase(params, facts, over) in ENDED
-    assert phase(params, facts, over - 1) not in ENDED
+    # The last refutation ends a round at once, so a second before it these are not its facts.
+    if facts.refutations < MAX_REFUTATIONS:
+        assert phase(params, facts, over - 1) not in ENDED
 
 
 def test_round_whose_last_result_was_refuted_ended_then():
@@ -276,6 +285,7 @@ def permitted(params, facts, now):
         can_refute_unavailable(params, asked, flagged, flag, now),
         can_commit_scores(params, facts, now),
         can_reveal_scores(params, facts, now),
+        can_vote(params, facts, Seat(active_from=1, committed_round=1), 1, now),
     )
 
 
@@ -301,7 +311,8 @@ def test_time_alone_ends_every_round(facts_of_round):
     while (change := next_deadline(params, facts, now)) is not None:
         now, steps = change, steps + 1
     assert steps <= len(Deadlines.__dataclass_fields__)
-    assert phase(params, facts, now) == (Phase.FINAL if facts.published_at else Phase.VOID)
+    is_final = facts.published_at and not lacks_votes(params, facts)
+    assert phase(params, facts, now) == (Phase.FINAL if is_final else Phase.VOID)
 
 
 @exact
@@ -331,8 +342,67 @@ def test_publishing_starts_the_challenge_at_once_or_ends_the_round(facts_of_roun
     params, facts = facts_of_round
     moment = facts.published_at
     assert phase(params, replace(facts, published_at=0), moment) == Phase.AGGREGATE
-    wanted = Phase.CHALLENGE if params.challenge_seconds else Phase.FINAL
-    assert phase(params, facts, moment) == wanted
+    at_once = Phase.VOID if lacks_votes(params, facts) else Phase.FINAL
+    assert phase(params, facts, moment) == (
+        Phase.CHALLENGE if params.challenge_seconds else at_once
+    )
+
+
+# One may lie, so two votes are needed.
+BY_VOTES = replace(PARAMS, rule=Rule.GEOMETRIC_MEDIAN)
+REVEALED_SEAT = Seat(active_from=1, committed_round=4)
+
+
+@pytest.mark.parametrize(("votes", "wanted"), [(0, Phase.VOID), (1, Phase.VOID), (2, Phase.FINAL)])
+def test_result_by_votes_is_final_with_one_vote_more_than_may_lie(votes, wanted):
+    voted = replace(PUBLISHED, votes=votes)
+    assert phase(BY_VOTES, voted, 1_189) is Phase.CHALLENGE
+    assert phase(BY_VOTES, voted, 1_190) is wanted
+    assert lacks_votes(BY_VOTES, voted) == (wanted is Phase.VOID)
+    assert ended_at(BY_VOTES, voted) == 1_190
+    assert phase(PARAMS, voted, 1_190) is Phase.FINAL
+
+
+@pytest.mark.parametrize(
+    ("facts", "now", "may"),
+    [
+        (QUORATE, 1_099, False),
+        (QUORATE, 1_100, True),
+        (REFUTED, 1_209, True),
+        (PUBLISHED, 1_189, True),
+        (PUBLISHED, 1_190, False),
+        (QUORATE, 1_160, False),
+    ],
+)
+def test_vote_is_cast_while_a_result_can_be_published_or_contested(facts, now, may):
+    assert can_vote(BY_VOTES, facts, REVEALED_SEAT, 4, now) == may
+    assert not can_vote(PARAMS, facts, REVEALED_SEAT, 4, now)
+
+
+@pytest.mark.parametrize(
+    "seat",
+    [
+        Seat(),
+        replace(REVEALED_SEAT, committed_round=3),
+        replace(REVEALED_SEAT, commitment=b"\1" * 28),
+        replace(REVEALED_SEAT, voted_round=4),
+    ],
+)
+def test_only_who_revealed_in_the_round_votes_and_once(seat):
+    assert not can_vote(BY_VOTES, QUORATE, seat, 4, 1_100)
+    assert can_vote(BY_VOTES, QUORATE, replace(REVEALED_SEAT, voted_round=3), 4, 1_100)
+
+
+@pytest.mark.parametrize(
+    ("for_published", "for_another", "outvoted"),
+    [(0, 1, False), (0, 2, True), (1, 2, True), (2, 2, False), (2, 3, True), (3, 2, False)],
+)
+def test_more_votes_than_may_lie_and_than_the_published_result_has_refute_it(
+    for_published, for_another, outvoted
+):
+    facts = replace(PUBLISHED, votes=for_published)
+    assert is_outvoted(BY_VOTES, facts, for_another) == outvoted
+    assert not is_outvoted(PARAMS, facts, for_another)
 
 
 RUNNING = TaskState(sponsor="0x" + "11" * 20, round=1, seats=5, active=5)

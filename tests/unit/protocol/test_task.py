@@ -140,6 +140,13 @@ def test_default_is_a_task_that_the_contract_accepts():
         {"rule": Rule.MULTI_KRUM, "quorum": 5},
         {"pre_steps": PreSteps.ARC | PreSteps.NNM, "cohort": 64, "quorum": 63, "tolerance": 31}
         | {"dimension": 16 * 256},
+        {"rule": Rule.KRUM, "quorum": 5},
+        {"rule": Rule.BULYAN, "cohort": 7, "quorum": 7},
+        {"rule": Rule.MINIMUM_DIAMETER},
+        {"rule": Rule.GEOMETRIC_MEDIAN, "pre_steps": PreSteps.NNM},
+        {"rule": Rule.CENTERED_CLIPPING, "clip_norm": 2**64 - 1},
+        {"rule": Rule.CLIPPED_MEAN, "clip_norm": 1, "pre_steps": PreSteps.ARC},
+        {"rule": Rule.MULTI_KRUM, "quorum": 5, "pre_steps": PreSteps.ARC | PreSteps.NNM},
         {"selection_seconds": 0, "availability_seconds": 0, "challenge_seconds": 0},
         {"aggregator_seconds": 0},
         {"aggregator_seconds": 20},
@@ -190,6 +197,8 @@ def test_refusal_says_range_and_value():
         valid(tolerance=2).check()
     with pytest.raises(ConfigError, match=r"^chunk_length must be a multiple of 16; found 24$"):
         valid(chunk_length=24).check()
+    with pytest.raises(ConfigError, match=r"^pre_steps must be from 0 to 3; found 4$"):
+        valid(pre_steps=4).check()
     with pytest.raises(ConfigError, match=r"^genesis_model_root must not be zero$"):
         valid(genesis_model_root=bytes(32)).check()
     source = r"^seed_source must be {} with {} seats and a cohort of 5; found 0x"
@@ -217,12 +226,33 @@ def test_closing_time_is_judged_only_when_the_time_is_known():
 def test_a_tolerated_minority_leaves_an_honest_majority(rule, count):
     most = rule.most_liars(count)
     assert 2 * most < count
-    assert (most == 0) == (rule is Rule.MEAN or count < (5 if rule is Rule.MULTI_KRUM else 3))
+    least = {Rule.MULTI_KRUM: 5, Rule.KRUM: 5, Rule.BULYAN: 7}.get(rule, 3)
+    assert (most == 0) == (rule is Rule.MEAN or count < least)
 
 
-@given(st.sampled_from([Rule.MEAN, Rule.MEDIAN, Rule.TRIMMED_MEAN]), st.integers(1, 64))
+BY_CHOICE_OF_KRUM = {Rule.MULTI_KRUM, Rule.KRUM, Rule.BULYAN}
+
+
+@given(
+    st.sampled_from([rule for rule in Rule if rule not in BY_CHOICE_OF_KRUM]), st.integers(1, 64)
+)
 def test_pre_steps_let_any_rule_tolerate_a_minority(rule, count):
     assert rule.most_liars(count, PreSteps.ARC) == (count - 1) // 2
+
+
+@given(st.sampled_from(sorted(BY_CHOICE_OF_KRUM)), st.integers(1, 64), st.integers(0, 3))
+def test_pre_steps_do_not_help_who_chooses_by_krum(rule, count, steps):
+    wanted = {Rule.BULYAN: (count - 3) // 4}.get(rule, (count - 3) // 2)
+    assert rule.most_liars(count, PreSteps(steps)) == max(0, wanted)
+
+
+@pytest.mark.parametrize("rule", [rule for rule in Rule if rule >= Rule.MULTI_KRUM])
+def test_whose_result_one_vote_could_decide_tolerates_a_liar(rule):
+    clip_norm = 5 if rule.clips else 0
+    params = valid(rule=rule, cohort=7, quorum=7, clip_norm=clip_norm, tolerance=0)
+    with pytest.raises(ConfigError, match=r"^tolerance must be from 1 to "):
+        params.check()
+    replace(params, tolerance=1).check()
 
 
 def test_bits_of_pre_steps_are_the_contracts():
@@ -232,39 +262,50 @@ def test_bits_of_pre_steps_are_the_contracts():
     assert {name: int(value) for name, value in bits.items()} == {"ARC": 1, "NNM": 2}
 
 
+ARC, NNM = PreSteps.ARC, PreSteps.NNM
+
+
 @pytest.mark.parametrize(
     ("changes", "words", "has_table"),
     [
         ({}, "trimmed_mean", False),
-        ({"pre_steps": PreSteps.ARC}, "arc+trimmed_mean", False),
-        ({"pre_steps": PreSteps.NNM, "rule": Rule.MEAN}, "nnm+mean", True),
-        ({"pre_steps": PreSteps.NNM | PreSteps.ARC}, "arc+nnm+trimmed_mean", True),
+        ({"pre_steps": ARC}, "arc+trimmed_mean", False),
+        ({"pre_steps": NNM, "rule": Rule.MEAN}, "nnm+mean", True),
+        ({"pre_steps": NNM | ARC}, "arc+nnm+trimmed_mean", True),
         ({"rule": Rule.MULTI_KRUM}, "multi_krum", True),
+        ({"rule": Rule.MULTI_KRUM, "pre_steps": ARC}, "arc+multi_krum", False),
+        ({"rule": Rule.KRUM}, "krum", False),
+        ({"rule": Rule.GEOMETRIC_MEDIAN, "pre_steps": NNM}, "nnm+geometric_median", False),
     ],
 )
-def test_only_a_choice_by_distance_has_a_table(changes, words, has_table):
+def test_only_a_provable_choice_by_distance_has_a_table(changes, words, has_table):
     params = valid(**changes)
     assert (params.rule_in_words, params.has_table) == (words, has_table)
+
+
+@pytest.mark.parametrize("steps", [PreSteps(bits) for bits in range(4)])
+@pytest.mark.parametrize("rule", Rule)
+def test_votes_judge_what_the_contract_does_not_know(rule, steps):
+    known_alone = {Rule.CLIPPED_MEAN, Rule.MULTI_KRUM}
+    known = {Rule.MEAN, Rule.MEDIAN, Rule.TRIMMED_MEAN} | (set() if steps else known_alone)
+    assert valid(rule=rule, pre_steps=steps).by_votes == (rule not in known)
 
 
 @pytest.mark.parametrize(
     ("cohort", "chunks", "fits"),
     [(10, 1024, True), (10, 1025, False), (11, 513, False), (64, 16, True), (64, 17, False)],
 )
-@pytest.mark.parametrize(
-    ("changes", "name"),
-    [({"pre_steps": PreSteps.NNM, "tolerance": 1}, "pre_steps"), ({"rule": 4}, "rule")],
-)
-def test_largest_table_has_two_to_the_sixteen_leaves(cohort, chunks, fits, changes, name):
+@pytest.mark.parametrize("changes", [{"pre_steps": NNM}, {"rule": Rule.MULTI_KRUM}])
+def test_table_of_more_than_two_to_the_sixteen_leaves_is_none(cohort, chunks, fits, changes):
     size = {"cohort": cohort, "quorum": 5, "dimension": 256 * chunks}
     params = valid(**(size | changes))
-    params = replace(params, rule=Rule(params.rule))
-    if fits:
-        params.check()
-        return
-    with pytest.raises(ConfigError, match=rf"^{name} needs a table of at most 2\^16"):
-        params.check()
-    replace(params, rule=Rule.MEDIAN, pre_steps=PreSteps.ARC).check()
+    params.check()
+    assert (params.has_table, params.by_votes) == (fits, not fits)
+    assert not replace(params, rule=Rule.MEDIAN, pre_steps=ARC).by_votes
+
+
+def test_one_vote_more_than_may_lie_is_needed():
+    assert valid(tolerance=3).votes_needed == 4
 
 
 def test_included_are_the_revealed_that_are_not_unavailable():

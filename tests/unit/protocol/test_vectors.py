@@ -248,6 +248,7 @@ def test_task_id_is_hashed(case: dict[str, Any]) -> None:
     found = commitment.task_id(case["chainId"], case["contract"], case["sponsor"], params)
     assert found == case["taskId"]
     params.check(generate.NOW)
+    assert params.by_votes == case["byVotes"]
 
 
 @pytest.mark.parametrize("case", cases("seal.json"))

@@ -28,7 +28,8 @@ def test_left_out_it_is_five_desks_of_a_made_up_market():
 
 
 @pytest.mark.parametrize(
-    ("rule", "tolerance"), [("median", 0), ("trimmed_mean", 1), ("multi_krum", 1)]
+    ("rule", "tolerance"),
+    [("clipped_mean", 0), ("median", 0), ("trimmed_mean", 1), ("multi_krum", 1), ("krum", 1)],
 )
 def test_rules_that_are_told_how_many_liars_tolerate_one(rule, tolerance):
     assert f"tolerance={tolerance}" in invoked("--rule", rule).stdout
@@ -39,7 +40,15 @@ def test_synthetic_is_a_made_up_market_too():
 
 
 @pytest.mark.parametrize(
-    ("rule", "tolerance", "least"), [("trimmed_mean", 2, 5), ("multi_krum", 1, 5), ("mean", 0, 1)]
+    ("rule", "tolerance", "least"),
+    [
+        ("trimmed_mean", 2, 5),
+        ("multi_krum", 1, 5),
+        ("krum", 1, 5),
+        ("bulyan", 1, 7),
+        ("geometric_median", 2, 5),
+        ("mean", 0, 1),
+    ],
 )
 def test_liars_must_be_outnumbered(rule, tolerance, least):
     assert desks_needed(rule, tolerance) == least

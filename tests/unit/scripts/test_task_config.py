@@ -133,11 +133,32 @@ def test_salt_is_the_settings_unless_one_is_given():
         ({"quorum": 9}, 1),
         ({"rule": "mean", "pre_steps": ["arc"]}, 1),
         ({"rule": "multi_krum", "quorum": 5, "cohort": 40}, 1),
+        ({"rule": "krum", "quorum": 5}, 1),
+        ({"rule": "bulyan", "quorum": 7}, 1),
+        ({"rule": "geometric_median"}, 1),
         ({"quorum": 9, "tolerance": 0}, 0),
     ],
 )
 def test_tolerance_left_out_is_one_where_the_rule_can(settings, tolerance):
     assert TaskConfig(**settings).params(NOW).tolerance == tolerance
+
+
+@pytest.mark.parametrize(
+    ("settings", "by_votes"),
+    [
+        ({}, False),
+        ({"rule": "multi_krum", "quorum": 5, "cohort": 44}, False),
+        ({"rule": "multi_krum", "quorum": 5, "cohort": 45}, True),
+        ({"pre_steps": ["nnm"], "cohort": 63, "chunk_length": 512}, False),
+        ({"pre_steps": ["nnm"], "cohort": 64, "chunk_length": 512}, True),
+        ({"rule": "clipped_mean", "clip_norm": 1.0}, False),
+        ({"rule": "clipped_mean", "clip_norm": 1.0, "pre_steps": ["arc"]}, True),
+        ({"rule": "centered_clipping", "clip_norm": 1.0}, True),
+        ({"rule": "minimum_diameter"}, True),
+    ],
+)
+def test_votes_judge_what_is_too_large_for_a_proof_or_unknown_to_the_contract(settings, by_votes):
+    assert TaskConfig(**settings).check().by_votes == by_votes
 
 
 def test_every_rule_of_the_contract_has_a_name():
@@ -196,7 +217,7 @@ def test_samples_are_counted_up_to_their_cap(load):
     ("text", "named"),
     [
         ("qourum = 3\n", "qourum"),
-        ('rule = "krum"\n', "rule"),
+        ('rule = "fltrust"\n', "rule"),
         ('aggregator = "0x12"\n', "aggregator"),
         (f'aggregator = "{"0x" + "aB" * 20}"\n', "whose mixed case is its checksum"),
         ("stake = -1\n", "stake"),
@@ -238,10 +259,12 @@ def test_mistake_is_refused_with_file_and_key(load, tmp_path, text, named):
         ({"pre_steps": ["arc"], "tolerance": 0}, "tolerance"),
         ({"rule": "median", "pre_steps": ["arc"], "tolerance": 2}, "tolerance"),
         ({"rule": "multi_krum", "tolerance": 1}, "tolerance"),
-        ({"rule": "multi_krum", "tolerance": 1, "quorum": 5}, "rule"),
-        ({"pre_steps": ["nnm"], "tolerance": 1}, "pre_steps"),
-        ({"rule": "clipped_mean", "clip_norm": 1.0, "pre_steps": ["arc"]}, "pre_steps"),
+        ({"rule": "krum"}, "tolerance"),
+        ({"rule": "bulyan", "tolerance": 1, "quorum": 6}, "tolerance"),
+        ({"rule": "geometric_median", "tolerance": 0}, "tolerance"),
         ({"rule": "clipped_mean"}, "clip_norm"),
+        ({"rule": "centered_clipping"}, "clip_norm"),
+        ({"rule": "krum", "quorum": 5, "clip_norm": 1.0}, "clip_norm"),
         ({"clip_norm": 1.0}, "clip_norm"),
         ({"commit_seconds": 366 * 86_400}, "commit_seconds"),
         ({"aggregator_seconds": 601}, "aggregator_seconds"),

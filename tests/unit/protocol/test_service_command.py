@@ -1,0 +1,84 @@
+"""How a service's command begins and ends, whatever the service does."""
+
+import fcntl
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from fastapi import FastAPI
+
+from protocol.exit_codes import ExitCode
+from protocol.http import Health
+from protocol.service import Outcome
+from protocol.service_command import service_command
+from protocol.settings import ServiceSettings
+
+pytestmark = pytest.mark.unit
+
+
+class Settings(ServiceSettings):
+    """What every service is told, and nothing more."""
+
+
+class Ticking:
+    """Does the same thing at each tick."""
+
+    serves: Mapping[str, object] = {}
+
+    def __init__(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+
+    def tick(self) -> Outcome:
+        return self.outcome
+
+    def app(self, health: Health) -> FastAPI:  # noqa: ARG002 - the protocol's signature
+        return FastAPI()
+
+
+def run(folder: Path, state_dir: str, *options: str, outcome: Outcome | None = None) -> Result:
+    file = folder / "settings.toml"
+    file.write_text(
+        f'rpc_url = "http://127.0.0.1:1"\nlisten = "127.0.0.1:0"\nstate_dir = "{state_dir}"\n'
+    )
+    ticking = Ticking(outcome or Outcome(None, None, "no round is running"))
+    command = service_command("test", "A service.", Settings, lambda _: ticking)
+    return CliRunner().invoke(command, ["--config", str(file), *options])
+
+
+@pytest.mark.parametrize(
+    ("outcome", "said"),
+    [
+        (Outcome("join", None, ""), "join\n"),
+        (Outcome("open", None, "round 1"), "open: round 1\n"),
+        (Outcome(None, 7, "round 1 is in commit"), "nothing to do: round 1 is in commit\n"),
+    ],
+)
+def test_one_tick_says_what_it_did(tmp_path, outcome, said):
+    done = run(tmp_path, "state", "--once", outcome=outcome)
+
+    assert (done.exit_code, done.stdout) == (ExitCode.OK, said)
+    as_json = run(tmp_path, "state", "--once", "--json", outcome=outcome)
+    assert json.loads(as_json.stdout)["acted"] == outcome.acted
+
+
+def test_state_folder_of_a_running_process_is_refused(tmp_path):
+    state = tmp_path / "state"
+    state.mkdir()
+    with (state / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        refused = run(tmp_path, "state", "--once")
+
+    assert refused.exit_code == ExitCode.CONFIG
+    assert f"another process works in {state}" in refused.stderr
+    assert run(tmp_path, "state", "--once").exit_code == ExitCode.OK
+
+
+def test_state_folder_that_cannot_be_made_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+
+    refused = run(tmp_path, "file/state", "--once")
+
+    assert refused.exit_code == ExitCode.CONFIG
+    assert "state cannot be written: Not a directory" in refused.stderr
