@@ -161,6 +161,11 @@ class Facts:
 def decide(facts: Facts) -> Action:
     """The one next action; asking again with the same facts gives the same answer."""
     action = _next(facts)
+    if isinstance(action, Verify):
+        # What is voted for is known, while what is to be verified may be nowhere any more.
+        vote, ends = _vote(facts), rounds.deadlines(facts.params, facts.round_state)
+        if isinstance(vote, Vote) and facts.now >= ends.flag_result:
+            return vote
     for less_urgent in (_vote, _whenever):
         if not isinstance(action, Wait):
             break

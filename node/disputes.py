@@ -75,8 +75,8 @@ class Disputes:
         self._fetched: set[bytes] = set()
         self._case: tuple[str, proofs.Case] | None = None
         self._challenge: proofs.Challenge | None = None
-        self._examined: dict[tuple[bytes, bytes], proofs.Challenge | None] = {}
-        self._false_norm: proofs.Challenge | None = None
+        self._examined: dict[tuple[bytes, int], proofs.Challenge | None] = {}
+        self._false_norm: tuple[int, proofs.Challenge] | None = None
         self._table: Table | None = None
         self._nothing_to_reclaim_until = 0
 
@@ -108,13 +108,15 @@ class Disputes:
             # Whom another one has proven false has no seat any more.
             if not snapshot.seat(self._task_id, each.participant).committed_in(number):
                 continue
-            key = (state.updates_hash, each.update_root)
+            # By place, as several participants may have revealed one root.
+            key = (state.updates_hash, index)
             is_new = key not in self._examined
             if is_new:
                 self._examined[key] = self._against_norm(number, revealed, index)
-            self._false_norm = self._examined[key]
-            if self._false_norm is not None:
-                return snapshot.is_sealed(self._seal(snapshot, self._false_norm))
+            proof = self._examined[key]
+            self._false_norm = None if proof is None else (index, proof)
+            if proof is not None:
+                return snapshot.is_sealed(self._seal(snapshot, proof))
             if is_new and not self._has(each):
                 return None
         return None
@@ -277,14 +279,14 @@ class Disputes:
                 on_result = (self._task_id, number, what)
                 self._sending.send_in_time("refuteUnavailable", on_result, purpose)
             case Seal() | SealNorm():
-                found = self._found() if isinstance(action, Seal) else self._found_norm()
+                found = self._found() if isinstance(action, Seal) else self._found_norm()[1]
                 seal = self._seal(snapshot, found)
                 self._sending.send_in_time("sealChallenge", (seal,), f"seal:{seal.hex()}")
             case Challenge():
                 self._prove(snapshot, self._found(), rounds.publication(state))
             case ChallengeNorm():
-                proof = self._found_norm()
-                self._prove(snapshot, proof, f"{proof.subject.hex()}:{state.updates_hash.hex()}")
+                index, proof = self._found_norm()
+                self._prove(snapshot, proof, f"norm:{index}:{state.updates_hash.hex()}")
             case RefuteOutvoted():
                 self._send(refute_outvoted(number, state, self._right()))
             case ReclaimDeposit(participant):
@@ -333,7 +335,7 @@ class Disputes:
             raise AssertionError("decide() counts only votes for a right result")
         return right
 
-    def _found_norm(self) -> proofs.Challenge:
+    def _found_norm(self) -> tuple[int, proofs.Challenge]:
         if self._false_norm is None:
             raise AssertionError("decide() contests only norms that were found false")
         return self._false_norm

@@ -45,7 +45,8 @@ def judging_desk_samples(config: NodeConfig) -> tuple[Samples, Samples]:
     """
     own, anchors = _own_and_anchors(config)
     trained_on, held_out = hold_out(own)
-    return Samples.join(trained_on, anchors), held_out
+    earlier = anchors.take(anchors.snapshot < held_out.snapshot.min())
+    return Samples.join(trained_on, earlier), held_out
 
 
 def _own_and_anchors(config: NodeConfig) -> tuple[Samples, Samples]:

@@ -1,6 +1,7 @@
 """Judges every final model once, and writes down what it was worth."""
 
 import math
+from collections import Counter
 
 import structlog
 
@@ -13,6 +14,9 @@ from orchestrator.task_blobs import TaskBlobs
 from protocol.errors import VolquorumError
 from protocol.task import Phase
 
+ATTEMPTS = 5
+"""After so many failures a model stays without an evaluation, so that later ones have theirs."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -23,6 +27,7 @@ class Judge:
         self._evaluator = evaluator
         self._journal = journal
         self._metrics = metrics
+        self._failures = Counter[bytes]()
         for evaluation in journal.all():
             metrics.show_evaluation(evaluation)
 
@@ -39,6 +44,7 @@ class Judge:
             found = self._evaluator(model, reading.params.shift)
         except VolquorumError as error:
             # A judge that fails must not stop the rounds.
+            self._failures[root] += 1
             _log.warning("evaluation_failed", round=pending.number, why=str(error))
             return
         # JSON has no word for a number that is none.
@@ -56,6 +62,7 @@ class Judge:
             if (
                 candidate.phase == Phase.FINAL
                 and self._journal.find(reading.task_id, candidate.number, root) is None
+                and self._failures[root] < ATTEMPTS
                 and blobs.has(root)
             ):
                 return candidate

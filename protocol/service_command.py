@@ -110,6 +110,11 @@ def _alone_in(state_dir: Path) -> Iterator[None]:
                 f"state_dir: another process works in {state_dir}; stop it first, or give this one "
                 "a key and a folder of its own"
             ) from None
+        except OSError as error:
+            raise ConfigError(
+                f"state_dir: {state_dir} cannot be locked: {error.strerror}; give a folder on a"
+                " local disk"
+            ) from error
         yield
 
 

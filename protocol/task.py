@@ -331,6 +331,11 @@ class TaskParams:
             if getattr(self, name) == ZERO_HASH:
                 raise ConfigError(f"{name} must not be zero")
         for name, least, most in self._ranges(now):
+            if least > most and name == "tolerance":
+                raise ConfigError(
+                    f"tolerance: with a quorum of {self.quorum} {self.rule.name.lower()} can"
+                    " tolerate nobody; give a larger quorum"
+                )
             if not least <= getattr(self, name) <= most:
                 raise ConfigError(
                     f"{name} must be from {least} to {most}; found {getattr(self, name)}"

@@ -63,13 +63,13 @@ def described(folder: Path | None) -> str:
 
 
 def desks_needed(rule: RuleName, tolerance: int) -> int:
-    """How many desks must take part for a rule to outvote so many liars."""
+    """How many desks must take part for a rule to tolerate so many liars."""
     each, beyond = {"krum": (2, 3), "multi_krum": (2, 3), "bulyan": (4, 3)}.get(rule, (2, 1))
     return each * tolerance + beyond
 
 
 def check_desks(rule: RuleName, tolerance: int, desks: int) -> None:
-    """Raises: ConfigError where a rule cannot outvote so many liars among so many desks."""
+    """Raises: ConfigError where a rule cannot tolerate so many liars among so many desks."""
     least = desks_needed(rule, tolerance)
     if desks < least:
         raise ConfigError(f"tolerating {tolerance} liars takes {least} desks; found {desks}")

@@ -14,16 +14,17 @@ import click
 
 from node.learning.training import TrainingSettings
 from node.market.panel import Floats
-from node.models.architecture import Architecture
+from node.models.architecture import DEFAULT_SHIFT, Architecture
 from node.models.registry import by_hash, by_name
 from node.models.smile import SMILE
 from protocol import numbers
-from protocol.blobs import BlobStore, FirstOf
+from protocol.blobs import BlobStore, FirstOf, largest_blob_bytes
 from protocol.chain.gateway import Chain
 from protocol.chain.posted import PostedStore
 from protocol.encoding import Blob, Kind, decode, encode_model
 from protocol.errors import BlobCorrupt, ConfigError, EncodingError
 from protocol.sumtree import SumTree
+from protocol.task import MAX_SHIFT
 from scripts.command import on_task_or_file, store_of
 from scripts.task_config import TaskConfig
 
@@ -67,6 +68,14 @@ _OPTIONS = (
         default=CHUNK_LENGTH,
         show_default=True,
         help="With --model: the task's, which the root depends on.",
+    ),
+    click.option(
+        "--shift",
+        type=click.IntRange(0, MAX_SHIFT),
+        default=DEFAULT_SHIFT,
+        show_default=True,
+        help="With --model: the task's; one unit of a coordinate is 2^-N.",
+        metavar="N",
     ),
 )
 
@@ -127,6 +136,7 @@ def on_model(command: Callable[..., None]) -> Callable[..., None]:
         root: str | None,
         name: str,
         chunk_length: int,
+        shift: int,
         **others: object,
     ) -> None:
         if chain is not None and task_id is not None and file is None:
@@ -134,7 +144,7 @@ def on_model(command: Callable[..., None]) -> Callable[..., None]:
             model = from_chain(chain, task_id, stores, chosen)
         elif chain is None and file is not None:
             wanted = None if root is None else as_root(root)
-            model = from_file(file, wanted, by_name(name), chunk_length)
+            model = from_file(file, wanted, by_name(name), chunk_length, shift)
         else:
             raise ConfigError("give either --model FILE or --rpc URL")
         command(model=model, **others)
@@ -145,12 +155,19 @@ def on_model(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def from_file(
-    file: Path, root: bytes | None, architecture: Architecture, chunk_length: int
+    file: Path, root: bytes | None, architecture: Architecture, chunk_length: int, shift: int
 ) -> Model:
     """The model in a file; its root is held against `root`, or else the file's name if it is one.
 
-    Raises: BlobCorrupt if it has another root; ConfigError if it is no model of this architecture.
+    Raises: BlobCorrupt if it has another root; ConfigError if it is no model of this architecture
+    or in other units.
     """
+    most = largest_blob_bytes(architecture.spec.dimension)
+    if file.stat().st_size > most:
+        raise ConfigError(
+            f"--model: wanted at most {most} bytes for {architecture.name} in {file}, found"
+            f" {file.stat().st_size}"
+        )
     try:
         blob = decode(file.read_bytes())
     except EncodingError as error:
@@ -158,6 +175,12 @@ def from_file(
     wanted, found = root or _root_in_name(file), SumTree.of(blob.values, chunk_length).root
     if wanted not in (None, found):
         raise BlobCorrupt(wanted or b"", f"{file} holds a blob with root 0x{found.hex()}")
+    # The root does not bind the unit, and another one would change every price.
+    if blob.shift != shift:
+        raise ConfigError(
+            f"--model: wanted units of 2^-{shift}, found 2^-{blob.shift} in {file}; give the"
+            " task's --shift if that is right"
+        )
     return Model(
         architecture,
         _vector(architecture, blob),

@@ -276,6 +276,11 @@ class TaskConfig(Settings):
             salt=keccak(self.model_dump_json().encode()) if salt is None else salt,
         )
         params.check(now)
+        if params.by_votes and not params.challenge_seconds:
+            raise ConfigError(
+                "challenge_seconds must be above 0 where votes judge, long enough to fetch the"
+                " updates, recompute the result and vote; found 0"
+            )
         return params
 
     @property

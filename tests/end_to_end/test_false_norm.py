@@ -108,6 +108,22 @@ def test_second_proof_comes_too_late_and_goes_on(desks: RandomDesks) -> None:
     assert slow.tick().acted is None
 
 
+def test_each_of_two_liars_with_one_root_pays(chain: Network, tmp_path: Path) -> None:
+    desks = RandomDesks(chain, tmp_path, desks=4, stake_wei=STAKE_WEI, availability_seconds=60)
+    desks.updates[3] = desks.updates[LIAR] = desks.update(LIAR, 1)
+    desks.norms[3] = desks.norms[LIAR] = 9
+    desks.join()
+    desks.play_until_revealed()
+    desks.travel_to_flagging()
+
+    # One seal is for both, as it names the root.
+    acts(desks.node(WATCHER), "sealnorm", "challengenorm", "challengenorm")
+
+    assert desks.state(1).included == 2
+    assert desks.credit(WATCHER) == desks.burned_wei() == STAKE_WEI
+    assert desks.node(WATCHER).tick().acted is None, "a node that starts again has nothing to add"
+
+
 def test_other_bytes_than_were_revealed_prove_nothing(desks: RandomDesks) -> None:
     file = desks.desk_blobs.file_of(desks.tree(LIAR).root)
     content = bytearray(file.read_bytes())

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from orchestrator.judge import ATTEMPTS
 from protocol import posting
 from protocol.chain.deployment import SeedSource, deploy
 from protocol.chain.gateway import Snapshot
@@ -603,6 +604,25 @@ def test_a_judge_that_fails_stops_no_round(network, tmp_path, remotes):
     run_round(network, desk)
     assert desk.tick().acted == "open"
     assert not desk.file.exists()
+
+
+def test_model_that_cannot_be_judged_does_not_keep_later_ones_from_it(network, tmp_path, remotes):
+    asked = []
+
+    def failing_once(model_units, shift):
+        asked.append(model_units.tobytes())
+        if asked[-1] == asked[0]:
+            raise DataError(f"no quotes for {model_units.size} parameters at shift {shift}")
+        return {"error": 1.0}
+
+    desk = Served(network, tmp_path / "orchestrator", remotes, evaluator=failing_once)
+    network.join()
+    for _ in range(2):
+        run_round(network, desk)
+    for _ in range(ATTEMPTS + 1):
+        desk.tick()
+    assert asked.count(asked[0]) == ATTEMPTS
+    assert [json.loads(line)["round"] for line in desk.file.read_text().splitlines()] == [2]
 
 
 def test_a_reorganisation_makes_settled_rounds_be_read_again(chain, network, desk):

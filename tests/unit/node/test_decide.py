@@ -853,6 +853,8 @@ def test_waiting_says_why_and_until_a_time_to_come(known):
         (replace(VOTING, place=3), Wait(IN_AGGREGATE + 3, "round 3 is in aggregate")),
         (replace(VOTING, place=3, now=IN_AGGREGATE + 3), Vote()),
         (replace(VOTING, now=IN_CHALLENGE, round_state=PUBLISHED), Verify()),
+        (replace(VOTING, now=FLAGS_OVER, round_state=PUBLISHED), Vote()),
+        (replace(VOTING, now=FLAGS_OVER, round_state=PUBLISHED, votes_alike=2), Verify()),
         (
             replace(VOTING, now=IN_CHALLENGE, round_state=PUBLISHED, **VERIFIED),
             Vote(),

@@ -191,7 +191,11 @@ def test_judge_does_not_train_on_its_own_latest_days(own, public, chain):
 
     trained_on, held_out = judging_desk_samples(of_folder)
 
-    early = trained_on.take(np.arange(len(trained_on) - len(anchors)))
+    later = anchors.snapshot >= held_out.snapshot.min()
+    assert later.any()
+    count = len(trained_on) - int((~later).sum())
+    early, public_points = trained_on.take(slice(count)), trained_on.take(slice(count, None))
+    assert same(public_points, anchors.take(~later))
     assert same(Samples.join(early, held_out, anchors), desk_samples(of_folder))
     assert 0 < len(held_out) < len(early) / 4
     assert early.snapshot.max() < held_out.snapshot.min()

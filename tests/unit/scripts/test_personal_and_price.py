@@ -195,6 +195,24 @@ def test_model_of_another_root_is_refused(run, folders, shared, tmp_path, comman
     assert not (tmp_path / "out").exists()
 
 
+def test_model_in_other_units_than_the_task_s_is_refused(run, folders, shared, tmp_path):
+    file = tmp_path / "coarse"
+    file.write_bytes(encode_model(values_of(shared) // 8, DEFAULT_SHIFT - 3))
+    options = ["--model", file, *folders, "--out", tmp_path / "prices.csv"]
+    refused = run(price, *options)
+    assert refused.exit_code == ExitCode.CONFIG
+    assert f"2^-{DEFAULT_SHIFT - 3}" in refused.stderr
+    assert run(price, *options, "--shift", DEFAULT_SHIFT - 3).exit_code == ExitCode.OK
+
+
+def test_file_that_is_too_large_for_a_model_is_not_read(run, folders, shared, tmp_path):
+    file = tmp_path / "large"
+    file.write_bytes(shared.read_bytes() + bytes(1))
+    refused = run(price, "--model", file, *folders, "--out", tmp_path / "prices.csv")
+    assert refused.exit_code == ExitCode.CONFIG
+    assert "wanted at most" in refused.stderr
+
+
 def test_what_is_no_model_of_the_architecture_is_refused(run, folders, shared, tmp_path):
     options = [*folders, "--out", tmp_path / "out"]
     for content, message in (
