@@ -333,8 +333,8 @@ class TaskParams:
         for name, least, most in self._ranges(now):
             if least > most and name == "tolerance":
                 raise ConfigError(
-                    f"tolerance: with a quorum of {self.quorum} {self.rule.name.lower()} can"
-                    " tolerate nobody; give a larger quorum"
+                    f"{name} must be at least {least}, and with a quorum of {self.quorum}"
+                    f" {self.rule.name.lower()} can tolerate nobody; give a larger quorum"
                 )
             if not least <= getattr(self, name) <= most:
                 raise ConfigError(
