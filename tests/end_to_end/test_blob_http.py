@@ -276,13 +276,15 @@ def test_another_blob_in_gzip_is_caught():
 @pytest.mark.parametrize(
     ("body", "why"),
     [
-        (b"abc", "no gzip stream"),
-        (b"", "part of a gzip stream"),
-        (gzip.compress(CONTENT)[:-1], "part of a gzip stream"),
-        (gzip.compress(CONTENT) + b"\0", "more than one"),
-        (gzip.compress(CONTENT[:50]) + gzip.compress(CONTENT[50:]), "more than one"),
-        (gzip.compress(CONTENT)[:-8] + bytes(8), "no gzip stream"),
-        (CONTENT, "no gzip stream"),
+        pytest.param(b"abc", "no gzip stream", id="text"),
+        pytest.param(b"", "part of a gzip stream", id="nothing"),
+        pytest.param(gzip.compress(CONTENT)[:-1], "part of a gzip stream", id="cut"),
+        pytest.param(gzip.compress(CONTENT) + b"\0", "more than one", id="a byte too many"),
+        pytest.param(
+            gzip.compress(CONTENT[:50]) + gzip.compress(CONTENT[50:]), "more than one", id="two"
+        ),
+        pytest.param(gzip.compress(CONTENT)[:-8] + bytes(8), "no gzip stream", id="checksum"),
+        pytest.param(CONTENT, "no gzip stream", id="not zipped"),
     ],
 )
 def test_what_is_not_one_gzip_stream_is_refused(body, why):
