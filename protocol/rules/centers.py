@@ -4,11 +4,19 @@ The centre is always a mean of updates with integer weights, so its distances fo
 matrix, and only the last step touches the coordinates. Steps are fixed in number.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from protocol.errors import RuleError
-from protocol.rules.distances import Integers, distances_from, gram, weighted_mean
-from protocol.rules.fixed_point import DISTANCE_BITS, ONE, RATIO_BITS, ratio
+from protocol.rules.distances import (
+    Integers,
+    distances_from,
+    gram,
+    squared_norms,
+    weighted_mean,
+)
+from protocol.rules.fixed_point import DISTANCE_BITS, ONE, RATIO_BITS, distance, ratio
 from protocol.rules.rows import IntArray, Rows, Updates, check_at_least
 
 
@@ -42,9 +50,10 @@ def centered_clipping(
     the clipping factor (`floor`, at most 2^30) and C their sum, every `a_i` becomes
     `floor((a_i (2^30 n - C) + 2^30 c_i) / (2^30 n))` and `a_0` what they leave of 2^30.
 
-    One step moves by at most tau, and one liar by at most tau / n of it, whatever it sends; the
-    guarantee needs f/n < 0.1 and tau near the spread of the honest. Breakdown point 1/2 for a good
-    v0. Liars who push one way round after round do drift it.
+    One step moves by at most tau, and one liar by at most tau / n of it, whatever it sends. That
+    bounds what any number of liars can do in a round, but it is all that is known beyond f/n = 0.1:
+    below that, and with tau near the spread of the honest, the result is near their mean. Liars who
+    push one way round after round do drift it.
 
     Shape: updates [n, d], v0 [d] of the same type -> [d].
     Source: Karimireddy et al., Learning from History for Byzantine Robust Optimization, 2021;
@@ -52,6 +61,11 @@ def centered_clipping(
     Raises: RuleError without updates, if v0 has another shape, or unless tau and iterations >= 1.
     """
     rows = Rows.of(updates)
+    if v0 is None and iterations == 1:
+        # From zero, distances are norms; and what is left to zero adds nothing.
+        radii = [distance(square) for square in squared_norms(rows)]
+        _, *shares = _clipped_step([ONE] + [0] * rows.count, radii, tau)
+        return weighted_mean(rows, shares, ONE)
     with_start = preceded_by_start(rows, v0)
     return weighted_mean(with_start, centered_clipping_weights(gram(with_start), tau, iterations))
 
@@ -78,23 +92,27 @@ def preceded_by_start(rows: Rows, v0: IntArray | None) -> Rows:
     """The rows that centered clipping averages: its start, zero unless given, and the updates."""
     # Zeros that take no memory.
     start = np.broadcast_to(rows.dtype.type(0), rows.dimension) if v0 is None else v0
-    return rows.preceded_by(start, "centered clipping", "v0")
+    rows.check_like(start, "centered clipping", "v0")
+    return rows.preceded_by(start)
 
 
 def centered_clipping_weights(table: Integers, tau: int, iterations: int = 1) -> list[int]:
     """The last shares of the start and of the updates, by the Gram matrix of them all."""
-    check_at_least("centered clipping", "tau", tau, 1)
     check_at_least("centered clipping", "iterations", iterations, 1)
-    count = len(table) - 1
-    shares = [ONE] + [0] * count
-    whole = ONE * count
+    shares = [ONE] + [0] * (len(table) - 1)
     for _ in range(iterations):
-        radii = distances_from(table, shares)[1:]
-        factors = [min(ONE, ratio(tau << DISTANCE_BITS, max(1, radius))) for radius in radii]
-        kept = whole - sum(factors)
-        moved = [
-            (share * kept + ONE * factor) // whole
-            for share, factor in zip(shares[1:], factors, strict=True)
-        ]
-        shares = [ONE - sum(moved), *moved]
+        shares = _clipped_step(shares, distances_from(table, shares)[1:], tau)
     return shares
+
+
+def _clipped_step(shares: Sequence[int], radii: Sequence[int], tau: int) -> list[int]:
+    """The shares after a step, by the distances of the updates from the centre."""
+    check_at_least("centered clipping", "tau", tau, 1)
+    whole = ONE * len(radii)
+    factors = [min(ONE, ratio(tau << DISTANCE_BITS, max(1, radius))) for radius in radii]
+    kept = whole - sum(factors)
+    moved = [
+        (share * kept + ONE * factor) // whole
+        for share, factor in zip(shares[1:], factors, strict=True)
+    ]
+    return [ONE - sum(moved), *moved]

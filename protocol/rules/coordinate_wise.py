@@ -3,9 +3,10 @@
 from protocol.errors import RuleError
 from protocol.rules.distances import squared_norms
 from protocol.rules.fixed_point import root_above
+from protocol.rules.mixing import Mixed
 from protocol.rules.rows import IntArray, Rows, Updates, check_tolerance
 from protocol.rules.scaling import shortened
-from protocol.rules.sorting import mean_at_ranks
+from protocol.rules.sorting import mean_at_ranks, mixed_mean_at_ranks
 
 
 def mean(updates: Updates) -> IntArray:
@@ -76,4 +77,9 @@ def trimmed_mean(updates: Updates, f: int) -> IntArray:
 
 def _mean_of_ranks(rows: Rows, ranks: range) -> IntArray:
     """Floor mean of the values at `ranks` of each sorted column."""
+    if isinstance(rows, Mixed):
+        groups = rows.groups
+        return rows.source.combined(
+            lambda block, means: mixed_mean_at_ranks(block, groups, ranks, means)
+        )
     return rows.combined(lambda block, means: mean_at_ranks(block, ranks, means))

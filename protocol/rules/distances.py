@@ -1,8 +1,8 @@
 """What distance-based rules see of updates: the Gram matrix, and one weighted sum at the end.
 
-The matrix is exact although float64 does the work. A coordinate is split into halves of at most
-2^15, and the partial sums over a few columns are integers below 2^53, which a double holds exactly,
-in any order. They are added in int64: 2^30 d stays below 2^62 for d < 2^32.
+All of it is exact. Vector instructions multiply 16-bit integers and add them in 32 bits, which hold
+the sums over some columns if one factor has eight bits; so one is split in two. Sums over all
+columns are added in int64: 2^30 d stays below 2^62 for d < 2^32.
 
 The matrix may be large beside the updates, so what follows from it is found a few rows at a time.
 """
@@ -20,35 +20,64 @@ from protocol.rules.rows import IntArray, Rows
 Integers = npt.NDArray[Any]
 """In int64 where everything fits; else Python integers, which never overflow."""
 
-_ROWS = 1 << 3
-"""So many rows of a table take little beside it."""
+_ENTRIES = 3 << 8
+"""So many of a table, in whole rows, take little beside large updates."""
+_OFFSET = 1 << 15
+"""What the low half of an int32 is above 16 bits with a sign."""
 
 
 def gram(rows: Rows) -> Integers:
     """`G[i, j] = sum_k x_ik x_jk`. Shape: [n, n]."""
-    wide = rows.dtype == np.int32
-    fours = -(-rows.count // 4) * 4
-    sums = np.zeros((3 if wide else 1, fours, fours), dtype=np.int64)
-    # A tile of doubles takes a thirty-second of int16 updates at most, and with the table less than
-    # a tenth, unless it had fewer than 32 columns.
-    columns = min(rows.dimension >> 7, rows.dimension // 43 - rows.count, 1 << 8)
-    for _, block in rows.blocks():
-        kernels.add_products(block, max(columns & -8, 1 << 5), sums)
+    if rows.dtype == np.int32:
+        return _gram_of_wide(rows)
+    table = np.zeros((rows.count, rows.count), dtype=np.int64)
+    for columns in rows.slices():
+        kernels.add_products(rows.block(columns), table)
     for i in range(rows.count):
-        sums[:, i + 1 :, i] = sums[:, i, i + 1 :]
-    table: Integers = sums[0, : rows.count, : rows.count]
-    if wide:
-        low, mixed, high = sums[:, : rows.count, : rows.count].astype(object)
-        table = low + (mixed << 16) + (high << 32)
+        table[i + 1 :, i] = table[i, i + 1 :]
+    return table
+
+
+def _gram_of_wide(rows: Rows) -> Integers:
+    """Of int32: from the products of their digits of 16 bits, and of these with ones."""
+    count = rows.count
+
+    def digits(columns: slice) -> IntArray:
+        block = rows.block(columns)
+        parts = np.ones((2 * count + 1, block.shape[1]), dtype=np.int16)
+        parts[:count] = block >> 16
+        parts[count:-1] = (block & 0xFFFF) - _OFFSET
+        return parts
+
+    narrow = Rows(2 * count + 1, rows.dimension, np.dtype(np.int16), digits)
+    products = gram(narrow).astype(object)
+    high, low = products[:count, :count], products[count:-1, count:-1]
+    mixed = products[:count, count:-1]
+    # Each is 2^16 high + low + 2^15.
+    sums = (products[:count, -1] << 16) + products[count:-1, -1]
+    table: Integers = (high << 32) + (mixed + mixed.T << 16) + low
+    table += _OFFSET * (sums[:, None] + sums) + _OFFSET**2 * rows.dimension
     return table
 
 
 def squared_norms(rows: Rows) -> list[int]:
     """The diagonal of the Gram matrix, at the cost of reading the updates once."""
     sums = np.zeros((3, rows.count), dtype=np.int64)
-    for _, block in rows.blocks():
-        kernels.add_squares(block, sums)
+    for columns in rows.slices():
+        kernels.add_squares(rows.block(columns), sums)
     return [low + (mixed << 17) + (high << 32) for low, mixed, high in sums.T.tolist()]
+
+
+def products_with(row: IntArray, rows: Rows) -> list[int]:
+    """`sum_k y_k x_ik` of each row with one like them. Shape: row [d]."""
+    if rows.dtype == np.int32:
+        products = gram(rows.preceded_by(row))[0, 1:]
+    else:
+        products = np.zeros(rows.count, dtype=np.int64)
+        for columns in rows.slices():
+            kernels.add_products_with(row[columns], rows.block(columns), products)
+    found: list[int] = products.tolist()
+    return found
 
 
 def squared_distances(table: Integers, among: Sequence[int] | None = None) -> Iterator[Integers]:
@@ -61,8 +90,9 @@ def squared_distances(table: Integers, among: Sequence[int] | None = None) -> It
     greatest = 4 * max(squares.tolist())
     dtype = np.int64 if greatest * len(table) < 1 << 63 else object
     squares = squares.astype(dtype, copy=False)
-    for start in range(0, len(chosen), _ROWS):
-        some = chosen[start : start + _ROWS]
+    step = max(1, _ENTRIES // len(chosen))
+    for start in range(0, len(chosen), step):
+        some = chosen[start : start + step]
         pairs = table[np.ix_(some, chosen)].astype(dtype, copy=False)
         pairs *= -2
         pairs += squares[chosen]
@@ -103,10 +133,11 @@ def _weighted_sums(table: Integers, factors: Integers) -> Integers:
     # Digits of so many bits, of which the last has the sign, times 2^30 add up within int64.
     bits = 62 - RATIO_BITS - len(table).bit_length()
     sums = np.zeros(len(table), dtype=object)
-    for start in range(0, len(table), _ROWS):
-        rest, shift = table[start : start + _ROWS], 0
+    step = max(1, _ENTRIES // len(table))
+    for start in range(0, len(table), step):
+        rest, shift = table[start : start + step], 0
         while shift < 63:
             digits = rest & (1 << bits) - 1 if shift + bits < 63 else rest
-            sums[start : start + _ROWS] += (digits @ narrow).astype(object) << shift
+            sums[start : start + step] += (digits @ narrow).astype(object) << shift
             rest, shift = rest >> bits, shift + bits
     return sums

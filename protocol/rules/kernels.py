@@ -1,11 +1,12 @@
-"""Loops over tiles of columns that stay in the cache, compiled to machine code when first run.
+"""Loops over columns that stay in the cache, compiled to machine code when first run.
 
-A tile is copied out of a block once; then every pass over its rows is one of vector instructions.
+Where rows change, a tile of columns is copied out of a block once; then every pass over its rows is
+one of vector instructions.
 The code is kept between runs where the project or its user has a writable folder. All kernels are
 in this file, because a change in another one would not be seen to make that code old.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import prod
 from typing import Any, NamedTuple, TypeVar
 
@@ -24,6 +25,7 @@ Indices = npt.NDArray[np.int32]
 Kernel = TypeVar("Kernel", bound=Callable[..., object])
 Emitting = Any
 """What code that emits machine code gets and gives; Numba has no types for it."""
+emitted: Emitting = cgutils
 
 VISITED_ROWS = 16
 """So many, and what comparing them takes, fit the registers."""
@@ -31,15 +33,22 @@ SORT, MERGE, CLEAN = range(3)
 """Visits: to any rows, to two sorted halves, to values that rise and then fall."""
 
 _TILE_ROW_BYTES = 1 << 10  # less is read slower, as it is 100 places of memory at a time
+_MIXED_ROW_BYTES = 1 << 9  # there are two tiles then
 _SUM_COLUMNS = 1 << 8  # two lines of int64 take 4 KiB
 _VECTOR_BYTES = 64  # the widest registers; also a cache line
-_REGISTER_BYTES = 64 if binding.get_host_cpu_features().get("avx512bw") else 32
+_FEATURES = binding.get_host_cpu_features()
+_REGISTER_BYTES = 64 if _FEATURES.get("avx512bw") else 32
+_LANES = _REGISTER_BYTES // 2  # of int16
+# Invariant: a lane of int32 adds up 2^7 pairs at most, each of products of 2^15 with a byte. So a
+# pair is below 2^24, and their sum below 2^31.
+_PRODUCT_COLUMNS = 1 << 11
+_LEFTS, _RIGHTS = (4, 2) if _REGISTER_BYTES == 64 else (2, 2)  # rows whose sums fit the registers
 
 
 class Groups(NamedTuple):
     """Groups of rows, each given by its own rows, or by those that it lacks.
 
-    The type of `sizes` is what the sums and the quotients are computed in.
+    The type of `sizes` is what the quotients are computed in.
     """
 
     rows: Indices
@@ -48,8 +57,8 @@ class Groups(NamedTuple):
     """Of each group in `rows`."""
     sizes: Floats
     """How many rows each has."""
-    sign: np.floating[Any]
-    """1 if `rows` are its own, -1 if it lacks them."""
+    by_others: bool
+    """Whether `rows` are those that it lacks."""
 
 
 class Network(NamedTuple):
@@ -70,18 +79,23 @@ class _Columns(NamedTuple):
     stride: int
 
 
-def compiled(kernel: Kernel, *, fastmath: bool | set[str] = False) -> Kernel:
+class _Mixing(NamedTuple):
+    """Groups of a tile's rows, lines as wide as it for sums, and where the means are written."""
+
+    groups: Groups
+    everybody: IntArray
+    some: IntArray
+    quotients: Floats
+    mixed: Tile
+
+
+def compiled(kernel: Kernel) -> Kernel:
     """The kernel as machine code."""
     try:
-        found: Kernel = njit(kernel, cache=True, error_model="numpy", fastmath=fastmath)
+        found: Kernel = njit(kernel, cache=True, error_model="numpy")
     except RuntimeError:  # no folder for a cache, as in a container that can only read
-        found = njit(kernel, error_model="numpy", fastmath=fastmath)
+        found = njit(kernel, error_model="numpy")
     return found
-
-
-def _in_any_order(kernel: Kernel) -> Kernel:
-    """Machine code that adds floats in vectors; only for sums that are exact in every order."""
-    return compiled(kernel, fastmath={"reassoc", "contract"})
 
 
 def average_in_order(block: IntArray, network: Network, ranks: range, means: IntArray) -> None:
@@ -103,23 +117,32 @@ def average_about_median(block: IntArray, network: Network, kept: int, means: In
 def add_squares(block: IntArray, sums: IntArray) -> None:
     """Adds each row's sums of squares, by signed halves of 16 bits: low, low with high, high.
 
-    Shape: block [n, width], sums [3, n].
+    Of int16 only the first is added to. Shape: block [n, width], sums [3, n].
     """
-    line, stride = _line(block)
-    _add_squares(line, stride, block.shape[1], sums)
+    if block.dtype == np.int16:
+        for line, stride, width in _in_whole_vectors(block):
+            _add_products_of_rows((line, stride), (line, stride), width, sums[0])
+    else:
+        _add_squares(*_line(block), block.shape[1], sums)
 
 
-def add_products(block: IntArray, columns: int, sums: IntArray) -> None:
-    """Adds the rows' inner products, by signed halves of 16 bits; only those of i <= j count.
+def add_products_with(other: IntArray, block: IntArray, sums: IntArray) -> None:
+    """Adds each int16 row's inner product with another row.
 
-    Of int32: low with low, low with high and high with low, high with high. Of int16: one. A tile
-    of doubles has so many `columns`, a multiple of 8.
-
-    Shape: block [n, width], sums [3 or 1, m, m], where m is n rounded up to a multiple of 4.
+    Shape: other [width], block [n, width], sums [n].
     """
-    halves = _aligned((min(len(sums), 2), sums.shape[1], columns), np.float64)
-    halves[:, len(block) :] = 0
-    _add_products(_Columns(halves, len(block), *_line(block)), block.shape[1], sums)
+    others = _in_whole_vectors(other[None])
+    for (line, stride, width), (same, _, _) in zip(_in_whole_vectors(block), others, strict=True):
+        _add_products_of_rows((line, stride), (same, 0), width, sums)
+
+
+def add_products(block: IntArray, table: IntArray) -> None:
+    """Adds the inner products of int16 rows; only those of i <= j count.
+
+    Shape: block [n, width], table [n, n].
+    """
+    for line, stride, width in _in_whole_vectors(block):
+        _add_products(line, stride, width, table)
 
 
 def average_by_weights(
@@ -143,7 +166,25 @@ def scale(block: IntArray, fractions: Floats, scaled: IntArray) -> None:
 
 def mix(block: IntArray, groups: Groups, mixed: IntArray) -> None:
     """Writes the groups' floor means. Shape: block [n, width], mixed [groups, width]."""
-    _mix(_columns(block, groups.sizes.dtype), groups, mixed)
+    columns = _columns(block, block.dtype)
+    _mix(columns, _mixing(columns, groups, mixed))
+
+
+def average_mixed_in_order(
+    block: IntArray, groups: Groups, network: Network, ranks: range, means: IntArray
+) -> None:
+    """Sorts the groups' floor means, and writes the floor mean of those at `ranks`.
+
+    Shape: block [n, width], means [width].
+    """
+    # Two tiles are no more than a block, which takes memory too where a pre-step made it.
+    half = block.shape[1] * block.itemsize // 2
+    most = max(_VECTOR_BYTES, min(_MIXED_ROW_BYTES, half - half % _VECTOR_BYTES))
+    columns = _columns(block, block.dtype, most=most)
+    mixed = _aligned((len(groups.ends) + 1, columns.tile.shape[1]), block.dtype)
+    mixed[-1] = np.iinfo(block.dtype).max
+    mixing = _mixing(columns, groups, mixed)
+    _average_mixed_in_order(columns, mixing, network, (ranks.start, ranks.stop), means)
 
 
 def _line(block: IntArray) -> tuple[IntArray, int]:
@@ -163,11 +204,24 @@ def _line(block: IntArray) -> tuple[IntArray, int]:
     return np.lib.stride_tricks.as_strided(block, (length,), (size,), writeable=False), stride
 
 
-def _columns(block: IntArray, dtype: npt.DTypeLike, more_rows: int = 0) -> _Columns:
+def _in_whole_vectors(block: IntArray) -> Iterator[tuple[IntArray, int, int]]:
+    """Lines, strides and widths of the columns that fill vectors, and of the others with zeros."""
+    rest = block.shape[1] % _LANES
+    if whole := block.shape[1] - rest:
+        yield *_line(block), whole
+    if rest:
+        filled = np.zeros((len(block), _LANES), dtype=block.dtype)
+        filled[:, :rest] = block[:, whole:]
+        yield *_line(filled), _LANES
+
+
+def _columns(
+    block: IntArray, dtype: npt.DTypeLike, more_rows: int = 0, most: int = _TILE_ROW_BYTES
+) -> _Columns:
     count, width = block.shape
     itemsize = np.dtype(dtype).itemsize
     lanes = _VECTOR_BYTES // itemsize
-    columns = min(_TILE_ROW_BYTES // itemsize, -(-width // lanes) * lanes)
+    columns = min(most // itemsize, -(-width // lanes) * lanes)
     return _Columns(_aligned((count + more_rows, columns), dtype), count, *_line(block))
 
 
@@ -175,15 +229,26 @@ def _sortable(block: IntArray) -> tuple[_Columns, IntArray]:
     """The columns with the row that a network wants, and a line of sums as wide as they need."""
     columns = _columns(block, block.dtype, more_rows=1)
     columns.tile[-1] = np.iinfo(block.dtype).max
-    narrow = block.dtype == np.int16 and len(block) <= 1 << 16
-    return columns, np.empty(columns.tile.shape[1], dtype=np.int32 if narrow else np.int64)
+    return columns, np.empty(columns.tile.shape[1], dtype=_sum_type(block))
+
+
+def _sum_type(block: Tile) -> type[np.signedinteger[Any]]:
+    """What rows of a block add up within."""
+    return np.int32 if block.dtype == np.int16 and len(block) <= 1 << 16 else np.int64
+
+
+def _mixing(columns: _Columns, groups: Groups, mixed: Tile) -> _Mixing:
+    width = columns.tile.shape[1]
+    everybody, some = np.empty((2, width), dtype=_sum_type(columns.tile))
+    return _Mixing(groups, everybody, some, np.empty(width, dtype=groups.sizes.dtype), mixed)
 
 
 def _aligned(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Tile:
     """Vectors that cross cache lines cost a quarter of the speed."""
     size, lanes = prod(shape), _VECTOR_BYTES // np.dtype(dtype).itemsize
     memory = np.empty(size + lanes, dtype=dtype)
-    start = -memory.ctypes.data % _VECTOR_BYTES // memory.itemsize
+    address: int = memory.__array_interface__["data"][0]
+    start = -address % _VECTOR_BYTES // memory.itemsize
     return memory[start : start + size].reshape(shape)
 
 
@@ -237,7 +302,7 @@ def _visit(comparators: Sequence[tuple[int, int]]) -> Callable[..., None]:
             starts.append(builder.mul(builder.sext(row, size), columns))
         number = context.get_data_type(signature.args[0].dtype)
         vector = ir.VectorType(number, 8 * _REGISTER_BYTES // number.width)
-        steps = cgutils.for_range_slice(builder, size(0), columns, size(vector.count), size)
+        steps = emitted.for_range_slice(builder, size(0), columns, size(vector.count), size)
         with steps as (column, _):
             first = [builder.gep(tile.data, [builder.add(start, column)]) for start in starts]
             places = [builder.bitcast(place, vector.as_pointer()) for place in first]
@@ -257,6 +322,136 @@ def _visit(comparators: Sequence[tuple[int, int]]) -> Callable[..., None]:
 _sort_rows = _visit(_merged(2) + _merged(4) + _merged(8) + _merged(16))
 _merge_rows = _visit(_merged(16))
 _clean_rows = _visit(_half_cleaned(8, 4, 2, 1))
+
+
+def _multiplied_pairs(builder: Emitting, left: Emitting, right: Emitting) -> Emitting:
+    """Products of int16 lanes, added two by two to int32."""
+    narrow, lanes = left.type, left.type.count
+    wide = ir.VectorType(ir.IntType(32), lanes // 2)
+    named = {64: "avx512.pmaddw.d.512", 32: "avx2.pmadd.wd"}.get(2 * lanes)
+    if _FEATURES.get("avx2") and named:
+        kind = ir.FunctionType(wide, [narrow, narrow])
+        multiply = emitted.get_or_insert_function(builder.module, kind, f"llvm.x86.{named}")
+        return builder.call(multiply, [left, right])
+    parts = []
+    for first in range(2):
+        places = ir.Constant(wide, list(range(first, lanes, 2)))
+        halves = (builder.shuffle_vector(value, value, places) for value in (left, right))
+        parts.append(builder.mul(*(builder.sext(half, wide) for half in halves)))
+    return builder.add(*parts)
+
+
+def _products(lefts: int, rights: int) -> Callable[..., None]:
+    """Machine code for the inner products of `lefts` int16 rows with `rights` others.
+
+    A row is given by its start in the left or right line, the lefts first. A width is of whole
+    vectors, `_PRODUCT_COLUMNS` at most.
+    """
+
+    @intrinsic
+    def multiply(
+        _context: Emitting,
+        left: Emitting,
+        right: Emitting,
+        starts: Emitting,
+        width: Emitting,
+        sums: Emitting,
+    ) -> Emitting:
+        return types.void(left, right, starts, width, sums), emit
+
+    def emit(
+        context: Emitting, builder: Emitting, signature: Emitting, arguments: Emitting
+    ) -> Emitting:
+        left, right, starts, sums = (
+            context.make_array(signature.args[i])(context, builder, arguments[i])
+            for i in (0, 1, 2, 4)
+        )
+        size = context.get_value_type(types.intp)
+        narrow = ir.VectorType(ir.IntType(16), _LANES)
+        lanes, long = (ir.VectorType(ir.IntType(bits), _LANES // 2) for bits in (32, 64))
+        rows = range(lefts + rights)
+        first = [builder.load(builder.gep(starts.data, [size(row)])) for row in rows]
+        zeros = ir.Constant(lanes, None)
+        # Of each pair with the high byte of the left and with its low one.
+        found = [[emitted.alloca_once_value(builder, zeros) for _ in range(2)] for _ in pairs]
+        steps = emitted.for_range_slice(builder, size(0), arguments[3], size(_LANES), size)
+        with steps as (column, _):
+            lines = [left] * lefts + [right] * rights
+            places = [
+                builder.gep(line.data, [builder.add(row, column)])
+                for line, row in zip(lines, first, strict=True)
+            ]
+            pointers = [builder.bitcast(place, narrow.as_pointer()) for place in places]
+            values = [builder.load(pointer, align=2) for pointer in pointers]
+            shift, mask = (ir.Constant(narrow, [bits] * _LANES) for bits in (8, 255))
+            halves = [(builder.ashr(x, shift), builder.and_(x, mask)) for x in values[:lefts]]
+            for (i, j), both in zip(pairs, found, strict=True):
+                for half, place in zip(halves[i], both, strict=True):
+                    more = _multiplied_pairs(builder, half, values[lefts + j])
+                    builder.store(builder.add(builder.load(place), more), place)
+        for pair, both in enumerate(found):
+            high, low = (builder.sext(builder.load(place), long) for place in both)
+            whole = builder.add(builder.shl(high, ir.Constant(long, [8] * (_LANES // 2))), low)
+            name = f"llvm.vector.reduce.add.v{_LANES // 2}i64"
+            kind = ir.FunctionType(ir.IntType(64), [long])
+            add = emitted.get_or_insert_function(builder.module, kind, name)
+            builder.store(builder.call(add, [whole]), builder.gep(sums.data, [size(pair)]))
+        return context.get_dummy_value()
+
+    pairs = [(i, j) for i in range(lefts) for j in range(rights)]
+    return multiply
+
+
+_multiply_rows = _products(_LEFTS, _RIGHTS)
+_multiply_row = _products(1, 1)
+
+
+def _sum_of_listed(vectors: int) -> Callable[..., None]:
+    """Machine code that writes the sum of some rows of a tile, of so many vectors at a time.
+
+    It stays in registers meanwhile, where the compiler would store it for every few rows.
+    """
+
+    @intrinsic
+    def add(_context: Emitting, tile: Emitting, rows: Emitting, totals: Emitting) -> Emitting:
+        return types.void(tile, rows, totals), emit
+
+    def emit(
+        context: Emitting, builder: Emitting, signature: Emitting, arguments: Emitting
+    ) -> Emitting:
+        tile, rows, totals = (
+            context.make_array(kind)(context, builder, argument)
+            for kind, argument in zip(signature.args, arguments, strict=True)
+        )
+        size = context.get_value_type(types.intp)
+        count, columns = builder.extract_value(rows.shape, 0), builder.extract_value(tile.shape, 1)
+        number, total = (context.get_data_type(signature.args[i].dtype) for i in (0, 2))
+        lanes = 8 * _REGISTER_BYTES // total.width
+        narrow, wide = (ir.VectorType(kind, lanes) for kind in (number, total))
+
+        def place(memory: Emitting, start: Emitting, vector: int, kind: Emitting) -> Emitting:
+            first = builder.gep(memory, [builder.add(start, size(vector * lanes))])
+            return builder.bitcast(first, kind.as_pointer())
+
+        sums = [emitted.alloca_once(builder, wide) for _ in range(vectors)]
+        step = size(vectors * lanes)
+        with emitted.for_range_slice(builder, size(0), columns, step, size) as (column, _):
+            for held in sums:
+                builder.store(ir.Constant(wide, None), held)
+            with emitted.for_range_slice(builder, size(0), count, size(1), size) as (i, _):
+                row = builder.sext(builder.load(builder.gep(rows.data, [i])), size)
+                start = builder.add(builder.mul(row, columns), column)
+                for vector, held in enumerate(sums):
+                    more = builder.load(place(tile.data, start, vector, narrow), align=2)
+                    builder.store(builder.add(builder.load(held), builder.sext(more, wide)), held)
+            for vector, held in enumerate(sums):
+                builder.store(builder.load(held), place(totals.data, column, vector, wide), align=4)
+        return context.get_dummy_value()
+
+    return add
+
+
+_add_listed = _sum_of_listed(2)  # a tile has columns for two vectors of sums at least
 
 
 @compiled
@@ -291,6 +486,24 @@ def _add_rows(tile: Tile, first: int, end: int, totals: IntArray) -> None:
         row = tile[i]
         for k in range(len(totals)):
             totals[k] += row[k]
+
+
+@compiled
+def _mix_tile(columns: _Columns, mixing: _Mixing, start: int, width: int) -> None:
+    groups, everybody, some, quotients, mixed = mixing
+    if groups.by_others:
+        everybody[:] = 0
+        _add_rows(columns.tile, 0, columns.height, everybody)
+    begin = 0
+    for g in range(len(groups.ends)):
+        end = groups.ends[g]
+        _add_listed(columns.tile, groups.rows[begin:end], some)
+        begin = end
+        for k in range(len(some)):
+            quotients[k] = everybody[k] - some[k] if groups.by_others else some[k]
+        size, found = groups.sizes[g], mixed[g, start : start + width]
+        for k in range(width):
+            found[k] = np.floor(quotients[k] / size)
 
 
 @compiled
@@ -349,50 +562,36 @@ def _add_squares(line: IntArray, stride: int, width: int, sums: IntArray) -> Non
         sums[2, i] += high_high
 
 
-@_in_any_order
-def _multiply(left: Floats, right: Floats, sums: IntArray) -> None:
-    for i in range(0, len(left), 4):
-        a, b, c, d = left[i], left[i + 1], left[i + 2], left[i + 3]
-        for j in range(i, len(right), 2):
-            p, q = right[j], right[j + 1]
-            # Eight sums at a time keep the multipliers busy.
-            ap = aq = bp = bq = cp = cq = dp = dq = 0.0
-            for k in range(len(p)):
-                ap += a[k] * p[k]
-                aq += a[k] * q[k]
-                bp += b[k] * p[k]
-                bq += b[k] * q[k]
-                cp += c[k] * p[k]
-                cq += c[k] * q[k]
-                dp += d[k] * p[k]
-                dq += d[k] * q[k]
-            # Invariant: a tile has 2^8 columns at most, so sums of 2^30 are exact.
-            for row, with_p, with_q in ((0, ap, aq), (1, bp, bq), (2, cp, cq), (3, dp, dq)):
-                sums[i + row, j] += np.int64(with_p)
-                sums[i + row, j + 1] += np.int64(with_q)
+@compiled
+def _add_products_of_rows(
+    lefts: tuple[IntArray, int], rights: tuple[IntArray, int], width: int, sums: IntArray
+) -> None:
+    (left, left_stride), (right, right_stride) = lefts, rights
+    starts, product = np.empty(2, dtype=np.int64), np.empty(1, dtype=np.int64)
+    for i in range(len(sums)):
+        for start in range(0, width, _PRODUCT_COLUMNS):
+            starts[0], starts[1] = i * left_stride + start, i * right_stride + start
+            _multiply_row(left, right, starts, min(_PRODUCT_COLUMNS, width - start), product)
+            sums[i] += product[0]
 
 
 @compiled
-def _add_products(columns: _Columns, width: int, sums: IntArray) -> None:
-    halves = columns.tile
-    for start in range(0, width, halves.shape[2]):
-        used = min(halves.shape[2], width - start)
-        for i in range(columns.height):
-            begin = i * columns.stride + start
-            given, low = columns.line[begin : begin + used], halves[0, i]
-            low[used:] = 0
-            for k in range(used):
-                low[k] = np.int16(given[k])
-            if len(halves) > 1:
-                high = halves[1, i]
-                high[used:] = 0
-                for k in range(used):
-                    high[k] = (given[k] - np.int64(np.int16(given[k]))) >> 16
-        _multiply(halves[0], halves[0], sums[0])
-        if len(halves) > 1:
-            _multiply(halves[0], halves[1], sums[1])
-            _multiply(halves[1], halves[0], sums[1])
-            _multiply(halves[1], halves[1], sums[2])
+def _add_products(line: IntArray, stride: int, width: int, table: IntArray) -> None:
+    count = len(table)
+    starts = np.empty(_LEFTS + _RIGHTS, dtype=np.int64)
+    found = np.empty(_LEFTS * _RIGHTS, dtype=np.int64)
+    for start in range(0, width, _PRODUCT_COLUMNS):
+        columns = min(_PRODUCT_COLUMNS, width - start)
+        for i in range(0, count, _LEFTS):
+            for k in range(_LEFTS):
+                starts[k] = min(i + k, count - 1) * stride + start
+            for j in range(i, count, _RIGHTS):
+                for k in range(_RIGHTS):
+                    starts[_LEFTS + k] = min(j + k, count - 1) * stride + start
+                _multiply_rows(line, line, starts, columns, found)
+                for k in range(min(_LEFTS, count - i)):
+                    for m in range(min(_RIGHTS, count - j)):
+                        table[i + k, j + m] += found[k * _RIGHTS + m]
 
 
 @compiled
@@ -452,36 +651,28 @@ def _scale(line: IntArray, stride: int, fractions: Floats, scaled: IntArray) -> 
 
 
 @compiled
-def _mix(columns: _Columns, groups: Groups, mixed: IntArray) -> None:
-    tile, rows, sign = columns.tile, groups.rows, groups.sign
-    everybody = np.zeros(tile.shape[1], dtype=tile.dtype)
-    sums = np.zeros(tile.shape[1], dtype=tile.dtype)
-    for start in range(0, mixed.shape[1], tile.shape[1]):
-        width = min(tile.shape[1], mixed.shape[1] - start)
+def _mix(columns: _Columns, mixing: _Mixing) -> None:
+    for start in range(0, mixing.mixed.shape[1], columns.tile.shape[1]):
+        width = min(columns.tile.shape[1], mixing.mixed.shape[1] - start)
         _load(columns, start, width)
-        if sign < 0:
-            for k in range(len(everybody)):
-                everybody[k] = 0
-            for i in range(len(tile)):
-                row = tile[i]
-                for k in range(len(everybody)):
-                    everybody[k] += row[k]
-        begin = 0
-        for g in range(len(groups.ends)):
-            end = groups.ends[g]
-            for k in range(len(sums)):
-                sums[k] = everybody[k]
-            # Four at a time, since each visit reads and writes the sums.
-            last = end - (end - begin) % 4
-            for i in range(begin, last, 4):
-                a, b, c, d = tile[rows[i]], tile[rows[i + 1]], tile[rows[i + 2]], tile[rows[i + 3]]
-                for k in range(len(sums)):
-                    sums[k] += sign * (a[k] + b[k] + c[k] + d[k])
-            for i in range(last, end):
-                row = tile[rows[i]]
-                for k in range(len(sums)):
-                    sums[k] += sign * row[k]
-            begin = end
-            size, found = groups.sizes[g], mixed[g, start : start + width]
-            for k in range(width):
-                found[k] = np.floor(sums[k] / size)
+        _mix_tile(columns, mixing, start, width)
+
+
+@compiled
+def _average_mixed_in_order(
+    columns: _Columns,
+    mixing: _Mixing,
+    network: Network,
+    ranks: tuple[int, int],
+    means: IntArray,
+) -> None:
+    first, end = ranks
+    for start in range(0, len(means), columns.tile.shape[1]):
+        width = min(columns.tile.shape[1], len(means) - start)
+        _load(columns, start, width)
+        _mix_tile(columns, mixing, 0, width)
+        _sort(mixing.mixed, network)
+        totals = mixing.some
+        totals[:] = 0
+        _add_rows(mixing.mixed, first, end, totals)
+        _write_means(totals, end - first, means[start : start + width])

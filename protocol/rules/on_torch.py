@@ -1,9 +1,9 @@
 """The rules on a torch device, such as a GPU, with the bits of the rules themselves.
 
 The device sorts, adds and multiplies blocks of columns; what follows from the Gram matrix alone is
-found by the rules' own functions. Integer arithmetic is exact on every device. The Gram matrix is a
-float64 product of 16-bit integers whose partial sums all stay below 2^53, so the order in which a
-device adds does not matter.
+found by the rules' own functions. Integer arithmetic is exact on every device, but CUDA has no
+product of integer matrices. So the Gram matrix is a float64 product of 16-bit integers whose
+partial sums all stay below 2^53, and the order in which a device adds does not matter.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -60,18 +60,17 @@ class _Sent:
         ends = torch.iinfo(torch.int16 if self.rows.dtype == np.int16 else torch.int32)
         aggregate = np.empty(self.rows.dimension, dtype=self.rows.dtype)
         for columns, block in self.blocks():
-            aggregate[columns] = combine(block).clamp(ends.min, ends.max).cpu().numpy()
+            aggregate[columns] = _fetched(combine(block).clamp(ends.min, ends.max))
         return aggregate
 
     def gram(self) -> Integers:
         """Shape: [n, n]."""
         table = np.zeros((self.rows.count, self.rows.count), dtype=object)
         for _, block in self.blocks():
-            parts = [part.double() for part in _halves(block)]
+            parts = _halves(block)
             for i, left in enumerate(parts):
                 for j, right in enumerate(parts):
-                    products = (left @ right.T).long().cpu().numpy()
-                    table += products.astype(object) << 16 * (i + j)
+                    table += _products(left, right).astype(object) << 16 * (i + j)
         return table
 
     def weighted_mean(self, weights: Sequence[int], divisor: int | None = None) -> IntArray:
@@ -153,8 +152,10 @@ def _centered_clipping(
 
 
 def _fltrust(sent: _Sent, reference: IntArray) -> IntArray:
-    with_reference = sent.rows.preceded_by(reference, "FLTrust", "a reference")
-    weights, divisor = trusted(_Sent(with_reference, sent.device).gram())
+    sent.rows.check_like(reference, "FLTrust", "a reference")
+    table = _Sent(sent.rows.preceded_by(reference), sent.device).gram()
+    square, *squares = np.diagonal(table).tolist()
+    weights, divisor = trusted(square, table[0, 1:].tolist(), squares)
     return sent.weighted_mean(weights, max(1, divisor))
 
 
@@ -185,6 +186,22 @@ RULES: dict[str, Callable[..., IntArray]] = {
 
 def _floor(numerator: torch.Tensor, denominator: torch.Tensor | int) -> torch.Tensor:
     return torch.div(numerator, denominator, rounding_mode="floor")
+
+
+def _products(left: torch.Tensor, right: torch.Tensor) -> Integers:
+    """`left @ right.T` of integers in int64. Raises: RuntimeError if the device rounds them."""
+    products = _fetched((left.double() @ right.double().T).long())
+    # cuBLAS computes doubles with fewer bits where its environment variables say so.
+    sums = _fetched((left * right.sum(dim=0)).sum(dim=1))
+    if not np.array_equal(products.sum(axis=1), sums):
+        raise RuntimeError(f"{left.device} rounds products of float64; the Gram matrix needs all")
+    return products
+
+
+def _fetched(found: torch.Tensor) -> Integers:
+    """The values in the processor's memory."""
+    values: Integers = found.cpu().numpy()
+    return values
 
 
 def _halves(block: torch.Tensor) -> list[torch.Tensor]:

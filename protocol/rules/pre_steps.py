@@ -4,23 +4,18 @@ A pre-step returns rows that are computed block by block when a rule asks for th
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from eth_hash.auto import keccak
 
 from protocol.errors import RuleError
-from protocol.rules import kernels
 from protocol.rules.distances import Integers, gram, squared_distances, squared_norms
 from protocol.rules.fixed_point import ONE, root_ratio
-from protocol.rules.rows import IntArray, Rows, Updates, check_at_least, check_tolerance
+from protocol.rules.mixing import Members, group_means
+from protocol.rules.rows import Rows, Updates, check_at_least, check_tolerance
 from protocol.rules.scaling import shortened
 
 _TAG = b"volquorum.bucket"
-
-Members = npt.NDArray[np.bool_]
-"""Groups of rows: who is in which. Shape: [groups, n]."""
 
 
 def arc(updates: Updates, f: int) -> Rows:
@@ -56,18 +51,24 @@ def nnm(updates: Updates, f: int) -> Rows:
     rows = Rows.of(updates)
     check_tolerance("nearest-neighbour mixing", rows.count, f, 2 * f + 1)
     if f == 0:
-        return _group_means(rows, np.ones((rows.count, rows.count), dtype=bool))
-    return _group_means(rows, nearest(gram(rows), f))
+        return group_means(rows, np.ones((rows.count, rows.count), dtype=bool))
+    return group_means(rows, nearest(gram(rows), f))
 
 
 def nearest(table: Integers, f: int) -> Members:
     """Of each update the n - f nearest to it, which NNM averages. Shape: table [n, n] (Gram)."""
+    mixed = len(table) - f
     members = np.zeros(table.shape, dtype=bool)
-    rows = iter(members)
+    done = 0
     for distances in squared_distances(table):
         # A mean of a twin instead of itself is the same mean, so ties with zero need no care.
-        for order, row in zip(distances.argsort(axis=1, kind="stable"), rows, strict=False):
-            row[order[: len(table) - f]] = True
+        farthest = np.partition(distances, mixed - 1, axis=1)[:, mixed - 1, None]
+        nearer, as_far = distances < farthest, distances == farthest
+        wanted = mixed - nearer.sum(axis=1, keepdims=True)
+        members[done : done + len(distances)] = nearer | (
+            as_far & (as_far.cumsum(axis=1, dtype=np.int32) <= wanted)
+        )
+        done += len(distances)
     return members
 
 
@@ -93,33 +94,7 @@ def bucketing(updates: Updates, s: int, seed: int, f: int = 0) -> Rows:
     members = np.zeros((-(-rows.count // s), rows.count), dtype=bool)
     for place, row in enumerate(order):
         members[place // s, row] = True
-    return _group_means(rows, members)
+    return group_means(rows, members)
 
 
 PRE_STEPS: dict[str, Callable[..., Rows]] = {"arc": arc, "bucketing": bucketing, "nnm": nnm}
-
-
-def _group_means(rows: Rows, members: Members) -> Rows:
-    """One row for each group of rows: its floor mean."""
-    # Invariant: a sum of at most 2^8 int16 is within 2^23, and a float32 holds it. A quotient by up
-    # to 2^8 that is no integer is at least 2^-8 away from one, and is rounded by 2^-10 at most. A
-    # double leaves as much room for int32.
-    narrow = rows.dtype == np.int16 and rows.count <= 1 << 8
-    dtype: type[np.floating[Any]] = np.float32 if narrow else np.float64
-    # All less the others is the shorter sum for groups of more than half.
-    sizes = members.sum(axis=1)
-    by_others = 2 * int(sizes[0]) > rows.count
-    added = ~members if by_others else members
-    compact = kernels.Groups(
-        rows=np.flatnonzero(added).astype(np.int32) % rows.count,
-        ends=added.sum(axis=1, dtype=np.int32).cumsum(dtype=np.int32),
-        sizes=sizes.astype(dtype),
-        sign=dtype(-1 if by_others else 1),
-    )
-
-    def mix(block: IntArray) -> IntArray:
-        mixed = np.empty((len(members), block.shape[1]), dtype=rows.dtype)
-        kernels.mix(block, compact, mixed)
-        return mixed
-
-    return rows.changed(mix, len(members))

@@ -18,6 +18,7 @@ Updates = Union[IntArray, "Rows"]
 
 BLOCK_VALUES = 1 << 21  # 4 MiB of int16
 BLOCK_COLUMNS = 1 << 14  # one int16 row is 32 KiB
+_COLUMNS = 1 << 6  # so many at a time leave no vector half full
 _LEAST_VALUES = 1 << 11  # below that, calls cost more than the arithmetic
 
 # Invariant: below these dimensions no sum in this package leaves int64 (see `distances`).
@@ -57,17 +58,15 @@ class Rows:
         rows = self.count if count is None else count
         return Rows(rows, self.dimension, self.dtype, lambda columns: change(self.block(columns)))
 
-    def preceded_by(self, first: IntArray, rule: str, what: str) -> "Rows":
-        """These rows with one of another origin before them.
+    def check_like(self, row: IntArray, rule: str, what: str) -> None:
+        """Raises: RuleError if a row has another shape than these; TypeError if another type."""
+        if row.shape != (self.dimension,):
+            raise RuleError(f"{rule} needs {what} of {self.dimension} coordinates; got {row.shape}")
+        if row.dtype != self.dtype:
+            raise TypeError(f"{what} must be {self.dtype}, as the updates are, not {row.dtype}")
 
-        Raises: RuleError if it has another shape; TypeError if it has another type.
-        """
-        if first.shape != (self.dimension,):
-            raise RuleError(
-                f"{rule} needs {what} of {self.dimension} coordinates; got {first.shape}"
-            )
-        if first.dtype != self.dtype:
-            raise TypeError(f"{what} must be {self.dtype}, as the updates are, not {first.dtype}")
+    def preceded_by(self, first: IntArray) -> "Rows":
+        """These rows with one like them before."""
         return Rows(
             self.count + 1,
             self.dimension,
@@ -75,27 +74,30 @@ class Rows:
             lambda columns: np.concatenate([first[None, columns], self.block(columns)]),
         )
 
-    def blocks(self) -> Iterator[tuple[slice, IntArray]]:
-        """All columns, in blocks that are small beside the updates where they take memory."""
+    def slices(self) -> Iterator[slice]:
+        """All columns, in blocks that are small beside the updates where they take memory.
+
+        Who asks for the next block should no longer hold the last one.
+        """
         portion = max(_LEAST_VALUES, self.count * self.dimension >> 6)
         values = min(BLOCK_VALUES, portion) if self.made else BLOCK_VALUES
         width = max(1, min(BLOCK_COLUMNS, values // self.count))
+        width -= width % _COLUMNS if width > _COLUMNS else 0
         for start in range(0, self.dimension, width):
-            columns = slice(start, min(start + width, self.dimension))
-            yield columns, self.block(columns)
+            yield slice(start, min(start + width, self.dimension))
 
     def combined(self, combine: Callable[[IntArray, IntArray], None]) -> IntArray:
         """What `combine` writes of every block, one number for each column. Shape: [d]."""
         aggregate = np.empty(self.dimension, dtype=self.dtype)
-        for columns, block in self.blocks():
-            combine(block, aggregate[columns])
+        for columns in self.slices():
+            combine(self.block(columns), aggregate[columns])
         return aggregate
 
     def array(self) -> IntArray:
         """All of it at once. Shape: [n, d]."""
         whole = np.empty((self.count, self.dimension), dtype=self.dtype)
-        for columns, block in self.blocks():
-            whole[:, columns] = block
+        for columns in self.slices():
+            whole[:, columns] = self.block(columns)
         return whole
 
 

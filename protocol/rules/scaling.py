@@ -16,12 +16,13 @@ def shortened(rows: Rows, fractions: Mapping[int, tuple[int, int]]) -> Rows:
     if not fractions:
         return rows
     pairs = [fractions.get(i, (1, 1)) for i in range(rows.count)]
+    quotients = np.array(pairs, dtype=np.float64)
 
     def shorten(block: IntArray) -> IntArray:
         if block.dtype == np.int32:
             return np.stack([_of_wide(row, *pair) for row, pair in zip(block, pairs, strict=True)])
         short = np.empty(block.shape, dtype=block.dtype)
-        kernels.scale(block, np.array(pairs, dtype=np.float64), short)
+        kernels.scale(block, quotients, short)
         return short
 
     return rows.changed(shorten)

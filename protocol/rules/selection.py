@@ -31,11 +31,14 @@ def krum(updates: Updates, f: int) -> IntArray:
 def multi_krum(updates: Updates, f: int, m: int | None = None) -> IntArray:
     """Floor mean of the m updates that Krum ranks best; m = n - f unless given.
 
-    Tolerates f liars as Krum does if m <= n - f.
+    Breakdown point (n - 3)/(2n) at most, as Krum's, with m <= n - f - 2: there is a proof for that.
+    With the usual m = n - f it is a mean of updates that lie close together; as many as f of them
+    may be liars' who lie near the honest.
 
     Shape: updates [n, d] -> [d].
     Source: Blanchard et al., Machine Learning with Adversaries: Byzantine Tolerant Gradient
-    Descent, 2017.
+    Descent, 2017; Damaskinos et al., AggregaThor: Byzantine Machine Learning via Robust Gradient
+    Aggregation, 2019 (the proof).
     Raises: RuleError unless n >= 2f + 3 and 1 <= m <= n - f.
     """
     rows = Rows.of(updates)

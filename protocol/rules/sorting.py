@@ -23,6 +23,17 @@ def mean_at_ranks(block: IntArray, ranks: range, means: IntArray) -> None:
     kernels.average_in_order(block, network(len(block), ranks, averaged=True), ranks, means)
 
 
+def mixed_mean_at_ranks(
+    block: IntArray, groups: kernels.Groups, ranks: range, means: IntArray
+) -> None:
+    """Writes the floor mean of the values at `ranks` of each column of sorted group means.
+
+    Shape: block [n, width], means [width].
+    """
+    visits = network(len(groups.ends), ranks, averaged=True)
+    kernels.average_mixed_in_order(block, groups, visits, ranks, means)
+
+
 def mean_about_median(block: IntArray, kept: int, means: IntArray) -> None:
     """Writes the floor mean of the `kept` values nearest to the median of each column.
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from protocol.errors import RuleError
 from protocol.rules import distances
-from protocol.rules.distances import Integers, gram
+from protocol.rules.distances import products_with, squared_norms
 from protocol.rules.fixed_point import ONE, RATIO_BITS, root_above
 from protocol.rules.rows import IntArray, Rows, Updates
 
@@ -51,8 +51,9 @@ def fltrust(updates: Updates, reference: IntArray) -> IntArray:
     Raises: RuleError without updates or if the reference has another shape.
     """
     rows = Rows.of(updates)
-    with_reference = rows.preceded_by(reference, "FLTrust", "a reference")
-    weights, divisor = trusted(gram(with_reference))
+    rows.check_like(reference, "FLTrust", "a reference")
+    (square,) = squared_norms(Rows.of(reference[None]))
+    weights, divisor = trusted(square, products_with(reference, rows), squared_norms(rows))
     if not any(weights):
         return np.zeros(rows.dimension, dtype=rows.dtype)
     return distances.weighted_mean(rows, weights, divisor)
@@ -74,11 +75,10 @@ def checked_weights(count: int, weights: Sequence[int]) -> list[int]:
     return found
 
 
-def trusted(table: Integers) -> tuple[list[int], int]:
-    """All `a_i` and the sum of all `b_i`, by the Gram matrix of the reference and the updates."""
-    square, *lengths = np.diagonal(table).tolist()
+def trusted(square: int, products: Sequence[int], squares: Sequence[int]) -> tuple[list[int], int]:
+    """All `a_i` and the sum of all `b_i`, by `|g0|^2`, all `<x_i, g0>` and all `|x_i|^2`."""
     weights, divisor = [], 0
-    for product, length in zip(table[0, 1:].tolist(), lengths, strict=True):
+    for product, length in zip(products, squares, strict=True):
         weight = min(ONE, (max(0, product) << TRUST_BITS) // length) if length else 0
         weights.append(weight)
         # Invariant: rounded up, so that no rounding makes the result longer than the reference.

@@ -172,6 +172,16 @@ def test_shifted_updates_give_a_shifted_result(rule, data, shift):
     )
 
 
+@EVERY_TYPE
+@settings(deadline=None, max_examples=60)
+@given(updates=arrays(np.int16, (5, 4), elements=elements), tau=st.integers(1, 2**17))
+def test_centered_clipping_starts_from_zero_unless_told(dtype, updates, tau):
+    wide = updates.astype(dtype)
+    found = RULES["centered_clipping"](wide, tau)
+    from_zeros = RULES["centered_clipping"](wide, tau, v0=np.zeros(4, dtype=dtype))
+    np.testing.assert_array_equal(found, from_zeros)
+
+
 def test_centered_clipping_shifts_with_its_start():
     updates, start = drawn(9, 20), drawn(1, 20, seed=1)[0]
     found = RULES["centered_clipping"](updates + np.int16(77), 300, 2, start + np.int16(77))
@@ -543,17 +553,25 @@ def test_other_number_types_are_a_programming_error(rule, dtype):
         RULES[rule](updates, **parameters(rule, updates, 1))
 
 
-@EVERY_RULE
-def test_extra_memory_does_not_grow_with_the_dimension(rule):
-    updates = drawn(16, 10**6)
-    RULES[rule](updates[:, :1], **parameters(rule, updates[:, :1], 3))  # compiles what it runs
+@pytest.mark.parametrize(("count", "dimension"), [(16, 10**6), (50, 10**4), (200, 10**4)])
+@pytest.mark.parametrize(
+    ("steps", "rule"),
+    [
+        *(([], rule) for rule in RULES),
+        *((steps, "trimmed_mean") for steps in (["arc"], ["nnm"], ["arc", "nnm"])),
+    ],
+)
+def test_extra_memory_is_below_a_tenth_of_int16_updates(steps, rule, count, dimension):
+    updates = drawn(count, dimension)
+    composed = compose(steps, rule, **parameters(rule, updates, 3))
+    composed(updates)  # compiles what it runs
     tracemalloc.start()
     try:
-        found = RULES[rule](updates, **parameters(rule, updates, 3))
+        found = composed(updates)
         peak_bytes = tracemalloc.get_traced_memory()[1] - found.nbytes
     finally:
         tracemalloc.stop()
-    assert peak_bytes < 10 * 2**20  # the updates themselves are 32 MB
+    assert peak_bytes < updates.nbytes / 10
 
 
 @EVERY_TYPE

@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 from numba import njit
 
-from protocol.rules import kernels, trimmed_mean
-from protocol.rules.distances import gram, squared_distances, squared_norms
+from protocol.rules import kernels, median, trimmed_mean
+from protocol.rules.distances import gram, products_with, squared_distances, squared_norms
 from protocol.rules.pre_steps import bucketing, nnm
-from protocol.rules.rows import Rows
+from protocol.rules.rows import BLOCK_COLUMNS, Rows
 from protocol.rules.sorting import mean_at_ranks, network
 
 pytestmark = pytest.mark.unit
 
+LOWEST, HIGHEST = -(2**15), 2**15 - 1
 EVERY_TYPE = pytest.mark.parametrize("dtype", [np.int16, np.int32])
 
 
@@ -172,11 +173,61 @@ def test_weighted_sums_beyond_the_type_are_held_at_its_ends(dtype):
     assert means.tolist() == [ends.min, 15, ends.max]
 
 
+@pytest.mark.parametrize("count", [1, 2, 5, 13])
+@pytest.mark.parametrize("width", [31, 32, 33, 2047, 2048, 2049, 5000])
+def test_inner_products_hold_the_greatest_sums(count, width):
+    # Of low and of high bytes, and of both signs.
+    ends = np.array([LOWEST, HIGHEST, -1, 255, -256], dtype=np.int16)
+    block = np.repeat(np.resize(ends, count)[:, None], width, axis=1)
+    exact = block.astype(object) @ block.astype(object).T
+    np.testing.assert_array_equal(gram(Rows.of(block)), exact)
+    assert squared_norms(Rows.of(block)) == np.diagonal(exact).tolist()
+    for row in block:
+        assert products_with(row, Rows.of(block)) == (block.astype(object) @ row).tolist()
+
+
+@pytest.mark.parametrize("lanes", [8, 16, 32])
+def test_inner_products_need_no_particular_instruction(lanes, monkeypatch):
+    monkeypatch.setattr(kernels, "_FEATURES", {})
+    monkeypatch.setattr(kernels, "_LANES", lanes)
+    multiply = kernels._products(2, 2)
+
+    @njit
+    def multiplied(left, right, starts, width, found):
+        multiply(left, right, starts, width, found)
+
+    rows = drawn(4, 2048)
+    rows[:, :96] = [[LOWEST], [-1], [LOWEST], [HIGHEST]]
+    for width in (lanes, 1024):
+        found = np.zeros(4, dtype=np.int64)
+        multiplied(rows[:2].ravel(), rows[2:].ravel(), np.array([0, 2048, 0, 2048]), width, found)
+        wide = rows[:, :width].astype(object)
+        assert found.tolist() == (wide[:2] @ wide[2:].T).ravel().tolist()
+
+
+@EVERY_TYPE
+@pytest.mark.parametrize("width", [1, 255, 256, 257, 700, BLOCK_COLUMNS + 1])
+@pytest.mark.parametrize(("count", "f"), [(1, 0), (5, 0), (11, 2), (11, 5), (40, 3)])
+def test_means_of_neighbours_are_the_same_within_a_tile_as_in_rows(count, f, width, dtype):
+    updates = drawn(count, width, dtype)
+    mixed = nnm(updates, f)
+    np.testing.assert_array_equal(trimmed_mean(mixed, f), trimmed_mean(mixed.array(), f))
+
+
+@pytest.mark.parametrize("count", [300, 70_000])
+def test_means_of_more_rows_than_a_float32_can_add_are_exact(count):
+    updates = np.full((count, 3), HIGHEST, dtype=np.int16)
+    updates[0] = HIGHEST - 1
+    half = bucketing(updates, count // 2, seed=1)
+    assert sorted(half.array()[:, 0].tolist()) == [HIGHEST - 1, HIGHEST]
+    assert median(half).tolist() == [HIGHEST - 1] * 3
+
+
 def test_made_blocks_are_small_beside_the_updates_and_views_are_not_cut():
     rows = Rows.of(drawn(10, 10_000))
-    assert len(list(rows.blocks())) == 1
+    assert len(list(rows.slices())) == 1
     made = rows.changed(lambda block: block.copy())
-    largest = max(block.nbytes for _, block in made.blocks())
+    largest = max(made.block(columns).nbytes for columns in made.slices())
     assert largest * 20 < 10 * 10_000 * 2
     np.testing.assert_array_equal(trimmed_mean(made, f=2), trimmed_mean(rows, f=2))
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from protocol.errors import RuleError
 from protocol.rules import PRE_STEPS, RULES, arc, nnm, on_torch
@@ -89,6 +90,38 @@ def test_pre_steps_come_before(rule, device):
     np.testing.assert_array_equal(
         on_torch.apply(rule, changed, device, **given), RULES[rule](changed, **given)
     )
+
+
+class NoIntegerProducts(TorchDispatchMode):
+    """CUDA has kernels for all that the rules do with integers but for products of matrices."""
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        if "mm" in operation.__name__ or "dot" in operation.__name__ or "mv" in operation.__name__:
+            assert all(given.is_floating_point() for given in args), operation
+        return operation(*args, **kwargs or {})
+
+
+@EVERY_RULE
+@EVERY_TYPE
+def test_everything_is_on_the_device_until_it_is_fetched(rule, dtype, monkeypatch):
+    # A tensor that was left on the processor does not meet those of the device "meta", which have
+    # no values. Zeros are fetched instead.
+    def fetched(found):
+        assert found.device.type == "meta"
+        return np.zeros(found.shape, dtype=np.int64)
+
+    monkeypatch.setattr(on_torch, "_fetched", fetched)
+    updates = np.random.default_rng(1).integers(-900, 900, (11, 300)).astype(dtype)
+    with NoIntegerProducts():
+        found = on_torch.apply(rule, updates, "meta", **parameters(rule, updates, 2))
+    assert found.shape == (300,)
+
+
+def test_products_that_a_device_rounds_are_refused(monkeypatch):
+    monkeypatch.setattr(torch.Tensor, "double", torch.Tensor.float)
+    updates = np.random.default_rng(2).integers(-(2**15), 2**15, (5, 3000)).astype(np.int16)
+    with pytest.raises(RuntimeError, match="cpu rounds products of float64"):
+        on_torch.apply("krum", updates, "cpu", f=1)
 
 
 def test_every_rule_runs_on_a_device():
