@@ -1,15 +1,17 @@
 """What the penalty for static arbitrage takes away and costs, and what the audit of an update sees.
 
     python -m benchmarks.arbitrage --data DIR [--weights 0 500] [--rounds 15] [--seeds 3]
-        [--central] [--held-out]
+        [--margin 0.1] [--central] [--held-out]
+    python -m benchmarks.arbitrage --data DIR --listed [--held-out]
     python -m benchmarks.arbitrage --data DIR --updates [--weights 0 500] [--rounds 15]
     python -m benchmarks.arbitrage --steps
 
-The first trains federated (five desks, trimmed mean) and, where asked, central models, and prints
-their errors and the rates of arbitrage on the validation days, with `--held-out` also on the test
-and the stress window. The second says at how much greater a share of points an update breaks a
-condition than its base model does: of honest desks, of one that learned bent smiles, of a flipped
-mean and of noise. The third times a training step with the penalty by differences and by automatic
+The first trains federated (five desks, mean) and, where asked, central models, and prints their
+errors and the rates of arbitrage on the validation days, with `--held-out` also on the test and the
+stress window. The second does so for smiles fitted to quotes, at listed expiries alone, beside the
+federated model. The third says at how much greater a share of points an update breaks a condition
+than its base model does: of honest desks, of one that learned bent smiles, of a flipped mean and of
+noise. The fourth times a training step with the penalty by differences and by automatic
 differentiation.
 """
 
@@ -26,33 +28,42 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from node.evaluation.audit import audit
+from node.evaluation.audit import audit, audit_listed
 from node.evaluation.metrics import measure
 from node.learning.alone import train_central
-from node.learning.contribution import Judge, hold_out
+from node.learning.contribution import Judge
 from node.learning.division import Market
 from node.learning.federation import federate
 from node.learning.training import LocalTraining, TrainingSettings
 from node.market.panel import Floats
 from node.market.pipeline import cleaned_chain
-from node.market.samples import Samples, anchor_samples
+from node.market.samples import Samples
 from node.market.sources import quotes_of
-from node.models.arbitrage import MARGIN, ROWS, Stencil, Watch
+from node.market.split import hold_out
+from node.models import arbitrage
+from node.models.arbitrage import MARGIN, REACH_Z, ROWS, Stencil, Watch
 from node.models.architecture import DEFAULT_SHIFT
+from node.models.expiries import visible_half
 from node.models.formulas import FORMULAS, Pricer
 from node.models.points import Points
 from node.models.smile import SMILE
+from node.models.ssvi import ssvi_from
+from node.models.svi import svi
 from protocol import numbers
+from protocol.task import Rule
 
 DESKS: Final = 5
 LOOKED_AT: Final = (1, 2, 4, 8, 15, 30)
 """Rounds whose updates are judged."""
+NEAR_Z: Final = 2.0
+"""Within which nearly every listed expiry has quotes."""
+SNAPSHOTS: Final = 32
+"""Of a window whose listed expiries are audited, of both coins and evenly spaced."""
 
 
 def divided(data: Path | None) -> Market:
-    """Five desks by coin and tenor; the panel itself answers the anchors, not the prior."""
-    market = Market.of(cleaned_chain(quotes_of(data))).divided("desks", DESKS, 0)
-    return replace(market, anchors=market.split.train(anchor_samples(market.panel)))
+    """Five desks by coin and tenor."""
+    return Market.of(cleaned_chain(quotes_of(data))).divided("desks", DESKS, 0)
 
 
 def scored(
@@ -69,35 +80,56 @@ def scored(
         shown += f" {window} {rmse:6.3f}"
         for rate, depth in (("calendar", "calendar_depth"), ("butterfly", "butterfly_depth")):
             shown += f" {rate} {getattr(audited, rate):8.4%} ({getattr(audited, depth):.2f})"
-        shown += f" wings {audited.wings:.3%};"
+        shown += f" wings {audited.wings:.3%}"
+        if audited.broken_days:
+            first, last = audited.broken_days
+            shown += f" at {first:.1f} to {last:.1f} d, |z| >= {audited.broken_from_z:.1f}"
+        shown += ";"
     print(f"{shown} {spent:.0f} CPU s", flush=True)
     return found
+
+
+def together(market: Market, settings: TrainingSettings, seed: int) -> Floats:
+    """The desks' model by the mean, as `volquorum evaluate` takes it. Shape: -> [d]"""
+    return federate(
+        market.desks,
+        settings,
+        rule=Rule.MEAN,
+        tolerance=0,
+        seed=seed,
+        validation=market.validation,
+    )
 
 
 def trained(
     market: Market, settings: TrainingSettings, seed: int, *, central: bool
 ) -> Iterator[tuple[str, Floats, float]]:
-    """Kind, vector and CPU seconds."""
+    """Kind, vector and CPU seconds; of each the version that is best on the validation days."""
     begun = time.process_time()
-    yield "federated", federate(market.desks, settings, seed=seed), time.process_time() - begun
+    vector = together(market, settings, seed)
+    yield "federated", vector, time.process_time() - begun
     if central:
         begun = time.process_time()
         vector = train_central(
             numbers.to_float(SMILE.genesis(seed), DEFAULT_SHIFT),
-            Samples.join(*market.own, market.anchors),
+            market.pooled,
             settings,
-            participants=DESKS,
             validation=market.validation,
             seed=seed,
         )
         yield "central", vector, time.process_time() - begun
 
 
+def windows_of(market: Market, asked: argparse.Namespace) -> list[str]:
+    """The validation days, and others only where they are asked for."""
+    return list(market.windows) if asked.held_out else ["validation"]
+
+
 def compare(
     market: Market, recipe: TrainingSettings, weights: list[float], asked: argparse.Namespace
 ) -> list[dict[str, Any]]:
     """Formulas, the untrained model, then every weight and seed."""
-    windows = list(market.windows) if asked.held_out else ["validation"]
+    windows = windows_of(market, asked)
     untrained = partial(SMILE.predict, numbers.to_float(SMILE.genesis(0), DEFAULT_SHIFT))
     found = [
         scored(name, price, market, windows, 0.0)
@@ -112,6 +144,33 @@ def compare(
     return found
 
 
+def compare_listed(market: Market, settings: TrainingSettings, windows: Sequence[str]) -> None:
+    """Print rates at listed expiries of smiles fitted to quotes, of formulas and of the network."""
+    shared = partial(SMILE.predict, together(market, settings, 0))
+    for window in windows:
+        samples = market.windows[window]
+        moments = np.unique(samples.snapshot)
+        kept = moments[np.linspace(0, moments.size - 1, SNAPSHOTS).astype(np.int64)]
+        quotes = samples.take(np.isin(samples.snapshot, kept))
+        half = quotes.take(visible_half(quotes, 0))
+        pricers = {
+            "svi, all quotes visible": svi(quotes),
+            "svi, half hidden": svi(half),
+            "ssvi, all quotes visible": ssvi_from(quotes),
+            "ssvi, half hidden": ssvi_from(half),
+            "ssvi, panel": FORMULAS["ssvi"],
+            "quadratic, panel": FORMULAS["quadratic"],
+            "federated": shared,
+        }
+        for name, price in pricers.items():
+            shown = f"{window:11}{name:26} {measure(price(quotes), quotes).rmse:6.3f}"
+            for reach in (NEAR_Z, REACH_Z):
+                found = audit_listed(price, quotes, reach)
+                shown += f"  |z| <= {reach:.0f}: calendar {found.calendar:8.4%}"
+                shown += f" butterfly {found.butterfly:8.4%}"
+            print(shown, flush=True)
+
+
 def judge_updates(market: Market, settings: TrainingSettings) -> None:
     """Print how much more the updates of some rounds break, worst of all desks' views."""
     held_out = [hold_out(part)[1] for part in market.own]
@@ -119,7 +178,13 @@ def judge_updates(market: Market, settings: TrainingSettings) -> None:
     bent = replace(first, target_vol=first.target_vol * (1.0 + 0.5 * np.sin(3.0 * first.z)))
     rng = np.random.default_rng(0)
     models = [numbers.to_float(SMILE.genesis(0), DEFAULT_SHIFT)]
-    federate(market.desks, settings, on_round=lambda _, model: models.append(model))
+    federate(
+        market.desks,
+        settings,
+        rule=Rule.MEAN,
+        tolerance=0,
+        on_round=lambda _, model: models.append(model),
+    )
     for number in (each for each in LOOKED_AT if each <= settings.rounds):
         base = models[number - 1]
 
@@ -194,13 +259,16 @@ def main() -> None:
     parser.add_argument("--weights", type=float, nargs="+")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=TrainingSettings().rounds)
+    parser.add_argument("--margin", type=float, default=MARGIN)
     parser.add_argument("--central", action="store_true")
     parser.add_argument("--held-out", action="store_true")
+    parser.add_argument("--listed", action="store_true")
     parser.add_argument("--updates", action="store_true")
     parser.add_argument("--steps", action="store_true")
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     torch.set_num_threads(1)
+    arbitrage.MARGIN = asked.margin  # type: ignore[misc]  # what is held against what is used
     recipe = replace(TrainingSettings(), rounds=asked.rounds)
     weights = asked.weights or [0.0, recipe.arbitrage_weight]
     if asked.steps:
@@ -211,6 +279,9 @@ def main() -> None:
         for weight in weights:
             print(f"weight {weight:g}")
             judge_updates(market, replace(recipe, arbitrage_weight=weight))
+        return
+    if asked.listed:
+        compare_listed(market, recipe, windows_of(market, asked))
         return
     found = compare(market, recipe, weights, asked)
     if asked.json:

@@ -2,25 +2,26 @@
 
 A task's rounds without a chain, every desk at one precision, for each rule. Bytes are those of one
 update, without HTTP's headers, in the canonical encoding and in codings of it; only gzip of zero
-runs (`gzip`) is what the blob server does, the others say what is left to gain. A task is written
-to the JSON file when it is over, and one that is there is not run again.
+runs (`gzip`) is what the blob server does, the others say what is left to gain. A task is appended
+to the JSON lines of `--json` when it is over, and one that is there is not run again.
 """
 
 import argparse
-import json
 import time
 import zlib
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from itertools import groupby
 from pathlib import Path
 from statistics import fmean, stdev
+from typing import Any
 
 import numpy as np
 import torch
 
 from benchmarks.field import Field
+from benchmarks.results_file import resumed
 from node.evaluation.metrics import measure
 from node.learning.federation import federate
 from node.learning.training import TrainingSettings
@@ -116,6 +117,11 @@ class Row:
     rmse_vol_points: dict[str, float]
     """By stretch of days."""
 
+    @classmethod
+    def from_dict(cls, told: Mapping[str, Any]) -> "Row":
+        """The row of which `asdict` and JSON made this."""
+        return cls(**{**told, "case": Case(**told["case"])})
+
 
 def run(field: Field, case: Case) -> Row:
     """Every round of one task."""
@@ -135,26 +141,26 @@ def run(field: Field, case: Case) -> Row:
         precision=Precision(case.bits, case.largest),
         on_updates=count,
     )
-    stretches = {"validation": field.validation} | field.held_out
     return Row(
         case=case,
         update_bytes={name: fmean(counted) for name, counted in bytes_by.items()},
         rmse_vol_points={
             name: measure(SMILE.predict(vector, held), held).rmse
-            for name, held in stretches.items()
+            for name, held in field.windows.items()
         },
     )
 
 
-def rows_in(file: Path | None) -> dict[Case, Row]:
-    """What earlier runs wrote."""
-    if file is None or not file.exists():
-        return {}
-    found = [Row(**row | {"case": Case(**row["case"])}) for row in json.loads(file.read_text())]
-    return {row.case: row for row in found}
+def wanted_cases(asked: argparse.Namespace) -> Iterator[Case]:
+    """Seeds first, so that a run that is cut off has every row, if of fewer seeds."""
+    for seed in range(asked.seeds):
+        for rule in asked.rule or RULES:
+            for each in asked.precision or PRECISIONS:
+                place = (asked.partition, asked.desks, asked.rounds)
+                yield Case(*place, rule, each.bits, each.largest, seed)
 
 
-def table(rows: list[Row]) -> str:
+def table(rows: Sequence[Row]) -> str:
     """One line for each rule and precision, averaged over seeds, in Markdown."""
     names = [name for name in rows[0].update_bytes if name != "identity"]
     stretches = list(rows[0].rmse_vol_points)
@@ -193,30 +199,24 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--rule", choices=RULES, action="append")
     parser.add_argument("--precision", type=precision_of, action="append", metavar="BITS[:PART]")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=Path, help="JSON lines, one a task; resumed where present")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     field = Field.cut(asked.data, asked.partition, asked.desks, 0, anchored=True)
-    known = rows_in(asked.json)
-    # Seeds first, so that a run that is cut off has every row, if of fewer seeds.
-    for seed in range(asked.seeds):
-        for rule in asked.rule or RULES:
-            for each in asked.precision or PRECISIONS:
-                place = (asked.partition, asked.desks, asked.rounds)
-                case = Case(*place, rule, each.bits, each.largest, seed)
-                if case not in known:
-                    known[case] = run(field, case)
-                if asked.json:
-                    rows = [asdict(row) for row in known.values()]
-                    asked.json.write_text(json.dumps(rows, indent=1))
-    print(table(sorted(known.values(), key=_in_the_table)))
+    found = resumed(
+        asked.json,
+        wanted_cases(asked),
+        lambda case: run(field, case),
+        read=Row.from_dict,
+        key=lambda row: row.case,
+    )
+    print(table(sorted(found.values(), key=_in_the_table)))
     print(f"\n{time.process_time():.0f} CPU s")
 
 
 def _in_the_table(row: Row) -> tuple[object, ...]:
     case = row.case
-    place = (case.partition, case.desks, case.rounds)
-    return (*place, case.rule, -case.largest, -case.bits, case.seed)
+    return (case.rule, -case.largest, -case.bits, case.seed)
 
 
 if __name__ == "__main__":

@@ -50,9 +50,16 @@ class Field:
             own_test=tuple(market.split.test(build_samples(part, market.panel)) for part in parts),
         )
 
+    @property
+    def windows(self) -> dict[str, Samples]:
+        """What nobody trains on, by name: the days to choose by, and those held out."""
+        return {"validation": self.validation, **self.held_out}
+
     def score(self, price: Pricer) -> dict[str, Metrics]:
+        """Errors on what is held out, by name."""
         return {name: measure(price(held), held) for name, held in self.held_out.items()}
 
 
 def priced_by(vector: Floats) -> Pricer:
+    """The smile network with these parameters. Shape: vector [d]"""
     return lambda samples: SMILE.predict(vector, samples)

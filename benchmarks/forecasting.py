@@ -25,6 +25,7 @@ from node.forecasting.forecasters import DAILY, SURFACE, Fit
 from node.forecasting.pairs import Pairs, daily_pairs, surface_pairs
 from node.forecasting.walk_forward import walk_forward
 from node.market.layouts import read_batches
+from node.market.moments import MICROSECOND, microseconds
 from node.market.panel import (
     AT_MONEY,
     TENOR_DAYS,
@@ -62,11 +63,6 @@ class Score:
     """Its RMSE over persistence's."""
     to_persistence_ci95: tuple[float, float]
     diebold_mariano: DieboldMariano
-
-
-def microseconds(moment: datetime) -> int:
-    """Since 1970."""
-    return round(moment.timestamp()) * 1_000_000
 
 
 def of_day(text: str) -> int:
@@ -158,7 +154,7 @@ def surfaces(folder: Path, seeds: int) -> Iterator[tuple[str, dict[str, Score]]]
         refits, windows = calendar_of(split)
         off = errors(pairs, SURFACE, refits, seeds)
         spacing = float(np.median(np.diff(np.unique(pairs.origin))))
-        overlap = max(round(horizon / timedelta(microseconds=1) / spacing) - 1, 0)
+        overlap = max(round(horizon / MICROSECOND / spacing) - 1, 0)
         for window, bounds in windows.items():
             rows = _inside(pairs, bounds)
             for column, of in columns.items():

@@ -39,7 +39,7 @@ from protocol.chain.outbox import IN_MEMORY, Outbox
 from protocol.chain.transactor import Transactor
 from protocol.recompute import Result
 from protocol.rounds import deadlines
-from protocol.signing import CommitDomain
+from protocol.signing import SigningDomain
 from protocol.sumtree import root_hash
 from protocol.task import TaskParams
 
@@ -169,7 +169,7 @@ class Bench:
                 self.send(update.account, "commitUpdate", (self.task, number, update.commitment))
                 for update in updates
             )
-        domain = CommitDomain(self.chain.chain_id, self.chain.contract, self.task, number)
+        domain = SigningDomain(self.chain.chain_id, self.chain.contract, self.task, number)
         signed = tuple(tuple(domain.sign(one.account, one.commitment)) for one in updates)
         return self.send(self.aggregator, "commitUpdates", (self.task, number, signed))
 

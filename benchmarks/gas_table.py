@@ -33,6 +33,7 @@ DISPUTES: Final[Mapping[str, str]] = {
     "challenge_n32_c256": "of 32",
     "challenge_n64_c256": "of 64",
     "challenge_model": "a wrong model, any number",
+    "challenge_model_unsealed": "the same, not sealed",
     "challenge_norm_first_credit": "a false norm among 8 updates",
     "challenge_norm_n64": "among 64",
     "challenge_norm": "among 8, by a sender who has a credit already",
@@ -45,6 +46,7 @@ DISPUTES: Final[Mapping[str, str]] = {
     "post_update_10000": "posting a flagged update of 10,000 coordinates",
     "flag_update": "flagging an update",
     "seal_challenge": "sealing a challenge",
+    "claim_award": "claiming the award of a proof that was not sealed",
 }
 CALLS: Final[Mapping[str, str]] = {
     "commitUpdate drawn": "`commitUpdate` where seats are drawn, the seat's first",
@@ -53,8 +55,14 @@ CALLS: Final[Mapping[str, str]] = {
     "distribute_scores_n64": "`distribute` among 64 by scores, finalising too",
 }
 """Those that are not just a function's name."""
-_TOTALS: Final = re.compile(r"round_|commit_reveal_")
-"""Snapshots that are no call."""
+VOTES: Final[Mapping[str, int]] = {
+    "vote steady": 1,
+    "votes_relayed_n10": 10,
+    "votes_relayed_n64": 64,
+}
+"""How many votes a snapshot's transaction has."""
+_TOTALS: Final = re.compile(r"round_|commit_reveal_|votes_relayed_")
+"""Snapshots that are no call, or have a table of their own."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +135,8 @@ def tables(measured: Measured, snapshots: Snapshots) -> list[str]:
     found = [table_of_goals(measured), table_of_rounds(measured), table_of_peers(measured)]
     if measured.spent:
         found.append(table_of_spending(measured.spent))
-    return [*found, table_of_calls(snapshots.calls), table_of_disputes(snapshots.disputes)]
+    found += [table_of_votes(snapshots.calls), table_of_calls(snapshots.calls)]
+    return [*found, table_of_disputes(snapshots.disputes)]
 
 
 def renewed(page: str, found: Sequence[str]) -> str:
@@ -205,6 +214,15 @@ def table_of_spending(spent: Mapping[str, Spent]) -> str:
     lines.append(_row("whole", [f"{units:,}" for units in whole]))
     for name, what in (("slots touched", "slots_touched"), ("of these written", "slots_written")):
         lines.append(_row(name, [f"{getattr(each, what):g}" for each in spent.values()]))
+    return "\n".join(lines)
+
+
+def table_of_votes(calls: Mapping[str, int]) -> str:
+    """Votes for one result in one transaction, and what each comes to."""
+    lines = _head("votes", ["gas", "a vote"])
+    for name, count in VOTES.items():
+        way = "one, direct" if count == 1 else f"{count}, relayed"
+        lines.append(_row(way, [f"{calls[name]:,}", f"{calls[name] // count:,}"]))
     return "\n".join(lines)
 
 

@@ -2,7 +2,7 @@
 
     python -m benchmarks.learning --data DIR [--partition desks] [--seeds 1] [--json FILE]
 
-Every method of `node.learning.methods` takes `--rounds`; plain averaging also takes
+Every method of `benchmarks.methods` takes `--rounds`; plain averaging also takes
 `--plain-rounds`, and its last error on the validation days is what the others are to reach. Choose
 on validation; test and stress are for the last look.
 """
@@ -19,16 +19,16 @@ import numpy as np
 import torch
 
 from benchmarks.field import PARTITIONS, Field, priced_by
+from benchmarks.methods import METHODS, Method, learn, settings_of
 from node.evaluation.metrics import measure
 from node.learning.alone import train_alone, train_central
 from node.learning.anchors import synthetic_anchors
-from node.learning.contribution import hold_out
-from node.learning.methods import METHODS, Method, learn, settings_of
 from node.learning.personal import fit_head
 from node.learning.training import TrainingSettings
 from node.market.desks import Partition
 from node.market.panel import Floats
 from node.market.samples import Samples
+from node.market.split import hold_out
 from node.models.architecture import DEFAULT_SHIFT
 from node.models.formulas import FORMULAS
 from node.models.smile import SMILE
@@ -144,7 +144,6 @@ class Bench:
             numbers.to_float(SMILE.genesis(self.seed), DEFAULT_SHIFT),
             Samples.join(self.field.pooled, self.field.anchors),
             self.recipe,
-            participants=len(self.field.desks),
             validation=self.field.validation,
             seed=self.seed,
         )

@@ -1,7 +1,7 @@
 """What each kind of model reaches when one machine sees all quotes, beside what needs no training.
 
-Every installed architecture is trained on the recipe and kept at the round that is best on the
-validation days; boosting sees the same inputs. Errors are in vol points.
+Every installed architecture is trained as the central model is and kept at the round that is best
+on the validation days; boosting sees the same inputs. Errors are in vol points.
 """
 
 import argparse
@@ -16,14 +16,12 @@ from typing import Final
 import numpy as np
 import torch
 
+from benchmarks.field import Field
 from node.evaluation.metrics import Metrics, measure
 from node.learning.alone import train_central
-from node.learning.division import Market
 from node.learning.training import TrainingSettings
 from node.market.panel import Floats
-from node.market.pipeline import cleaned_chain
 from node.market.samples import Samples
-from node.market.sources import quotes_of
 from node.models.architecture import DEFAULT_SHIFT, Architecture
 from node.models.boosting import train_boosting
 from node.models.formulas import FORMULAS, Pricer
@@ -37,23 +35,6 @@ BOOSTING: Final = "boosting"
 
 
 @dataclass(frozen=True)
-class Field:
-    """What is trained on, and the windows that are not."""
-
-    pooled: Samples
-    windows: dict[str, Samples]
-
-    @classmethod
-    def of(cls, data: Path | None) -> "Field":
-        """A folder's market, or without one the made-up market."""
-        market = Market.of(cleaned_chain(quotes_of(data)))
-        return cls(market.pooled, market.windows)
-
-    def score(self, price: Pricer) -> dict[str, Metrics]:
-        return {name: measure(price(window), window) for name, window in self.windows.items()}
-
-
-@dataclass(frozen=True)
 class Run:
     """One model once."""
 
@@ -62,6 +43,7 @@ class Run:
     parameters: int
     cpu_seconds: float
     metrics: dict[str, Metrics]
+    """By window."""
 
 
 def runs(
@@ -69,7 +51,7 @@ def runs(
 ) -> Iterator[Run]:
     """Formulas once, and each model with every seed."""
     for name, price in {**FORMULAS, "prior": prior_vol}.items():
-        yield Run(name, 0, 0, 0.0, field.score(price))
+        yield Run(name, 0, 0, 0.0, measured(field, price))
     for name in models:
         for seed in seeds:
             if name == BOOSTING:
@@ -88,12 +70,16 @@ def train_network(
         numbers.to_float(architecture.genesis(seed), DEFAULT_SHIFT),
         field.pooled,
         settings,
-        participants=1,
-        validation=field.windows["validation"],
+        validation=field.validation,
         seed=seed,
         architecture=architecture,
     )
     return partial(architecture.predict, vector)
+
+
+def measured(field: Field, price: Pricer) -> dict[str, Metrics]:
+    """Errors on all that nobody trains on, by window."""
+    return {name: measure(price(window), window) for name, window in field.windows.items()}
 
 
 def prior_vol(samples: Samples) -> Floats:
@@ -105,7 +91,7 @@ def _timed(field: Field, name: str, seed: int, parameters: int, train: Callable[
     begun = time.process_time()
     price = train()
     seconds = time.process_time() - begun
-    return Run(name, seed, parameters, round(seconds, 1), field.score(price))
+    return Run(name, seed, parameters, round(seconds, 1), measured(field, price))
 
 
 def table(found: Sequence[Run]) -> str:
@@ -139,13 +125,13 @@ def main() -> None:
     parser.add_argument("--model", choices=known, action="append", help="default: all")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=TrainingSettings().rounds)
-    parser.add_argument("--steps", type=int, default=150, help="a round")
+    parser.add_argument("--steps", type=int, default=TrainingSettings().steps_per_round)
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     torch.set_num_threads(1)
     settings = replace(TrainingSettings(), rounds=asked.rounds, steps_per_round=asked.steps)
-    found = []
-    for run in runs(Field.of(asked.data), asked.model or known, range(asked.seeds), settings):
+    field, found = Field.cut(asked.data, "desks", 1, 0, anchored=True), []
+    for run in runs(field, asked.model or known, range(asked.seeds), settings):
         shown = " ".join(f"{name} {found.rmse:.3f}" for name, found in run.metrics.items())
         print(f"{run.model} {run.seed}: {shown}, {run.cpu_seconds:.1f} CPU s", flush=True)
         found.append(run)

@@ -24,7 +24,6 @@ from node.learning.division import Market
 from node.learning.federation import federate
 from node.learning.personal import HEAD, LOCAL, SHARED, Choice, choose, fit_head
 from node.learning.training import TrainingSettings
-from node.learning.validation import best_on
 from node.market.desks import Partition
 from node.market.panel import Floats
 from node.market.pipeline import cleaned_chain
@@ -69,16 +68,14 @@ class Trial:
 
 def trials(market: Market, settings: TrainingSettings, seed: int) -> Iterator[Trial]:
     """Every desk on both halves of the validation days."""
-    versions: list[Floats] = []
-    federate(
+    shared = federate(
         market.desks,
         settings,
         rule=Rule.MEAN,
         tolerance=0,
         seed=seed,
-        on_round=lambda _round, model: versions.append(model),
+        validation=market.validation,
     )
-    shared = best_on(market.validation, versions)
     genesis = to_float(SMILE.genesis(seed), DEFAULT_SHIFT)
     for number, own in enumerate(market.own):
         local = train_alone(genesis, market.desks[number], settings, seed=seed + number)

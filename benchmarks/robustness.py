@@ -8,15 +8,14 @@ below a summary; several seeds are also held together.
 """
 
 import argparse
-import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
 import numpy as np
 import torch
@@ -24,15 +23,18 @@ import torch
 from benchmarks.attacks import ATTACKS, Attack, View, back_door
 from benchmarks.contestants import CONTESTANTS, REFEREES
 from benchmarks.field import PARTITIONS, Field, priced_by
+from benchmarks.results_file import resumed
 from benchmarks.robustness_map import draw
 from benchmarks.robustness_table import (
     NOBODY,
     Cell,
+    Recipe,
     summary,
     table_of_draws,
     table_of_errors,
     tables,
 )
+from node.evaluation.metrics import measure
 from node.learning.federation import Desk
 from node.learning.training import TrainingSettings
 from node.learning.update import max_squared_norm
@@ -90,12 +92,18 @@ def play(cast: Cast, attack: Attack | None, cell: Cell) -> Floats:
 
 def run(field: Field, cell: Cell) -> Cell:
     """`cell` with its errors."""
-    settings = replace(
+    lasting = replace(
         SHORT,
         rounds=cell.rounds,
         steps_per_round=cell.steps_per_round,
         batch_size=cell.batch_size,
-    ).tolerating(0 if cell.trusting else cell.liars)
+    )
+    by_recipe: dict[Recipe, TrainingSettings] = {
+        "task's": lasting.tolerating(cell.liars, cell.desks),
+        "trusting": lasting,
+        "wary": lasting.plain(),
+    }
+    settings = by_recipe[cell.recipe]
     # The liars of two are those of one and one more.
     order = np.random.default_rng(cell.seed).permutation(cell.desks).tolist()
     lying = set() if cell.attack == "honest" else set(order[: cell.liars])
@@ -120,6 +128,7 @@ def run(field: Field, cell: Cell) -> Cell:
     off = float(np.mean(price(region) - region.target_vol)) * 100.0
     return replace(
         cell,
+        validation=_finite(measure(price(field.validation), field.validation).rmse),
         test=_finite(scored["test"].rmse),
         stress=_finite(scored["stress"].rmse),
         back_door=_finite(off),
@@ -128,14 +137,6 @@ def run(field: Field, cell: Cell) -> Cell:
 
 def _finite(error: float) -> float | None:
     return round(error, 4) if math.isfinite(error) else None
-
-
-def known_cells(file: Path | None) -> dict[Cell, Cell]:
-    """What earlier runs left, by key."""
-    if file is None or not file.exists():
-        return {}
-    cells = [Cell(**json.loads(line)) for line in file.read_text().splitlines()]
-    return {cell.key: cell for cell in cells}
 
 
 def wanted_cells(asked: argparse.Namespace) -> Iterator[Cell]:
@@ -157,7 +158,7 @@ def wanted_cells(asked: argparse.Namespace) -> Iterator[Cell]:
             batch_size=asked.batch,
             seed=seed,
             anchored=not asked.unanchored,
-            trusting=asked.trusting,
+            recipe=asked.recipe,
         )
 
 
@@ -179,22 +180,19 @@ def measured_cells(asked: argparse.Namespace) -> list[Cell]:
 
     Cells whose rule cannot be applied are left out.
     """
-    known, cells = known_cells(asked.json), []
     field_of: Callable[[Partition, int], Field] = lru_cache(maxsize=1)(
         lambda how, seed: Field.cut(
             asked.data, how, asked.desks, seed, anchored=not asked.unanchored
         )
     )
-    for cell in wanted_cells(asked):
-        if refusal(cell):
-            continue
-        if cell not in known:
-            known[cell] = _timed(field_of(cell.partition, cell.seed), cell)
-            if asked.json:
-                with asked.json.open("a") as lines:
-                    lines.write(json.dumps(asdict(known[cell])) + "\n")
-        cells.append(known[cell])
-    return cells
+    found = resumed(
+        asked.json,
+        (cell for cell in wanted_cells(asked) if not refusal(cell)),
+        lambda cell: _timed(field_of(cell.partition, cell.seed), cell),
+        read=lambda told: Cell(**told),
+        key=lambda cell: cell.key,
+    )
+    return list(found.values())
 
 
 def _timed(field: Field, cell: Cell) -> Cell:
@@ -237,7 +235,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=SHORT.batch_size)
     parser.add_argument("--seed", type=int, nargs="+", default=[0])
     parser.add_argument(
-        "--trusting", action="store_true", help="train as in a task that tolerates no liars"
+        "--recipe",
+        choices=get_args(Recipe),
+        default="task's",
+        help="train as in a task that tolerates as many liars, nobody, or many",
     )
     parser.add_argument("--unanchored", action="store_true", help="train without panel points")
     parser.add_argument("--json", type=Path, help="JSON lines, one a cell; resumed where present")

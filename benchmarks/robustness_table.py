@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from statistics import fmean
-from typing import Final
+from typing import Final, Literal
 
 from node.market.desks import Partition
 
@@ -20,6 +20,8 @@ REFERENCE: Final = ("honest", "mean")
 STRETCHES: Final = ("test", "stress")
 LIMIT: Final = 0.1
 """What liars may cost under a rule that is worth choosing; greater losses are set in bold."""
+
+Recipe = Literal["task's", "trusting", "wary"]
 
 Setting = tuple[Partition, int]
 """Who trains on what, and how many lie."""
@@ -41,17 +43,20 @@ class Cell:
     seed: int
     anchored: bool = True
     """Whether desks also train on the public panel's points."""
-    trusting: bool = False
-    """Whether desks train as in a task that tolerates nobody: with echoes, looking ahead."""
+    recipe: Recipe = "task's"
+    """How desks train: as in a task that tolerates so many liars, or as in one that tolerates
+    nobody or many, whoever lies."""
+    validation: float | None = None
+    """RMSE in vol points, on the days that choices are made by; none where the model left the
+    finite numbers, as below."""
     test: float | None = None
-    """RMSE in vol points; none where the model left the finite numbers."""
     stress: float | None = None
     back_door: float | None = None
     """Mean error on the back door's region of the test, in vol points."""
 
     @property
     def key(self) -> "Cell":
-        return replace(self, test=None, stress=None, back_door=None)
+        return replace(self, validation=None, test=None, stress=None, back_door=None)
 
 
 class Table:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from protocol.task import Published
+from protocol.state import Published
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,11 @@ class Vote:
 
 
 @dataclass(frozen=True)
+class RelayVote:
+    """The same, but sign the vote and let the relayer send it."""
+
+
+@dataclass(frozen=True)
 class FlagUpdate:
     """Say that a revealed update cannot be fetched."""
 
@@ -110,6 +115,11 @@ class Seal:
 @dataclass(frozen=True)
 class Challenge:
     """Prove the latest round's published result wrong."""
+
+
+@dataclass(frozen=True)
+class ClaimAward:
+    """Take the award of a proof that this node had sealed, and another one sent without a seal."""
 
 
 @dataclass(frozen=True)
@@ -180,6 +190,7 @@ DisputeAction = (
     | RefuteUnavailable
     | Seal
     | Challenge
+    | ClaimAward
     | RefuteOutvoted
     | ReclaimDeposit
 )
@@ -197,6 +208,7 @@ Action = (
     | CommitScores
     | RevealScores
     | Vote
+    | RelayVote
     | Publish
     | DisputeAction
     | DutyAction

@@ -15,7 +15,7 @@ from node.memory import MemoryFile
 from node.models import registry
 from node.private_data import desk_samples, judging_desk_samples
 from node.relay import Relayer
-from node.tick import Participant, Stores
+from node.tick import Mandate, Participant, Stores
 from protocol import keys
 from protocol.blob_server import blob_router
 from protocol.blobs import DirectoryStore, FirstOf, HttpStore, largest_blob_bytes
@@ -34,6 +34,7 @@ class Assembled:
 
     participant: Participant
     public: DirectoryStore
+    transactor: Transactor
 
     @property
     def serves(self) -> Mapping[str, object]:
@@ -48,6 +49,10 @@ class Assembled:
     def tick(self) -> Outcome:
         """Do the participant's next thing."""
         return self.participant.tick()
+
+    def stop(self) -> None:
+        """Wait for no receipt any more."""
+        self.transactor.stop()
 
     def app(self, health: Health) -> FastAPI:
         """Its HTTP surface: blobs, health, metrics."""
@@ -97,9 +102,10 @@ def assemble(config: NodeConfig) -> Assembled:
     limit_bytes = largest_blob_bytes(params.dimension)
     state = config.state_dir
     public = DirectoryStore(state / "blobs", limit_bytes=limit_bytes)
+    transactor = Transactor(chain, account, Outbox(state / "outbox.sqlite"))
     participant = Participant(
         chain=chain,
-        transactor=Transactor(chain, account, Outbox(state / "outbox.sqlite")),
+        transactor=transactor,
         account=account,
         task_id=task_id,
         trainer=None if config.watch else _trainer(config, params),
@@ -118,22 +124,24 @@ def assemble(config: NodeConfig) -> Assembled:
         memory_file=MemoryFile(state / "memory.npz"),
         precision=Precision(config.update_bits, config.update_share),
         relayer=None if config.relayer is None else Relayer(config.relayer),
-        wants_seat=config.join,
-        restores=config.restore,
-        drives=config.open_rounds,
-        challenges=config.challenge,
-        flags=config.flag,
-        votes=config.vote,
-        publishes=config.publish,
+        mandate=Mandate(
+            wants_seat=config.join,
+            restores=config.restore,
+            drives=config.open_rounds,
+            challenges=config.challenge,
+            flags=config.flag,
+            votes=config.vote,
+            publishes=config.publish,
+        ),
     )
-    return Assembled(participant, public)
+    return Assembled(participant, public, transactor)
 
 
 def _trainer(config: NodeConfig, params: TaskParams) -> DeskTrainer:
     training = TrainingSettings(rounds=params.rounds)
     if config.local_steps is not None:
         training = TrainingSettings(rounds=params.rounds, steps_per_round=config.local_steps)
-    training = training.tolerating(params.tolerance)
+    training = training.tolerating(params.tolerance, params.quorum)
     if params.reward_rule is RewardRule.SCORES:
         samples, held_out = judging_desk_samples(config)
     else:

@@ -1,10 +1,12 @@
 """What a node flags, posts, seals, proves and takes back.
 
-Everything is read from the chain or follows from the key, so a crash anywhere loses nothing. What
-is kept here only saves work.
+Everything is read from the chain or follows from the key, so a crash anywhere loses nothing but the
+award of a proof that somebody else sent while this node was down. What is kept here only saves
+work.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import structlog
 from eth_account.signers.local import LocalAccount
@@ -12,6 +14,7 @@ from eth_account.signers.local import LocalAccount
 from node.actions import (
     Challenge,
     ChallengeNorm,
+    ClaimAward,
     DisputeAction,
     FlagResult,
     FlagUpdate,
@@ -23,9 +26,9 @@ from node.actions import (
     Seal,
     SealNorm,
 )
-from node.decide import Dispute
+from node.facts import Dispute
 from node.sending import Sending
-from protocol import challenge as proofs
+from protocol import challenge as cases
 from protocol import keys, posting, rounds
 from protocol.blobs import BlobStore, FirstOf
 from protocol.chain.calls import (
@@ -38,14 +41,29 @@ from protocol.chain.calls import (
 from protocol.chain.gateway import Snapshot
 from protocol.chain.posted import PostedStore
 from protocol.encoding import encode_update
-from protocol.errors import BlobError, RuleError, VerificationFailed
+from protocol.errors import BlobError, Reverted, RuleError, VerificationFailed
 from protocol.flags import first_missing, flagged_table
 from protocol.gram import Table
 from protocol.numbers import Int16Array, Int32Array
+from protocol.proofs import falsely_recorded
 from protocol.recompute import RevealedUpdate, Roots, fetch_updates
-from protocol.task import ZERO_ADDRESS, Flag, Phase, Published, RoundState, TaskParams
+from protocol.state import Flag, Phase, Published, RoundState
+from protocol.task import ZERO_ADDRESS, TaskParams
 
 log = structlog.get_logger("node")
+
+
+@dataclass(frozen=True)
+class Announced:
+    """A challenge that this node sealed, and what was refuted in its round by then."""
+
+    challenge: cases.Challenge
+    refutations: int
+    unavailable: int
+
+    def may_be_settled(self, state: RoundState) -> bool:
+        """Whether something was refuted since, which may be what it is about."""
+        return (state.refutations, state.unavailable) != (self.refutations, self.unavailable)
 
 
 class Disputes:
@@ -73,10 +91,11 @@ class Disputes:
         self._posted = posted
         self._sending = sending
         self._fetched: set[bytes] = set()
-        self._case: tuple[str, proofs.Case] | None = None
-        self._challenge: proofs.Challenge | None = None
-        self._examined: dict[tuple[bytes, int], proofs.Challenge | None] = {}
-        self._false_norm: tuple[int, proofs.Challenge] | None = None
+        self._case: tuple[str, cases.Case] | None = None
+        self._challenge: cases.Challenge | None = None
+        self._examined: dict[tuple[bytes, int], cases.Challenge | None] = {}
+        self._false_norm: tuple[int, cases.Challenge] | None = None
+        self._announced: tuple[Announced, ...] = ()
         self._table: Table | None = None
         self._nothing_to_reclaim_until = 0
 
@@ -123,12 +142,12 @@ class Disputes:
 
     def _against_norm(
         self, number: int, revealed: Sequence[RevealedUpdate], index: int
-    ) -> proofs.Challenge | None:
+    ) -> cases.Challenge | None:
         each = revealed[index]
         try:
             (update,) = fetch_updates(self._params, [each], self._everywhere)
         except BlobError as failure:
-            tree = proofs.falsely_recorded(self._params, each, failure.served)
+            tree = falsely_recorded(self._params, each, failure.served)
         except VerificationFailed:
             return None
         else:
@@ -137,7 +156,7 @@ class Disputes:
         if tree is None:
             return None
         log.critical("norm is false", participant=each.participant, root=each.update_root)
-        return proofs.challenge_norm(self._task_id, number, revealed, index, tree)
+        return cases.challenge_norm(self._task_id, number, revealed, index, tree)
 
     def _has(self, revealed: RevealedUpdate) -> bool:
         is_own = revealed.participant == self._account.address
@@ -154,7 +173,8 @@ class Disputes:
         if not state.unavailable:
             return False
         flag = snapshot.update_flag(self._task_id, self._account.address)
-        is_open = flag.round == number and flag.flagger != ZERO_ADDRESS
+        now = snapshot.block.timestamp
+        is_open = flag.round == number and rounds.can_post_update(self._params, state, flag, now)
         return is_open and self._can_answer(lambda: self._vector(flag))
 
     def owes_result(self, snapshot: Snapshot, number: int, state: RoundState) -> Published | None:
@@ -171,7 +191,7 @@ class Disputes:
         snapshot: Snapshot,
         number: int,
         state: RoundState,
-        make_case: Callable[[], proofs.Case],
+        make_case: Callable[[], cases.Case],
     ) -> Dispute | None:
         """How far the dispute over the latest round's wrong result has come.
 
@@ -185,24 +205,54 @@ class Disputes:
         if wrong is None:
             return None
         challenge = self._provable(case)
-        is_flagged = state.is_flagged(wrong)
         return Dispute(
             wrong=wrong,
             provable=challenge is not None,
             sealed=challenge is not None and snapshot.is_sealed(self._seal(snapshot, challenge)),
-            flagged=is_flagged,
-            answered=is_flagged and not self._unanswered(snapshot, wrong),
+            flag=snapshot.result_flag(self._task_id, wrong) if state.is_flagged(wrong) else None,
             for_votes=case.is_for_votes,
             outvoted=self._is_outvoted(snapshot, number, state, case),
         )
 
     def _is_outvoted(
-        self, snapshot: Snapshot, number: int, state: RoundState, case: proofs.Case
+        self, snapshot: Snapshot, number: int, state: RoundState, case: cases.Case
     ) -> bool:
         if not self._params.by_votes or case.right is None:
             return False
         votes = snapshot.votes_for(self._task_id, number, case.right)
         return rounds.is_outvoted(self._params, state, votes)
+
+    def claims_award(self, snapshot: Snapshot, number: int) -> bool:
+        """Whether a proof that this node sealed was sent by somebody who had not sealed it.
+
+        Known since this process started; what was sealed in earlier rounds is forgotten.
+        """
+        self._announced = tuple(
+            each for each in self._announced if each.challenge.round_number == number
+        )
+        return self._unclaimed(snapshot) is not None
+
+    def _unclaimed(self, snapshot: Snapshot) -> Announced | None:
+        for each in self._announced:
+            state = snapshot.round_state(self._task_id, each.challenge.round_number)
+            if each.may_be_settled(state) and self._is_unclaimed(snapshot, each):
+                return each
+        return None
+
+    def _is_unclaimed(self, snapshot: Snapshot, announced: Announced) -> bool:
+        args = self._claim(snapshot, announced)
+        try:
+            snapshot.chain.call(
+                "claimAward", *args, at=snapshot.block, sender=self._account.address
+            )
+        except Reverted:
+            return False
+        return True
+
+    def _claim(self, snapshot: Snapshot, announced: Announced) -> tuple[object, ...]:
+        found = announced.challenge
+        named = (found.kind, found.chunk, found.subject, self._salt(snapshot, found))
+        return (found.task_id, found.round_number, *named)
 
     def reclaimable(self, snapshot: Snapshot, number: int, state: RoundState) -> str | None:
         """A participant on whose update this key's deposit lies free."""
@@ -248,7 +298,7 @@ class Disputes:
     def _unanswered(self, snapshot: Snapshot, what: Published) -> bool:
         return snapshot.result_flag(self._task_id, what).flagger != ZERO_ADDRESS
 
-    def _provable(self, case: proofs.Case) -> proofs.Challenge | None:
+    def _provable(self, case: cases.Case) -> cases.Challenge | None:
         if self._challenge is None:
             try:
                 self._challenge = case.challenge(self._everywhere, self._posted)
@@ -282,6 +332,10 @@ class Disputes:
                 found = self._found() if isinstance(action, Seal) else self._found_norm()[1]
                 seal = self._seal(snapshot, found)
                 self._sending.send_in_time("sealChallenge", (seal,), f"seal:{seal.hex()}")
+                announced = Announced(found, state.refutations, state.unavailable)
+                self._announced = (*self._announced, announced)
+            case ClaimAward():
+                self._claim_award(snapshot, state)
             case Challenge():
                 self._prove(snapshot, self._found(), rounds.publication(state))
             case ChallengeNorm():
@@ -293,7 +347,20 @@ class Disputes:
                 flag = snapshot.update_flag(self._task_id, participant)
                 self._send(reclaim_deposit(participant, flag.round))
 
-    def _prove(self, snapshot: Snapshot, challenge: proofs.Challenge, what: str) -> None:
+    def _claim_award(self, snapshot: Snapshot, state: RoundState) -> None:
+        announced = self._unclaimed(snapshot)
+        if announced is None:
+            raise AssertionError("decide() claims only an award that is there")
+        found = announced.challenge
+        named = f"{found.kind}:{found.chunk}:{found.subject.hex()}"
+        since = f"{announced.refutations}:{announced.unavailable}"
+        purpose = f"{found.round_number}:award:{named}:{since}"
+        self._sending.send_in_time("claimAward", self._claim(snapshot, announced), purpose)
+        # The seal serves for the same lie again, and for each who revealed the same update.
+        renewed = replace(announced, refutations=state.refutations, unavailable=state.unavailable)
+        self._announced = tuple(renewed if each is announced else each for each in self._announced)
+
+    def _prove(self, snapshot: Snapshot, challenge: cases.Challenge, what: str) -> None:
         args = challenge.args(self._salt(snapshot, challenge))
         purpose = f"{challenge.round_number}:challenge:{what}"
         self._sending.send_in_time(challenge.function, args, purpose)
@@ -335,17 +402,17 @@ class Disputes:
             raise AssertionError("decide() counts only votes for a right result")
         return right
 
-    def _found_norm(self) -> tuple[int, proofs.Challenge]:
+    def _found_norm(self) -> tuple[int, cases.Challenge]:
         if self._false_norm is None:
             raise AssertionError("decide() contests only norms that were found false")
         return self._false_norm
 
-    def _found(self) -> proofs.Challenge:
+    def _found(self) -> cases.Challenge:
         if self._challenge is None:
             raise AssertionError("decide() seals and challenges only what can be proven")
         return self._challenge
 
-    def _seal(self, snapshot: Snapshot, challenge: proofs.Challenge) -> bytes:
+    def _seal(self, snapshot: Snapshot, challenge: cases.Challenge) -> bytes:
         return challenge.seal(
             chain_id=snapshot.chain.chain_id,
             contract=snapshot.chain.contract,
@@ -353,7 +420,7 @@ class Disputes:
             salt=self._salt(snapshot, challenge),
         )
 
-    def _salt(self, snapshot: Snapshot, challenge: proofs.Challenge) -> bytes:
+    def _salt(self, snapshot: Snapshot, challenge: cases.Challenge) -> bytes:
         return keys.derive_seal_salt(
             self._account,
             snapshot.chain.chain_id,

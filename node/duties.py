@@ -14,7 +14,8 @@ from protocol.chain.calls import TaskCall, distribute, draw_seats, on_task, slas
 from protocol.chain.gateway import Snapshot
 from protocol.chain.transactor import Transactor
 from protocol.errors import Reverted
-from protocol.task import Seat, TaskParams
+from protocol.state import Seat
+from protocol.task import TaskParams
 
 log = structlog.get_logger("node")
 

@@ -4,6 +4,7 @@ Losing it costs little but work: salts come from the key, the model from the cha
 that were not revealed are lost, and nothing is signed for a relayer until the next round.
 """
 
+import io
 import json
 import os
 import zipfile
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protocol.errors import ConfigError
+from protocol.storage import writing
 
 VERSION = 3
 Floats = NDArray[np.float64]
@@ -121,7 +123,10 @@ class MemoryFile:
             return facts, arrays["residual"], arrays["pending_residual"]
 
     def save(self, memory: Memory) -> None:
-        """Replace the file; returns after the bytes are on disk."""
+        """Replace the file; returns after the bytes are on disk.
+
+        Raises: StorageError; the file then is the old one.
+        """
         pending = memory.pending
         facts = {
             "version": VERSION,
@@ -133,18 +138,38 @@ class MemoryFile:
             "scores": _listed(memory.scores),
             "pending": None if pending is None else _pending_facts(pending),
         }
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        arrays = io.BytesIO()
+        np.savez(
+            arrays,
+            facts=np.frombuffer(json.dumps(facts).encode(), dtype=np.uint8),
+            residual=memory.residual,
+            pending_residual=np.zeros(0) if pending is None else pending.residual,
+        )
         temporary = self.path.with_suffix(".new")
-        with temporary.open("wb") as file:
-            np.savez(
-                file,
-                facts=np.frombuffer(json.dumps(facts).encode(), dtype=np.uint8),
-                residual=memory.residual,
-                pending_residual=np.zeros(0) if pending is None else pending.residual,
-            )
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self.path)
+        with writing(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                with temporary.open("wb") as file:
+                    file.write(arrays.getbuffer())
+                    file.flush()
+                    os.fsync(file.fileno())
+                temporary.replace(self.path)
+            finally:
+                # On a full disk half a file would keep the room that the next one needs.
+                temporary.unlink(missing_ok=True)
+
+
+class Remembered:
+    """What a participant remembers now; all its parts see a change once that is on disk."""
+
+    def __init__(self, file: MemoryFile, dimension: int) -> None:
+        self._file = file
+        self.now = file.load(dimension)
+
+    def save(self, memory: Memory) -> None:
+        """Remember this from now on. Raises: StorageError; nothing has changed then."""
+        self._file.save(memory)
+        self.now = memory
 
 
 def _memory(facts: dict[str, Any], residual: Floats, pending_residual: Floats) -> Memory:

@@ -4,12 +4,13 @@ from dataclasses import dataclass
 
 from eth_account.signers.local import LocalAccount
 
-from node.decide import Relaying
+from node.facts import Relaying
 from node.relay import Relayer
 from node.sending import can_pay_gas
 from protocol.chain.gateway import Snapshot
-from protocol.signing import CommitDomain
-from protocol.task import Phase
+from protocol.recompute import Result
+from protocol.signing import SigningDomain
+from protocol.state import Phase
 
 # A relayer that took nothing is asked about so often in a phase.
 OFFERS_IN_A_PHASE = 12
@@ -36,10 +37,13 @@ class Offers:
         self._latest: Offer | None = None
 
     def relaying(
-        self, snapshot: Snapshot, number: int, phase: Phase, *, signs: bool
+        self, snapshot: Snapshot, number: int, phase: Phase, *, signs: bool, votes: bool
     ) -> Relaying | None:
-        """Where the relayer stands; None in a phase in which it has nothing to do."""
-        if phase not in {Phase.COMMIT, Phase.REVEAL}:
+        """Where the relayer stands; None in a phase in which it has nothing to do.
+
+        `votes` says whether this node would vote now.
+        """
+        if phase not in {Phase.COMMIT, Phase.REVEAL} and not votes:
             return None
         offer = self._latest
         if offer is None or (offer.round, offer.phase) != (number, phase):
@@ -51,9 +55,7 @@ class Offers:
         self, snapshot: Snapshot, number: int, commitment: bytes, phase_seconds: int
     ) -> None:
         """Signs a commitment to a round and offers it; the only one that is ever signed for it."""
-        chain = snapshot.chain
-        domain = CommitDomain(chain.chain_id, chain.contract, self._task_id, number)
-        signed = domain.sign(self._account, commitment)
+        signed = self._domain(snapshot, number).sign(self._account, commitment)
         taken = self._relayer.takes_commit(self._task_id, number, self._account.address, signed)
         self._made(snapshot, number, Phase.COMMIT, phase_seconds, taken=taken)
 
@@ -77,6 +79,20 @@ class Offers:
             salt=salt,
         )
         self._made(snapshot, number, Phase.REVEAL, phase_seconds, taken=taken)
+
+    def vote(
+        self, snapshot: Snapshot, number: int, phase: Phase, found: Result, phase_seconds: int
+    ) -> None:
+        """Signs a vote for what this node found in a round, and offers it."""
+        signature = self._domain(snapshot, number).sign_vote(self._account, found)
+        taken = self._relayer.takes_vote(
+            self._task_id, number, self._account.address, found, signature
+        )
+        self._made(snapshot, number, phase, phase_seconds, taken=taken)
+
+    def _domain(self, snapshot: Snapshot, number: int) -> SigningDomain:
+        chain = snapshot.chain
+        return SigningDomain(chain.chain_id, chain.contract, self._task_id, number)
 
     def _made(
         self, snapshot: Snapshot, number: int, phase: Phase, phase_seconds: int, *, taken: bool

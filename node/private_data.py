@@ -13,7 +13,6 @@ import polars as pl
 import structlog
 
 from node.config import NodeConfig
-from node.learning.contribution import hold_out
 from node.learning.division import Market
 from node.market.batches import Batch
 from node.market.layouts import read_batches
@@ -21,6 +20,7 @@ from node.market.pipeline import Tally, cleaned, panel_of, prepare, samples_of
 from node.market.quotes import INSTANT, OPTION_KEY
 from node.market.samples import Samples
 from node.market.sources import SYNTHETIC, quotes_of
+from node.market.split import hold_out
 from node.models.prior import prior_anchors
 from protocol.errors import ConfigError, DataError
 
@@ -55,17 +55,23 @@ def _own_and_anchors(config: NodeConfig) -> tuple[Samples, Samples]:
         return _made_up(config)
     if config.data is None:
         raise ConfigError("data is missing: a node that trains needs quotes")
+    for name, folder in (("data", config.data), ("reference", config.reference)):
+        if folder is not None and not folder.exists():
+            raise ConfigError(f"{name}: wanted a folder of quotes, found nothing at {folder}")
     return own_and_anchors(config.data, config.reference)
 
 
-def own_and_anchors(data: Path, reference: Path | None) -> tuple[Samples, Samples]:
+def own_and_anchors(
+    data: Path, reference: Path | None, tally: Tally | None = None
+) -> tuple[Samples, Samples]:
     """A desk's quotes in a folder, and the points of the public panel that they are priced by.
 
     The panel is read off the quotes in `reference`; off the desk's own where that is left out.
+    `tally` is told what became of the own quotes.
 
     Raises: DataError.
     """
-    own = _cleaned(read_batches(data), "own")
+    own = _cleaned(read_batches(data), "own", tally)
     if reference is None:
         prepared = prepare(own)
         return prepared.samples, prior_anchors(prepared.panel)
@@ -138,8 +144,10 @@ def _noting(tables: Iterable[pl.DataFrame], snapshots: list[pl.Series]) -> Itera
         yield table
 
 
-def _cleaned(batches: Iterable[Batch], which: str) -> Iterator[pl.DataFrame]:
-    tally = Tally()
+def _cleaned(
+    batches: Iterable[Batch], which: str, tally: Tally | None = None
+) -> Iterator[pl.DataFrame]:
+    tally = tally or Tally()
     yield from cleaned(batches, tally)
     log.info(
         "quotes_cleaned",

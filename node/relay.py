@@ -10,7 +10,8 @@ import ssl
 import httpx
 import structlog
 
-from protocol.signing import SignedCommit
+from protocol.recompute import Result
+from protocol.signing import Signature, SignedCommit
 
 TIMEOUT_SECONDS = 5.0
 LARGEST_REASON_BYTES = 1024
@@ -22,7 +23,7 @@ log = structlog.get_logger("node")
 
 
 class Relayer:
-    """`POST {url}/relay/commits` and `/relay/openings`, each answered whole within a time."""
+    """`POST {url}/relay/commits`, `/openings` and `/votes`, each answered whole within a time."""
 
     def __init__(self, url: str, *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
         self._url = url.rstrip("/")
@@ -53,6 +54,25 @@ class Relayer:
             "salt": _hex(salt),
         }
         return self._takes("openings", _place(task_id, round_number, participant) | content)
+
+    def takes_vote(
+        self,
+        task_id: bytes,
+        round_number: int,
+        participant: str,
+        found: Result,
+        signature: Signature,
+    ) -> bool:
+        """Offers a signed vote; whether the relayer says that it will send it."""
+        content: Content = {
+            "updates_hash": _hex(found.updates_hash),
+            # As text: some programs write no number above 2^53 as it is.
+            "unavailable": str(found.unavailable),
+            "aggregate_root": _hex(found.aggregate_root),
+            "model_root": _hex(found.model_root),
+            **{name: _hex(value) for name, value in signature._asdict().items()},
+        }
+        return self._takes("votes", _place(task_id, round_number, participant) | content)
 
     def _takes(self, what: str, content: Content) -> bool:
         named = {"what": what, "round": content["round"]}

@@ -5,6 +5,7 @@ revealed: judging again could give others.
 """
 
 from contextlib import suppress
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -13,7 +14,8 @@ from eth_account.signers.local import LocalAccount
 
 from node.learning.contribution import SHOWN_ROUNDS, newness
 from node.market.panel import Floats
-from node.memory import Scores
+from node.memory import Remembered, Scores
+from node.results import Results
 from node.sending import Sending
 from protocol import keys
 from protocol.blobs import BlobStore
@@ -22,7 +24,8 @@ from protocol.errors import BlobError, DataError, VerificationFailed
 from protocol.numbers import Int16Array, Int32Array
 from protocol.recompute import fetch_updates
 from protocol.scores import scores_commitment, stored_scores_commitment
-from protocol.task import RoundState, Seat, TaskParams
+from protocol.state import RoundState, Seat
+from protocol.task import RewardRule, TaskParams
 
 log = structlog.get_logger("node")
 
@@ -56,41 +59,75 @@ class Scoring:
         account: LocalAccount,
         task_id: bytes,
         params: TaskParams,
+        judge: Judge | None,
         kept: BlobStore,
         everywhere: BlobStore,
+        memory: Remembered,
+        results: Results,
         sending: Sending,
     ) -> None:
         self._chain = chain
         self._account = account
         self._task_id = task_id
         self._params = params
+        self._judge = judge
         # Judging must not wait for servers that are asked in vain for what is old.
         self._kept = kept
         self._everywhere = everywhere
+        self._memory = memory
+        self._results = results
         self._sending = sending
+        self._unjudged_round = 0
 
-    def is_committed(
-        self, seat: Seat, scores: Scores | None, number: int, state: RoundState
-    ) -> bool:
-        """Whether a seat's commitment to scores in this round is the one to `scores`."""
-        if scores is None or not self.are_for(scores, number, state):
-            return False
+    def judges(self, number: int) -> bool:
+        """Whether this node can tell what the updates of a round are worth, as far as is known."""
+        is_asked = self._params.reward_rule is RewardRule.SCORES
+        return is_asked and self._judge is not None and self._unjudged_round != number
+
+    def is_committed(self, seat: Seat, number: int, state: RoundState) -> bool:
+        """Whether a seat's commitment to scores in this round is the one to those kept here."""
+        scores = self._kept_scores(number, state)
         return (
-            seat.scored_round == number
+            scores is not None
+            and seat.scored_round == number
             and stored_scores_commitment(self._commitment(scores)) == seat.score_commitment
         )
 
-    def are_for(self, scores: Scores, number: int, state: RoundState) -> bool:
-        """Whether scores are for what was revealed in this round, whatever it was before."""
-        return (scores.round, scores.updates_hash) == (number, state.updates_hash)
+    def commit(self, snapshot: Snapshot, number: int, state: RoundState) -> None:
+        """Binds the seat to scores, if any can be given. Raises: ChainError, StorageError."""
+        scores = self._kept_scores(number, state) or self._judged(snapshot, number, state)
+        if scores is None:
+            self._unjudged_round = number
+            return
+        # Invariant: scores are on disk before they are committed to; judging again, with other
+        # updates at hand, could give others that do not open the commitment.
+        self._memory.save(replace(self._memory.now, scores=scores))
+        commitment = self._commitment(scores)
+        self._sending.send_in_time(
+            "commitScores",
+            (self._task_id, number, commitment),
+            f"{number}:scores:{commitment.hex()}",
+        )
 
-    def judged(
-        self, judge: Judge, snapshot: Snapshot, number: int, state: RoundState, base: Int32Array
-    ) -> Scores | None:
+    def _kept_scores(self, number: int, state: RoundState) -> Scores | None:
+        """Those for what was revealed in this round, whatever it was before."""
+        scores = self._memory.now.scores
+        if scores is None or (scores.round, scores.updates_hash) != (number, state.updates_hash):
+            return None
+        return scores
+
+    def _judged(self, snapshot: Snapshot, number: int, state: RoundState) -> Scores | None:
         """A score for each revealed update, 0 for what cannot be had; None if none can be given.
 
         Whoever cannot judge says nothing: zeros for all would be heard.
         """
+        if self._judge is None:
+            raise AssertionError("decide() lets no watcher give scores")
+        try:
+            base = self._results.model(snapshot.base_model_root(self._task_id, number))
+        except BlobError as missing:
+            log.warning("updates cannot be judged", round=number, reason=str(missing))
+            return None
         revealed = snapshot.revealed(self._task_id, number)
         who = [update.participant for update in revealed]
         fetched: dict[int, Int16Array] = {}
@@ -106,7 +143,7 @@ class Scoring:
         own = who.index(self._account.address)
         updates = np.stack(list(fetched.values()))
         try:
-            worth = judge.scores(
+            worth = self._judge.scores(
                 base,
                 updates,
                 shift=self._params.shift,
@@ -134,17 +171,11 @@ class Scoring:
                     shown_by.append(update.participant)
         return newness(updates, authors, np.stack(shown), shown_by) if shown else None
 
-    def commit(self, scores: Scores) -> None:
-        """Binds the seat to scores. Raises: ChainError."""
-        commitment = self._commitment(scores)
-        self._sending.send_in_time(
-            "commitScores",
-            (self._task_id, scores.round, commitment),
-            f"{scores.round}:scores:{commitment.hex()}",
-        )
-
-    def reveal(self, scores: Scores) -> None:
+    def reveal(self) -> None:
         """Opens the commitment to scores. Raises: ChainError."""
+        scores = self._memory.now.scores
+        if scores is None:
+            raise AssertionError("decide() reveals only scores that were committed to")
         self._sending.send_in_time(
             "revealScores",
             (self._task_id, scores.round, scores.given, self._salt(scores.round)),

@@ -17,6 +17,7 @@ TOO_LATE = frozenset(
         "AlreadySettled",
         "AlreadyDrawn",
         "AlreadyVoted",
+        "JustRefuted",
         "NotScoring",
         "NothingWithheld",
         "NothingToDistribute",
@@ -29,6 +30,7 @@ TOO_LATE = frozenset(
         "NotSeated",
         "DepositNotFree",
         "SealExists",
+        "NoAward",
     }
 )
 

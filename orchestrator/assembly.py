@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import structlog
 from fastapi import FastAPI
 
 from orchestrator.api import build_app
@@ -18,8 +19,11 @@ from protocol.chain.deployment import Deployment
 from protocol.chain.gateway import Chain
 from protocol.chain.outbox import Outbox
 from protocol.chain.transactor import Transactor
+from protocol.errors import ConfigError
 from protocol.http import Health
 from protocol.service import Outcome
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,8 @@ class Assembled:
 
     orchestrator: Orchestrator
     own: DirectoryStore
+    transactor: Transactor | None
+    """None where it only watches."""
 
     @property
     def serves(self) -> Mapping[str, object]:
@@ -37,6 +43,11 @@ class Assembled:
     def tick(self) -> Outcome:
         """Serve every task once."""
         return self.orchestrator.tick()
+
+    def stop(self) -> None:
+        """Wait for no receipt any more."""
+        if self.transactor is not None:
+            self.transactor.stop()
 
     def app(self, health: Health) -> FastAPI:
         """Its HTTP surface."""
@@ -66,11 +77,12 @@ def assemble(config: OrchestratorConfig) -> Assembled:
         )
         for url in config.blob_urls
     ]
+    transactor = _transactor(config, chain)
     orchestrator = Orchestrator(
         chain,
         own=own,
         remotes=remotes,
-        transactor=_transactor(config, chain),
+        transactor=transactor,
         task_ids=task_ids,
         open_rounds=config.open_rounds,
         flags=config.flag,
@@ -79,7 +91,7 @@ def assemble(config: OrchestratorConfig) -> Assembled:
         evaluator=evaluator,
         journal=Journal(config.journal_file),
     )
-    return Assembled(orchestrator, own)
+    return Assembled(orchestrator, own, transactor)
 
 
 def _evaluator(config: OrchestratorConfig) -> Evaluator | None:
@@ -89,13 +101,26 @@ def _evaluator(config: OrchestratorConfig) -> Evaluator | None:
 
 
 def _chain_and_tasks(config: OrchestratorConfig) -> tuple[Chain, tuple[bytes, ...]]:
-    named = tuple(bytes.fromhex(task_id[2:]) for task_id in config.task_ids)
+    """The contract, and the tasks to serve: all of it where none is named."""
+    tasks = tuple(bytes.fromhex(task_id[2:]) for task_id in config.task_ids)
     if config.deployment is None:
         # Invariant: the configuration names the contract where it names no deployment file.
-        return Chain.connect(config.rpc_url, config.contract or "", config.chain_id), named
-    deployment = Deployment.read(config.deployment)
-    trained = () if deployment.task_id is None else (deployment.task_id,)
-    return deployment.connect(config.rpc_url), named or trained
+        chain = Chain.connect(config.rpc_url, config.contract or "", config.chain_id)
+    else:
+        deployment = Deployment.read(config.deployment)
+        chain = deployment.connect(config.rpc_url)
+        if deployment.task_id is not None and not tasks and not config.all_tasks:
+            tasks = (deployment.task_id,)
+    if not tasks and not config.dry_run:
+        # Invariant: no stranger's task spends this key's money unless the operator says so.
+        if not config.all_tasks:
+            raise ConfigError(
+                "task_ids: wanted the tasks to serve, found none here nor in a deployment file;"
+                " name them, or say all_tasks = true, which lets whoever creates a task spend this"
+                " key's gas and bonds, or leave the key out to watch all"
+            )
+        log.warning("serves_all_tasks", why="whoever creates a task spends this key's gas")
+    return chain, tasks
 
 
 def _relay(config: OrchestratorConfig, chain: Chain) -> Relay | None:

@@ -14,7 +14,8 @@ from orchestrator.reading import RoundReading, TaskReading
 from protocol import rounds as round_rules
 from protocol.blobs import BlobStore
 from protocol.service import Outcome
-from protocol.task import ZERO_ADDRESS, Phase
+from protocol.state import Phase
+from protocol.task import ZERO_ADDRESS
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,8 @@ class Board:
 
     def _round(self, reading: TaskReading, round_reading: RoundReading) -> views.Round:
         state = round_reading.state
-        published = state.published_at != 0
+        # What a void round published is nobody's model.
+        counts = state.published_at != 0 and round_reading.phase is not Phase.VOID
         ends = round_reading.deadlines
         return views.Round(
             number=round_reading.number,
@@ -84,8 +86,8 @@ class Board:
                 score_reveal=ends.score_reveal or None,
             ),
             base_model_root=round_reading.base_model_root,
-            aggregate_root=state.aggregate_root if published else None,
-            model_root=state.model_root if published else None,
+            aggregate_root=state.aggregate_root if counts else None,
+            model_root=state.model_root if counts else None,
             updates_hash=state.updates_hash,
             publisher=state.publisher if state.publisher != ZERO_ADDRESS else None,
             settled=state.settled,
@@ -114,10 +116,18 @@ class Board:
                 for what, flag in round_reading.result_flags.items()
             ),
             votes=tuple(
-                views.Votes(participants=participants, **roots._asdict())
+                views.Votes(
+                    participants=participants,
+                    is_published=roots.are_published(state),
+                    **roots._asdict(),
+                )
                 for roots, participants in round_reading.votes.items()
             ),
-            evaluation=self._evaluation(reading.task_id, round_reading.number, state.model_root),
+            evaluation=(
+                self._evaluation(reading.task_id, round_reading.number, state.model_root)
+                if counts
+                else None
+            ),
         )
 
     def _models(self, reading: TaskReading) -> tuple[views.ModelVersion, ...]:

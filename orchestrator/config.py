@@ -19,8 +19,11 @@ class OrchestratorConfig(ServiceSettings):
     chain_id: Annotated[int, Field(gt=0)] | None = None
     """Chain id that the JSON-RPC server must report, where no deployment file is given."""
     task_ids: tuple[Hash, ...] = ()
-    """Tasks to serve; empty means the deployment file's, or if it names none every task on the
-    contract, which lets strangers spend this key's gas."""
+    """Tasks to serve; left out, the deployment file's. With a key some must be named in one of the
+    two, or `all_tasks` be true; without a key all of the contract's are watched then."""
+    all_tasks: bool = False
+    """Serve every task of the contract, also those that strangers create: they spend this key's gas
+    and bonds. Nothing is flagged in them and nothing relayed."""
     blob_limit_bytes: Annotated[int, Field(gt=0)] = DEFAULT_LIMIT_BYTES
     """Largest blob accepted; a model takes 4 bytes a parameter and 12 more."""
     listen: Listen = "127.0.0.1:8700"
@@ -79,6 +82,14 @@ class OrchestratorConfig(ServiceSettings):
     def _relay_can_send(self) -> Self:
         if self.relay and self.dry_run:
             raise ValueError("relay needs a key")
+        return self
+
+    @model_validator(mode="after")
+    def _names_tasks_in_one_way(self) -> Self:
+        if self.all_tasks and self.task_ids:
+            raise ValueError("give either task_ids or all_tasks = true, not both")
+        if self.all_tasks and self.relay:
+            raise ValueError("relay is for tasks that are named: give task_ids, not all_tasks")
         return self
 
     @model_validator(mode="after")

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 
 from orchestrator.relay_batches import Batch
 from protocol import rounds
-from protocol.task import ZERO_ADDRESS, Phase, Published, RoundState, TaskParams, TaskState
+from protocol.recompute import Roots
+from protocol.state import Phase, Published, RoundState, TaskState
+from protocol.task import ZERO_ADDRESS, TaskParams
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class Facts:
     """The seats of the latest round can be drawn, for all that its seed's source knows."""
     recordable: int | None = None
     """The block whose header that source lacks, if it can be shown now."""
+    outvoted_by: Roots | None = None
+    """The result for which so many voted that they refute the one that somebody published."""
     batch: Batch | None = None
     """What the relay has to send now."""
     relay_until: int | None = None
@@ -100,6 +104,14 @@ class PostResult:
 
 
 @dataclass(frozen=True)
+class RefuteOutvoted:
+    """Refute the published result of round `round` by the votes for `roots`."""
+
+    round: int
+    roots: Roots
+
+
+@dataclass(frozen=True)
 class ReclaimDeposit:
     """Take back the deposit of a flag that `participant` never answered."""
 
@@ -163,6 +175,7 @@ Sent = (
     | FlagUpdate
     | Publish
     | PostResult
+    | RefuteOutvoted
     | Distribute
     | SlashWithheld
     | ReclaimDeposit
@@ -197,8 +210,19 @@ def _wanted(facts: Facts) -> Action:
         return _aggregate(facts)
     if facts.owes_result is not None:
         return PostResult(facts.task_state.round, facts.owes_result)
-    deadline = rounds.next_deadline(facts.params, facts.round_state, facts.now)
-    return Wait(deadline, f"round {facts.task_state.round} is in {current.name.lower()}")
+    if facts.outvoted_by is not None and not _may_save_what_is_published(facts):
+        return RefuteOutvoted(facts.task_state.round, facts.outvoted_by)
+    if facts.batch is not None:
+        return SendBatch(facts.task_state.round, facts.batch)
+    return _waiting_for_the_relay(facts, current)
+
+
+def _may_save_what_is_published(facts: Facts) -> bool:
+    """Whether votes wait that are for it and enough; the votes of others hold no refutation up."""
+    batch, state = facts.batch, facts.round_state
+    if batch is None or batch.found is None or not batch.found.roots.are_published(state):
+        return False
+    return state.votes + len(batch.entries) >= facts.params.votes_needed
 
 
 def _early(facts: Facts, current: Phase) -> Action:
@@ -215,7 +239,13 @@ def _early(facts: Facts, current: Phase) -> Action:
         return SendBatch(number, facts.batch)
     if facts.equivocator is not None:
         return SlashEquivocation(number, facts.equivocator)
-    untils = [each for each in (until, facts.relay_until) if each is not None]
+    return _waiting_for_the_relay(facts, current)
+
+
+def _waiting_for_the_relay(facts: Facts, current: Phase) -> Wait:
+    deadline = rounds.next_deadline(facts.params, facts.round_state, facts.now)
+    untils = [each for each in (deadline, facts.relay_until) if each is not None]
+    number = facts.task_state.round
     return Wait(min(untils, default=None), f"round {number} is in {current.name.lower()}")
 
 
@@ -278,6 +308,8 @@ def _aggregate(facts: Facts) -> Action:
     own = (facts.own_address or "").lower()
     if params.aggregator.lower() not in {ZERO_ADDRESS, own} and facts.now < ends.aggregator:
         return Wait(ends.aggregator, f"{params.aggregator} may publish round {number} first")
+    if not rounds.can_publish(params, facts.round_state, facts.now):
+        return Wait(facts.round_state.restarted_at + 1, f"round {number} was refuted just now")
     if facts.missing:
         return Wait(ends.aggregate, f"round {number} lacks {', '.join(facts.missing)}")
     return Publish(number, ends.aggregate)
@@ -293,6 +325,7 @@ def _in_words(action: Sent) -> str:
         FlagUpdate: "flag an update of",
         Publish: "publish",
         PostResult: "post the result of",
+        RefuteOutvoted: "refute the outvoted result of",
         Distribute: "distribute the reward of",
         SlashWithheld: "slash a withheld commitment in",
         ReclaimDeposit: "reclaim a deposit in",

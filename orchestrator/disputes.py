@@ -9,7 +9,7 @@ from protocol import posting, rounds
 from protocol.chain import calls
 from protocol.chain.gateway import Snapshot
 from protocol.flags import first_missing, flagged_table
-from protocol.task import Phase, Published
+from protocol.state import Phase, Published
 
 Send = Callable[..., None]
 """Sends `(function, arguments, purpose=..., value_wei=...)` for one task."""

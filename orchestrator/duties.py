@@ -6,14 +6,35 @@ from orchestrator.decide import (
     Finalise,
     OpenRound,
     ReclaimDeposit,
+    RefuteOutvoted,
     SlashWithheld,
     VoidRound,
 )
 from orchestrator.reading import TaskReading
+from protocol import rounds
 from protocol.chain import calls
 from protocol.chain.calls import TaskCall
+from protocol.recompute import Roots
 
-Wanted = OpenRound | DrawSeats | Distribute | SlashWithheld | ReclaimDeposit | Finalise | VoidRound
+Wanted = (
+    OpenRound
+    | DrawSeats
+    | RefuteOutvoted
+    | Distribute
+    | SlashWithheld
+    | ReclaimDeposit
+    | Finalise
+    | VoidRound
+)
+
+
+def outvoted_by(reading: TaskReading, own_address: str | None) -> Roots | None:
+    """The result whose votes refute what somebody else published in the latest round."""
+    latest = reading.latest
+    if latest is None or latest.state.publisher.lower() == (own_address or "").lower():
+        return None
+    now = reading.block.timestamp
+    return rounds.outvoted_by(reading.params, latest.state, latest.votes, now)
 
 
 def call(wanted: Wanted, reading: TaskReading) -> TaskCall:
@@ -23,6 +44,8 @@ def call(wanted: Wanted, reading: TaskReading) -> TaskCall:
             return calls.on_task("openRound", number - 1)
         case DrawSeats(number):
             return calls.draw_seats(number)
+        case RefuteOutvoted(number, roots):
+            return calls.refute_outvoted(number, reading.rounds[number - 1].state, roots)
         case Distribute(number):
             found = reading.rounds[number - 1]
             return calls.distribute(number, found.revealed, found.scores)

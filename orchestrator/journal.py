@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import structlog
 
+from protocol.storage import writing
+
 _log = structlog.get_logger(__name__)
 
 
@@ -39,7 +41,10 @@ class Journal:
         return tuple(self._known[key] for key in sorted(self._known))
 
     def append(self, evaluation: Evaluation) -> None:
-        """Writes the evaluation of a round's model unless it is there; a later line counts."""
+        """Writes the evaluation of a round's model unless it is there; a later line counts.
+
+        Raises: StorageError.
+        """
         key = (evaluation.task_id, evaluation.round)
         known = self._known.get(key)
         if known is not None and known.model_root == evaluation.model_root:
@@ -51,7 +56,7 @@ class Journal:
             "block_timestamp": evaluation.block_timestamp,
             "metrics": dict(evaluation.metrics),
         }
-        with self._path.open("ab") as file:
+        with writing(self._path), self._path.open("ab") as file:
             # A torn line may end the file: a line break before ours keeps it from swallowing ours.
             start = b"" if self._ends_cleanly() else b"\n"
             file.write(start + json.dumps(line, sort_keys=True).encode() + b"\n")

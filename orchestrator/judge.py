@@ -12,7 +12,7 @@ from orchestrator.metrics import Metrics
 from orchestrator.reading import RoundReading, TaskReading
 from orchestrator.task_blobs import TaskBlobs
 from protocol.errors import VolquorumError
-from protocol.task import Phase
+from protocol.state import Phase
 
 ATTEMPTS = 5
 """After so many failures a model stays without an evaluation, so that later ones have theirs."""

@@ -33,7 +33,7 @@ class Metrics:
             "actions", "Transactions sent, by what they do", ["task", "action"]
         )
         self.relayed = self._counter(
-            "relayed_entries", "Commitments and openings sent for others", ["task", "call"]
+            "relayed_entries", "Commitments, openings and votes sent for others", ["task", "call"]
         )
         self.dropped = self._counter(
             "dropped_entries", "Those handed in that the contract refused", ["task", "call"]

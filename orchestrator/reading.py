@@ -14,16 +14,8 @@ from protocol.chain.gateway import Snapshot
 from protocol.draw import is_drawn
 from protocol.errors import ChainAnswerInvalid, ChainUnavailable
 from protocol.recompute import RevealedUpdate, Roots
-from protocol.task import (
-    Deadlines,
-    Flag,
-    Phase,
-    Published,
-    RoundState,
-    Seat,
-    TaskParams,
-    TaskState,
-)
+from protocol.state import Deadlines, Flag, Phase, Published, RoundState, Seat, TaskState
+from protocol.task import TaskParams
 
 
 @dataclass(frozen=True)

@@ -1,22 +1,38 @@
-"""Sends other participants' commitments and openings, many in one transaction.
+"""Sends other participants' commitments, openings and votes, many in one transaction.
 
 What is handed in is held against the facts of the latest tick, so that no request asks the chain.
 Whoever is left out has the last third of the window to send directly, so a relay that is silent
 delays nobody.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import replace
 
 import structlog
 
-from orchestrator.reading import TaskReading
+from orchestrator.reading import RoundReading, TaskReading
 from orchestrator.relay_batches import MAX_ENTRIES, Batch, Simulate, due_at, weed
-from orchestrator.relay_checks import Refusal, check_commit, check_opening
-from orchestrator.relay_store import Entry, Kept, RelayedCommit, RelayedOpening, RelayStore
+from orchestrator.relay_checks import (
+    Refusal,
+    check_commit,
+    check_opening,
+    check_vote,
+    why_not_vote,
+)
+from orchestrator.relay_store import (
+    Entry,
+    Kept,
+    RelayedCommit,
+    RelayedOpening,
+    RelayedVote,
+    RelayStore,
+)
+from protocol import rounds
 from protocol.commitment import stored_commitment
-from protocol.signing import CommitDomain, SignedCommit
-from protocol.task import Phase
+from protocol.recompute import Result, Roots
+from protocol.signing import Signature, SignedCommit, SigningDomain
+from protocol.state import Phase
 
 _log = structlog.get_logger(__name__)
 
@@ -51,7 +67,7 @@ class Relay:
         reading = self._readings.get(task_id)
         if reading is None:
             return _not_relayed(task_id)
-        domain = CommitDomain(self._chain_id, self._contract, task_id, number)
+        domain = SigningDomain(self._chain_id, self._contract, task_id, number)
         refusal = check_commit(reading, domain, participant, signed)
         if refusal is not None:
             return refusal
@@ -83,6 +99,33 @@ class Relay:
         self._store.keep_opening(task_id, number, stamped)
         return _why_dropped(_of(opening.participant, self._store.openings(task_id, number)))
 
+    def take_vote(
+        self,
+        task_id: bytes,
+        number: int,
+        participant: str,
+        found: Result,
+        signature: Signature,
+    ) -> Refusal | None:
+        """Keeps a signed vote on disk, unless there is a reason not to."""
+        reading = self._readings.get(task_id)
+        if reading is None:
+            return _not_relayed(task_id)
+        domain = SigningDomain(self._chain_id, self._contract, task_id, number)
+        refusal = check_vote(reading, domain, participant, found, signature)
+        if refusal is not None:
+            return refusal
+        vote = RelayedVote(participant, found, signature, reading.block.timestamp)
+        self._store.keep_vote(task_id, number, vote)
+        known = [
+            kept
+            for kept in self._votes_of_these_updates(reading)
+            if kept.participant == participant
+        ]
+        if any(kept.found != found for kept in known):
+            return Refusal(409, f"{participant} has signed another vote, which came first")
+        return _why_dropped(known)
+
     # ---------------------------------------------------------------------------------- handing out
 
     def batch(self, reading: TaskReading) -> Batch | None:
@@ -92,6 +135,8 @@ class Relay:
             return None
         if latest.phase is Phase.COMMIT:
             return Batch("commitUpdates", self.commits(reading)[:MAX_ENTRIES])
+        if latest.phase is Phase.CHALLENGE:
+            return _most_alike(self.votes(reading), latest.votes)
         room = reading.params.cohort - latest.state.revealed
         return Batch("revealUpdates", self.openings(reading)[:room])
 
@@ -109,12 +154,16 @@ class Relay:
         elif latest.phase is Phase.REVEAL:
             window, is_missing = (ends.commit, ends.reveal), _is_to_open
             waiting, handed_in = self.openings(reading), self._store.openings(*place)
+        elif latest.phase is Phase.CHALLENGE:
+            window, is_missing = (latest.state.published_at, ends.challenge), _is_to_vote
+            waiting, handed_in = self.votes(reading), self._votes_of_these_updates(reading)
         else:
             return None
         if not waiting:
             return None
         there = {entry.participant for entry in handed_in}
-        if not any(is_missing(reading, who) for who in reading.seats if who not in there):
+        is_whole = not any(is_missing(reading, who) for who in reading.seats if who not in there)
+        if is_whole or self._refutes(latest, reading):
             return max(now, window[0])
         return due_at([entry.received_at for entry in waiting], *window)
 
@@ -135,10 +184,42 @@ class Relay:
             if not opening.dropped and _is_to_open(reading, opening.participant)
         )
 
+    def votes(self, reading: TaskReading) -> tuple[RelayedVote, ...]:
+        """The votes that may still be sent, in order of arrival."""
+        return tuple(
+            vote
+            for vote in self._votes_of_these_updates(reading)
+            if not vote.dropped and _is_to_vote(reading, vote.participant)
+        )
+
+    def _votes_of_these_updates(self, reading: TaskReading) -> tuple[RelayedVote, ...]:
+        """A reorganisation may have changed what the round includes since others came in."""
+        latest = reading.latest
+        if latest is None:
+            return ()
+        computed_from = (latest.state.updates_hash, latest.state.unavailable)
+        return tuple(
+            vote
+            for vote in self._store.votes(reading.task_id, latest.number)
+            if (vote.found.updates_hash, vote.found.unavailable) == computed_from
+        )
+
+    def _refutes(self, latest: RoundReading, reading: TaskReading) -> bool:
+        """Whether votes that wait, with those cast, refute what is published."""
+        return latest.phase is Phase.CHALLENGE and any(
+            rounds.is_outvoted(reading.params, latest.state, votes)
+            for found, votes in _votes_then(self.votes(reading), latest.votes).items()
+            if not found.roots.are_published(latest.state)
+        )
+
     def dropped(self, reading: TaskReading) -> Mapping[str, str]:
         """Whose entries of the latest round will never be sent, and why."""
         place = (reading.task_id, reading.state.round)
-        entries: Sequence[Entry] = (*self._store.commits(*place), *self._store.openings(*place))
+        entries: Sequence[Entry] = (
+            *self._store.commits(*place),
+            *self._store.openings(*place),
+            *self._store.votes(*place),
+        )
         return {entry.participant: entry.dropped for entry in entries if entry.dropped}
 
     def evidence(self, reading: TaskReading) -> Mapping[str, tuple[SignedCommit, SignedCommit]]:
@@ -176,6 +257,24 @@ def _is_to_commit(reading: TaskReading, participant: str) -> bool:
 def _is_to_open(reading: TaskReading, participant: str) -> bool:
     seat, number = reading.seats.get(participant), reading.state.round
     return seat is not None and seat.committed_in(number) and not seat.revealed_in(number)
+
+
+def _is_to_vote(reading: TaskReading, participant: str) -> bool:
+    return why_not_vote(reading, participant) is None
+
+
+def _votes_then(votes: Sequence[RelayedVote], cast: Mapping[Roots, Sized]) -> Mapping[Result, int]:
+    """Of results that votes wait for: how many each has with these and those that are cast."""
+    waiting = Counter(vote.found for vote in votes)
+    return {found: count + len(cast.get(found.roots, ())) for found, count in waiting.items()}
+
+
+def _most_alike(votes: Sequence[RelayedVote], cast: Mapping[Roots, Sized]) -> Batch:
+    """Of what waits the votes for the result that has most with them: a call is for one result."""
+    votes_then = _votes_then(votes, cast)
+    # Invariant: liars who hand in many different votes do not hold up the one that is missing.
+    found = max(votes_then, key=votes_then.__getitem__)
+    return Batch("relayVotes", tuple(vote for vote in votes if vote.found == found), found)
 
 
 def _of(participant: str, entries: Sequence[Entry]) -> Sequence[Entry]:

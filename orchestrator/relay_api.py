@@ -1,12 +1,15 @@
-"""The relay's HTTP surface: two pages that take entries in, and one that says what waits.
+"""The relay's HTTP surface: three pages that take entries in, and one that says what waits.
 
 Openings are secrets until Reveal, so no answer and no log line repeats what was sent.
 """
 
 import asyncio
 import re
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated, TypeVar
 
+import structlog
 from eth_utils.address import to_checksum_address
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
@@ -18,13 +21,17 @@ from orchestrator.reading import TaskReading
 from orchestrator.relay import Relay
 from orchestrator.relay_checks import Refusal
 from orchestrator.relay_store import RelayedOpening
+from protocol.errors import StorageError
+from protocol.recompute import Result
 from protocol.settings import Address
-from protocol.signing import SignedCommit
-from protocol.task import Phase
+from protocol.signing import Signature, SignedCommit
+from protocol.state import Phase
 
-# An entry has six fields of at most 70 characters; this leaves room for any layout of them.
+# An entry has nine fields of at most 70 characters; this leaves room for any layout of them.
 LARGEST_BODY_BYTES = 2048
 SLOWEST_BODY_SECONDS = 10.0
+
+_log = structlog.get_logger(__name__)
 _WORD = re.compile(r"0x[0-9a-f]{64}")
 _DIGITS = re.compile(r"[0-9]{1,20}")
 
@@ -43,7 +50,7 @@ def _number(value: object) -> object:
 Word = Annotated[bytes, BeforeValidator(_word)]
 RoundNumber = Annotated[int, Field(ge=1, lt=2**32)]
 Participant = Annotated[Address, AfterValidator(lambda text: str(to_checksum_address(text)))]
-SquaredNorm = Annotated[int, BeforeValidator(_number), Field(ge=0, lt=2**64)]
+Uint64 = Annotated[int, BeforeValidator(_number), Field(ge=0, lt=2**64)]
 
 
 class Entry(BaseModel):
@@ -70,15 +77,26 @@ class OpeningEntry(Entry):
     """What opens a participant's commitment."""
 
     tree_top: Word
-    squared_norm: SquaredNorm
+    squared_norm: Uint64
     salt: Word
+
+
+class VoteEntry(Entry):
+    """A vote with its participant's signature, as in `protocol.signing`."""
+
+    updates_hash: Word
+    unavailable: Uint64
+    aggregate_root: Word
+    model_root: Word
+    r: Word
+    vs: Word
 
 
 E = TypeVar("E", bound=Entry)
 
 
 def relay_router(relay: Relay) -> APIRouter:
-    """/relay, /relay/commits and /relay/openings."""
+    """/relay, /relay/commits, /relay/openings and /relay/votes."""
     router = APIRouter()
 
     @router.get("/relay")
@@ -92,14 +110,23 @@ def relay_router(relay: Relay) -> APIRouter:
         entry = await _entry(request, CommitEntry)
         signed = SignedCommit(entry.commitment, entry.r, entry.vs)
         place = (entry.task_id, entry.round, entry.participant)
-        return _answer(await run_in_threadpool(relay.take_commit, *place, signed))
+        return await _taken(partial(relay.take_commit, *place, signed))
 
     @router.post("/relay/openings", status_code=202)
     async def openings(request: Request) -> views.Accepted:
         entry = await _entry(request, OpeningEntry)
         opening = RelayedOpening(entry.participant, entry.tree_top, entry.squared_norm, entry.salt)
         place = (entry.task_id, entry.round)
-        return _answer(await run_in_threadpool(relay.take_opening, *place, opening))
+        return await _taken(partial(relay.take_opening, *place, opening))
+
+    @router.post("/relay/votes", status_code=202)
+    async def votes(request: Request) -> views.Accepted:
+        entry = await _entry(request, VoteEntry)
+        roots = (entry.aggregate_root, entry.model_root)
+        found = Result(*roots, entry.updates_hash, entry.unavailable)
+        signature = Signature(entry.r, entry.vs)
+        place = (entry.task_id, entry.round, entry.participant)
+        return await _taken(partial(relay.take_vote, *place, found, signature))
 
     return router
 
@@ -127,7 +154,13 @@ async def _entry(request: Request, kind: type[E]) -> E:
         raise HTTPException(422, "; ".join(named)) from None
 
 
-def _answer(refusal: Refusal | None) -> views.Accepted:
+async def _taken(take: Callable[[], Refusal | None]) -> views.Accepted:
+    """Raises: HTTPException with why it was not taken; 503 where this disk has no room for it."""
+    try:
+        refusal = await run_in_threadpool(take)
+    except StorageError as error:
+        _log.error("entry_not_kept", why=str(error))
+        raise HTTPException(503, "nothing can be kept here now; send it yourself") from None
     if refusal is not None:
         raise HTTPException(refusal.status, refusal.why)
     return views.Accepted(accepted=True)
@@ -142,6 +175,7 @@ def _pending(relay: Relay, reading: TaskReading) -> views.RelayTask:
         due_at=relay.due_at(reading),
         commits=tuple(commit.participant for commit in relay.commits(reading)),
         openings=tuple(opening.participant for opening in relay.openings(reading)),
+        votes=tuple(vote.participant for vote in relay.votes(reading)),
         dropped=relay.dropped(reading),
         equivocators=tuple(relay.evidence(reading)),
     )

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from orchestrator.relay_store import Entry
 from protocol.errors import Reverted
+from protocol.recompute import Result
 
 # The largest cohort; a call for so many stays far below the gas that a transaction may use.
 MAX_ENTRIES = 64
@@ -19,11 +20,19 @@ class Batch(NamedTuple):
 
     function: str
     entries: tuple[Entry, ...]
+    found: Result | None = None
+    """The result that votes are for, which their call takes before them."""
+
+    @property
+    def arguments(self) -> tuple[object, ...]:
+        """What the call takes behind task and round."""
+        shared = () if self.found is None else (tuple(self.found),)
+        return (*shared, tuple(entry.argument for entry in self.entries))
 
     @property
     def name(self) -> str:
         """Unlike that of any other batch; tells nothing of what is in it."""
-        return sha256(repr(arguments_of(self.entries)).encode()).hexdigest()
+        return sha256(repr(self.arguments).encode()).hexdigest()
 
 
 class Weeded(NamedTuple):
@@ -31,11 +40,6 @@ class Weeded(NamedTuple):
 
     sound: tuple[Entry, ...]
     refused: tuple[tuple[Entry, str], ...]
-
-
-def arguments_of(entries: Sequence[Entry]) -> tuple[tuple[object, ...], ...]:
-    """What a batch's call takes."""
-    return tuple(entry.argument for entry in entries)
 
 
 def due_at(received_at: Sequence[int], start: int, end: int) -> int:

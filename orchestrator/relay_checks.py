@@ -6,9 +6,10 @@ from orchestrator.reading import TaskReading
 from orchestrator.relay_store import RelayedOpening
 from protocol.commitment import stored_commitment, update_commitment
 from protocol.errors import VerificationFailed
-from protocol.signing import CommitDomain, SignedCommit
+from protocol.recompute import Result
+from protocol.signing import Signature, SignedCommit, SigningDomain
+from protocol.state import Phase
 from protocol.sumtree import root_hash
-from protocol.task import Phase
 
 
 class Refusal(NamedTuple):
@@ -19,7 +20,7 @@ class Refusal(NamedTuple):
 
 
 def check_commit(
-    reading: TaskReading, domain: CommitDomain, participant: str, signed: SignedCommit
+    reading: TaskReading, domain: SigningDomain, participant: str, signed: SignedCommit
 ) -> Refusal | None:
     """Why a signed commitment is not relayed; it may come as soon as its round is open."""
     refusal = _check_place(reading, domain.round_number, {Phase.SELECTION, Phase.COMMIT})
@@ -68,6 +69,48 @@ def check_opening(
     )
     if stored_commitment(opened) != seat.commitment:
         return Refusal(422, f"this does not open the commitment of {opening.participant}")
+    return None
+
+
+def check_vote(
+    reading: TaskReading,
+    domain: SigningDomain,
+    participant: str,
+    found: Result,
+    signature: Signature,
+) -> Refusal | None:
+    """Why a signed vote is not relayed; it may come before anything is published."""
+    number = domain.round_number
+    refusal = _check_place(reading, number, {Phase.AGGREGATE, Phase.CHALLENGE})
+    if refusal is not None:
+        return refusal
+    if not reading.params.by_votes:
+        return Refusal(409, "no votes judge the results of this task")
+    why = why_not_vote(reading, participant)
+    if why is not None:
+        return Refusal(403, why)
+    state = reading.rounds[number - 1].state
+    if (found.updates_hash, found.unavailable) != (state.updates_hash, state.unavailable):
+        return Refusal(409, f"it was computed from other updates than round {number} includes")
+    if not any(found.aggregate_root) or not any(found.model_root):
+        return Refusal(422, "the contract takes no root that is zero")
+    try:
+        signer = domain.voter(found, signature)
+    except VerificationFailed as failure:
+        return Refusal(403, str(failure))
+    if signer != participant:
+        return Refusal(403, f"{signer} signed this vote, not {participant}")
+    return None
+
+
+def why_not_vote(reading: TaskReading, participant: str) -> str | None:
+    """What keeps a participant from voting in the latest round, whatever its phase."""
+    number, seat = reading.state.round, reading.seats.get(participant)
+    included = () if reading.latest is None else reading.latest.included
+    if seat is None or participant not in {each.participant for each in included}:
+        return f"{participant} has no included update in round {number}"
+    if seat.voted_round == number:
+        return f"{participant} has voted in round {number}"
     return None
 
 

@@ -9,9 +9,10 @@ from enum import Enum, auto
 from pathlib import Path
 
 from protocol.database import Database
-from protocol.signing import SignedCommit
+from protocol.recompute import Result
+from protocol.signing import Signature, SignedCommit
 
-_VERSION = 1
+_VERSION = 2
 _KEPT_COMMITS = 2
 _SCHEMA = """
 CREATE TABLE signed_commit (
@@ -37,6 +38,21 @@ CREATE TABLE opening (
     received_at INTEGER NOT NULL,
     dropped TEXT NOT NULL,
     UNIQUE (task, round, participant)
+) STRICT;
+CREATE TABLE vote (
+    id INTEGER PRIMARY KEY,
+    task BLOB NOT NULL,
+    round INTEGER NOT NULL,
+    participant TEXT NOT NULL,
+    updates_hash BLOB NOT NULL,
+    unavailable TEXT NOT NULL,
+    aggregate_root BLOB NOT NULL,
+    model_root BLOB NOT NULL,
+    r BLOB NOT NULL,
+    vs BLOB NOT NULL,
+    received_at INTEGER NOT NULL,
+    dropped TEXT NOT NULL,
+    UNIQUE (task, round, participant, updates_hash, unavailable)
 ) STRICT;
 """
 
@@ -75,7 +91,28 @@ class RelayedOpening:
         return (self.participant, self.tree_top, self.squared_norm, self.salt)
 
 
-Entry = RelayedCommit | RelayedOpening
+@dataclass(frozen=True)
+class RelayedVote:
+    """A vote that its participant signed."""
+
+    participant: str
+    found: Result
+    signature: Signature
+    received_at: int
+    dropped: str = ""
+
+    @property
+    def argument(self) -> tuple[object, ...]:
+        """What `relayVotes` takes of it; the result is the whole call's."""
+        return tuple(self.signature)
+
+
+Entry = RelayedCommit | RelayedOpening | RelayedVote
+_TABLES: dict[type[Entry], str] = {
+    RelayedCommit: "signed_commit",
+    RelayedOpening: "opening",
+    RelayedVote: "vote",
+}
 
 
 class Kept(Enum):
@@ -129,6 +166,17 @@ class RelayStore:
             *(opening.salt, opening.received_at),
         )
 
+    def keep_vote(self, task_id: bytes, number: int, vote: RelayedVote) -> None:
+        """Keeps a vote for round `number`; one for the same updates that is there already stays."""
+        found = vote.found
+        self._database.execute(
+            "INSERT OR IGNORE INTO vote (task, round, participant, updates_hash, unavailable, "
+            "aggregate_root, model_root, r, vs, received_at, dropped) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '')",
+            *(task_id, number, vote.participant, found.updates_hash, str(found.unavailable)),
+            *(found.aggregate_root, found.model_root, *vote.signature, vote.received_at),
+        )
+
     def commits(self, task_id: bytes, number: int) -> tuple[RelayedCommit, ...]:
         """A round's signed commitments, in order of arrival."""
         rows = self._database.execute(
@@ -153,17 +201,45 @@ class RelayStore:
             for participant, tree_top, squared_norm, salt, received_at, dropped in rows
         )
 
+    def votes(self, task_id: bytes, number: int) -> tuple[RelayedVote, ...]:
+        """A round's votes, in order of arrival."""
+        rows = self._database.execute(
+            "SELECT participant, aggregate_root, model_root, updates_hash, unavailable, r, vs, "
+            "received_at, dropped FROM vote WHERE task = ? AND round = ? ORDER BY id",
+            *(task_id, number),
+        )
+        return tuple(
+            RelayedVote(
+                participant,
+                Result(aggregate_root, model_root, updates_hash, int(unavailable)),
+                Signature(r, vs),
+                received_at,
+                dropped,
+            )
+            for (
+                participant,
+                aggregate_root,
+                model_root,
+                updates_hash,
+                unavailable,
+                r,
+                vs,
+                received_at,
+                dropped,
+            ) in rows
+        )
+
     def drop(self, task_id: bytes, number: int, entry: Entry, why: str) -> None:
         """Says why an entry will never be sent."""
-        table = "signed_commit" if isinstance(entry, RelayedCommit) else "opening"
+        table = _TABLES[type(entry)]
         self._database.execute(
-            f"UPDATE {table} SET dropped = ? WHERE task = ? AND round = ? AND participant = ?",  # noqa: S608 - one of two fixed names
+            f"UPDATE {table} SET dropped = ? WHERE task = ? AND round = ? AND participant = ?",  # noqa: S608 - fixed names
             *(why, task_id, number, entry.participant),
         )
 
     def forget_before(self, task_id: bytes, number: int) -> None:
         """Deletes what belongs to earlier rounds: it can neither be sent nor proves anything."""
-        for table in ("signed_commit", "opening"):
+        for table in _TABLES.values():
             self._database.execute(
                 f"DELETE FROM {table} WHERE task = ? AND round < ?",  # noqa: S608 - fixed names
                 *(task_id, number),

@@ -24,6 +24,7 @@ from orchestrator.decide import (
     Publish,
     ReclaimDeposit,
     RecordSeed,
+    RefuteOutvoted,
     SendBatch,
     Sent,
     SlashEquivocation,
@@ -33,14 +34,14 @@ from orchestrator.decide import (
     decide,
 )
 from orchestrator.disputes import Disputes, flag_update, post_result
-from orchestrator.duties import call
+from orchestrator.duties import call, outvoted_by
 from orchestrator.evaluator import Evaluator
 from orchestrator.journal import Journal
 from orchestrator.judge import Judge
 from orchestrator.metrics import Metrics, label
 from orchestrator.reading import RoundReading, TaskReader, TaskReading
 from orchestrator.relay import Relay
-from orchestrator.relay_batches import Batch, arguments_of
+from orchestrator.relay_batches import Batch
 from orchestrator.relay_store import Entry
 from orchestrator.task_blobs import TaskBlobs
 from protocol import rounds
@@ -61,7 +62,7 @@ from protocol.errors import (
 )
 from protocol.recompute import check_published
 from protocol.service import Outcome
-from protocol.task import Phase, RoundState
+from protocol.state import Phase, RoundState
 
 # Participants may drop old updates; a round that cannot be checked is given up after this.
 _ATTEMPTS_TO_KEEP_A_RESULT = 5
@@ -183,6 +184,7 @@ class Orchestrator:
             reclaimable=disputes.reclaimable(snapshot, reading, own_address),
             seed_known=drawing.known,
             recordable=drawing.recordable,
+            outvoted_by=outvoted_by(reading, own_address),
             batch=relay.batch(reading) if relay else None,
             relay_until=relay.due_at(reading) if relay else None,
             equivocator=relay.slashable(reading) if relay and self._slashes else None,
@@ -271,14 +273,15 @@ class Orchestrator:
         task_id, counted = reading.task_id, (label(reading.task_id), batch.function)
 
         def simulate(entries: Sequence[Entry]) -> None:
-            transactor.simulate(batch.function, (task_id, number, arguments_of(entries)))
+            tried = batch._replace(entries=tuple(entries))
+            transactor.simulate(batch.function, (task_id, number, *tried.arguments))
 
         sound = relay.weed(reading, batch, simulate)
         self.metrics.dropped.labels(*counted).inc(len(batch.entries) - len(sound.entries))
         if not sound.entries:
             return Outcome(None, None, f"round {number}: nothing that was handed in can be sent")
         purpose = f"{number}:{batch.function}:{sound.name}"
-        self._send(reading, batch.function, (number, arguments_of(sound.entries)), purpose=purpose)
+        self._send(reading, batch.function, (number, *sound.arguments), purpose=purpose)
         self.metrics.relayed.labels(*counted).inc(len(sound.entries))
         return Outcome("relay", None, f"round {number}: {len(sound.entries)} of {batch.function}")
 
@@ -356,6 +359,7 @@ def _acted(action: Sent) -> Outcome:
         Distribute: "distribute",
         FlagUpdate: "flag",
         PostResult: "post",
+        RefuteOutvoted: "refute",
         ReclaimDeposit: "reclaim",
         Finalise: "finalise",
         VoidRound: "void",

@@ -140,6 +140,8 @@ class Votes(View):
     model_root: Hash
     participants: tuple[str, ...]
     """Who voted for it, in order of the votes."""
+    is_published: bool
+    """Whether it is what was published last and not refuted."""
 
 
 class Round(View):
@@ -156,6 +158,7 @@ class Round(View):
     deadlines: Deadlines
     base_model_root: Hash
     aggregate_root: Hash | None
+    """Null while nothing is published, and in a void round whatever was."""
     model_root: Hash | None
     updates_hash: Hash
     publisher: str | None
@@ -246,6 +249,8 @@ class RelayTask(View):
     """Whose signed commitments wait."""
     openings: tuple[str, ...]
     """Whose openings wait."""
+    votes: tuple[str, ...]
+    """Whose signed votes wait; in Aggregate for a publication."""
     dropped: Mapping[str, str]
     """Whose entries the contract would refuse, and why."""
     equivocators: tuple[str, ...]

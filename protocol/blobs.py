@@ -22,6 +22,7 @@ import structlog
 from protocol.content_coding import GZIP, IDENTITY, gunzipped, gzip_overhead_bytes
 from protocol.encoding import Blob, Kind, blob_length, decode
 from protocol.errors import BlobCorrupt, BlobError, BlobNotFound, BlobStoreDown, EncodingError
+from protocol.storage import writing
 from protocol.sumtree import SumTree
 
 DEFAULT_LIMIT_BYTES = 64 * 2**20
@@ -52,7 +53,7 @@ class BlobStore(ABC):
     def put(self, content: bytes, *, chunk_length: int) -> bytes:
         """Stores an encoded blob and returns its root.
 
-        Raises: EncodingError for bytes that are no canonical blob; BlobError if storing fails.
+        Raises: EncodingError for bytes that are no canonical blob; StorageError if storing fails.
         """
 
     @abstractmethod
@@ -106,7 +107,7 @@ class Backend(BlobStore):
 
     @abstractmethod
     def _write(self, root: bytes, content: bytes) -> None:
-        """Stores bytes under a root that the caller verified. Raises: BlobError."""
+        """Stores bytes under a root that the caller verified. Raises: StorageError."""
 
 
 class DirectoryStore(Backend):
@@ -138,15 +139,13 @@ class DirectoryStore(Backend):
         return content
 
     def _write(self, root: bytes, content: bytes) -> None:
-        try:
+        with writing(self.file_of(root)):
             with self._temporary(root) as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
                 Path(file.name).replace(self.file_of(root))
             self._sync_directory()
-        except OSError as error:
-            raise BlobStoreDown(root, f"{self.name} cannot be written: {error}") from error
 
     @contextlib.contextmanager
     def _temporary(self, root: bytes) -> Iterator[IO[bytes]]:
@@ -282,6 +281,16 @@ class FirstOf(BlobStore):
         if refusals:
             raise worst_of(root, refusals)
         return False
+
+
+class Keeping(FirstOf):
+    """The same, but what another store answers is put into the first one too."""
+
+    def verified(self, root: bytes, *, chunk_length: int, shift: int | None = None) -> Verified:
+        found = super().verified(root, chunk_length=chunk_length, shift=shift)
+        if not self.stores[0].has(root):
+            self.put(found.content, chunk_length=chunk_length)
+        return found
 
 
 def worst_of(root: bytes, refusals: Sequence[BlobError]) -> BlobError:

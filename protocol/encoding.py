@@ -93,28 +93,16 @@ def decode(blob: bytes) -> Blob:
     return Blob(kind, shift, raw.astype(f"=i{kind.width_bytes}"))
 
 
-def decode_update(blob: bytes, *, dimension: int, shift: int) -> Int16Array:
-    """The update in `blob`.
-
-    Raises: EncodingError if the bytes are not canonical, or of another kind, dimension or shift.
-    """
-    return _decode_as(Kind.UPDATE, blob, dimension, shift).astype(np.int16, copy=False)
-
-
 def decode_model(blob: bytes, *, dimension: int, shift: int) -> Int32Array:
     """The model in `blob`.
 
     Raises: EncodingError if the bytes are not canonical, or of another kind, dimension or shift.
     """
-    return _decode_as(Kind.MODEL, blob, dimension, shift).astype(np.int32, copy=False)
-
-
-def _decode_as(kind: Kind, raw: bytes, dimension: int, shift: int) -> Int16Array | Int32Array:
-    blob = decode(raw)
-    _expect("kind", kind, blob.kind)
-    _expect("dimension", dimension, blob.values.size)
-    _expect("shift", shift, blob.shift)
-    return blob.values
+    found = decode(blob)
+    _expect("kind", Kind.MODEL, found.kind)
+    _expect("dimension", dimension, found.values.size)
+    _expect("shift", shift, found.shift)
+    return found.values.astype(np.int32, copy=False)
 
 
 def _expect(what: str, wanted: object, found: object) -> None:

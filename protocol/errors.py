@@ -8,6 +8,7 @@ Anything that is not a `VolquorumError` is a bug and ends the process.
     ├── EncodingError         bytes are not a canonical blob
     ├── RangeError            a number does not fit its fixed-point type
     ├── RuleError             a rule cannot be applied to these updates
+    ├── StorageError          this machine's disk is full, or gone; try again later
     ├── BlobError
     │   ├── BlobNotFound      no store has the blob
     │   ├── BlobCorrupt       a store answered with other bytes than were asked for
@@ -46,6 +47,13 @@ class RangeError(VolquorumError):
 
 class RuleError(VolquorumError):
     """A rule cannot be applied to these updates."""
+
+
+class StorageError(VolquorumError):
+    """This machine's disk is full, or gone: what was to be written is not; trying again can help.
+
+    Not a `BlobError`: what cannot be kept was served all the same, and nobody is to blame for it.
+    """
 
 
 class BlobError(VolquorumError):

@@ -9,6 +9,7 @@ from protocol.errors import (
     ConfigError,
     DataError,
     EncodingError,
+    StorageError,
     VerificationFailed,
     VolquorumError,
 )
@@ -31,6 +32,8 @@ class ExitCode(IntEnum):
     """Market data is not what was promised."""
     VERIFICATION = 7
     """A published result is not what its updates give."""
+    STORAGE = 8
+    """A file cannot be written: the disk is full, or gone."""
     STUCK = 70
     """A service's loop stopped turning, and its watchdog ended the process."""
 
@@ -44,6 +47,7 @@ def exit_code(error: VolquorumError) -> ExitCode:
         (BlobError, ExitCode.BLOB),
         (EncodingError, ExitCode.BLOB),
         (DataError, ExitCode.DATA),
+        (StorageError, ExitCode.STORAGE),
     ):
         if isinstance(error, kind):
             return code

@@ -10,7 +10,8 @@ from protocol.errors import BlobError, VerificationFailed
 from protocol.gram import Table
 from protocol.numbers import Int16Array
 from protocol.recompute import RevealedUpdate, fetch_updates
-from protocol.task import RoundState, TaskParams
+from protocol.state import RoundState
+from protocol.task import TaskParams
 
 _log = structlog.get_logger(__name__)
 

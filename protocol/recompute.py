@@ -16,8 +16,9 @@ from protocol.encoding import Kind
 from protocol.errors import VerificationFailed
 from protocol.numbers import Int16Array, Int32Array, add_update
 from protocol.rules import aggregate
+from protocol.state import RoundState
 from protocol.sumtree import SumTree
-from protocol.task import ZERO_HASH, RoundState, TaskParams
+from protocol.task import ZERO_HASH, TaskParams
 
 
 class RevealedUpdate(NamedTuple):
@@ -34,6 +35,10 @@ class Roots(NamedTuple):
     aggregate_root: bytes
     model_root: bytes
 
+    def are_published(self, round_state: RoundState) -> bool:
+        """Whether they are those of what is published."""
+        return self == (round_state.aggregate_root, round_state.model_root)
+
 
 class Result(NamedTuple):
     """What `publish` and `vote` take: roots, what they were computed from, and the evidence."""
@@ -44,6 +49,11 @@ class Result(NamedTuple):
     unavailable: int
     table_root: bytes = ZERO_HASH
     choice_hash: bytes = ZERO_HASH
+
+    @property
+    def roots(self) -> Roots:
+        """What votes for it are counted for."""
+        return Roots(self.aggregate_root, self.model_root)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,12 +88,18 @@ class Combined:
         return Result(self.aggregate_root, self.model_root, *computed_from, *self.evidence)
 
 
-def combine(params: TaskParams, base_model: Int32Array, updates: Int16Array) -> Combined:
+def combine(
+    params: TaskParams,
+    base_model: Int32Array,
+    updates: Int16Array,
+    trusted_row: int | None = None,
+) -> Combined:
     """The task's rule over `updates`, added to `base_model`. Shape: base_model [d], updates [n, d].
 
-    Raises: RuleError, or RangeError if the model leaves int32.
+    `trusted_row` as in `combine_updates`. Raises: RuleError, or RangeError if the model leaves
+    int32.
     """
-    combined = combine_updates(params, updates)
+    combined = combine_updates(params, updates, trusted_row)
     model = add_update(base_model, combined)
     choice = choice_of(params, updates)
     return Combined(
@@ -95,8 +111,12 @@ def combine(params: TaskParams, base_model: Int32Array, updates: Int16Array) -> 
     )
 
 
-def combine_updates(params: TaskParams, updates: Int16Array) -> Int16Array:
+def combine_updates(
+    params: TaskParams, updates: Int16Array, trusted_row: int | None = None
+) -> Int16Array:
     """The task's rule over `updates`, its pre-steps before it. Shape: [n, d] -> [d]
+
+    `trusted_row` is for FLTrust: `TaskParams.trusted_row` of those whom the updates are of.
 
     Raises: RuleError.
     """
@@ -106,6 +126,7 @@ def combine_updates(params: TaskParams, updates: Int16Array) -> Int16Array:
         tolerance=params.tolerance,
         clip_norm=params.clip_norm,
         pre_steps=params.pre_steps,
+        trusted_row=trusted_row,
     )
 
 
@@ -124,7 +145,9 @@ def recompute_round(
         raise VerificationFailed(
             f"the base model must have {params.dimension} coordinates; found {base_model.shape}"
         )
-    return combine(params, base_model, fetch_updates(params, included, blobs))
+    updates = fetch_updates(params, included, blobs)
+    trusted_row = params.trusted_row([each.participant for each in included])
+    return combine(params, base_model, updates, trusted_row)
 
 
 def fetch_updates(

@@ -3,25 +3,24 @@
 Every window is half-open: a deadline belongs to the next phase. Nothing stores a phase.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Sized
 from typing import TypeVar
 
 from protocol.draw import is_drawn
-from protocol.task import (
+from protocol.state import (
     MAX_REFUTATIONS,
-    ZERO_ADDRESS,
-    ZERO_HASH,
     Deadlines,
     Flag,
     Phase,
     Published,
     RoundState,
     Seat,
-    TaskParams,
     TaskState,
 )
+from protocol.task import ZERO_ADDRESS, ZERO_HASH, TaskParams
 
 Revealed = TypeVar("Revealed")
+Found = TypeVar("Found")
 
 ENDED = frozenset({Phase.FINAL, Phase.VOID})
 WITHOUT_RUNNING_ROUND = ENDED | {Phase.NONE}
@@ -85,8 +84,22 @@ def phase(params: TaskParams, round_state: RoundState, now: int) -> Phase:
 
 
 def lacks_votes(params: TaskParams, round_state: RoundState) -> bool:
-    """Whether what is published would be void, for too few voted for it."""
-    return params.by_votes and round_state.votes < params.votes_needed
+    """Whether what is published would be void: too few voted for it, or more for another result."""
+    return params.by_votes and round_state.votes < votes_to_stand(params, round_state)
+
+
+def votes_to_stand(params: TaskParams, round_state: RoundState) -> int:
+    """How many votes a result needs to become final, by the votes that are cast."""
+    return max(params.votes_needed, round_state.most_votes)
+
+
+def can_publish(params: TaskParams, round_state: RoundState, now: int) -> bool:
+    """Whether a result may be published, by whoever's turn it is.
+
+    Not in the block of a refutation, so that lies cannot void a round within one.
+    """
+    restarted = round_state.restarted_at
+    return phase(params, round_state, now) is Phase.AGGREGATE and restarted < now
 
 
 def can_vote(
@@ -106,6 +119,16 @@ def is_outvoted(params: TaskParams, round_state: RoundState, votes: int) -> bool
     return params.by_votes and votes >= max(params.votes_needed, round_state.votes + 1)
 
 
+def outvoted_by(
+    params: TaskParams, round_state: RoundState, votes: Mapping[Found, Sized], now: int
+) -> Found | None:
+    """Of what participants voted for, a result whose votes refute the published one now."""
+    if phase(params, round_state, now) is not Phase.CHALLENGE:
+        return None
+    refuting = (found for found, who in votes.items() if is_outvoted(params, round_state, len(who)))
+    return next(refuting, None)
+
+
 def patient_until(params: TaskParams, round_state: RoundState) -> int:
     """When what a round's servers still lack is flagged."""
     ends = deadlines(params, round_state)
@@ -116,7 +139,7 @@ def next_deadline(params: TaskParams, round_state: RoundState, now: int) -> int 
     """When time alone next changes what may be done in a round; None if it never does.
 
     That is the end of the phase, or before it the end of the time to flag or to post, of a part of
-    the time for scores, or of the aggregator's head start.
+    the time for scores, of the aggregator's head start, or of the second of a refutation.
     """
     ends = deadlines(params, round_state)
     scoring = (ends.score_commit, ends.score_reveal)
@@ -125,7 +148,7 @@ def next_deadline(params: TaskParams, round_state: RoundState, now: int) -> int 
         Phase.COMMIT: (ends.commit,),
         Phase.REVEAL: (ends.reveal,),
         Phase.AVAILABILITY: (ends.flag_update, ends.availability),
-        Phase.AGGREGATE: (ends.aggregator, ends.aggregate, *scoring),
+        Phase.AGGREGATE: (round_state.restarted_at + 1, ends.aggregator, ends.aggregate, *scoring),
         Phase.CHALLENGE: (ends.flag_result, ends.post_result, ends.challenge, *scoring),
     }.get(phase(params, round_state, now), ())
     return min((end for end in within_phase if end > now), default=None)

@@ -11,7 +11,8 @@ from eth_hash.auto import keccak
 
 from protocol.commitment import counted
 from protocol.rounds import included
-from protocol.task import RewardRule, RoundState, TaskParams
+from protocol.state import RoundState
+from protocol.task import RewardRule, TaskParams
 
 SCORES_DOMAIN = keccak(b"volquorum.scores.1")
 HIGHEST_SCORE = 255

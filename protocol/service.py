@@ -57,6 +57,7 @@ class Service:
         self._end_process = end_process
         self._stopping = threading.Event()
         self._vital: list[Callable[[], bool]] = []
+        self._stops: list[Callable[[], None]] = []
         self._failures = 0
         self._succeeded = False
         self._beaten_at = time.monotonic()
@@ -82,6 +83,9 @@ class Service:
         try:
             outcome = self._tick()
         except VolquorumError as error:
+            if self._stopping.is_set():
+                _log.info("tick_cut_short", service=self.name, why=str(error))
+                return 0.0
             self._failures += 1
             delay_seconds = self._backoff_seconds()
             _log.warning(
@@ -101,19 +105,31 @@ class Service:
         return self._delay_seconds(outcome)
 
     def stop(self) -> None:
-        """Ends `run` after the current tick."""
+        """Ends `run` after the current tick, which `on_stop` may shorten."""
         self._stopping.set()
+        for cut_short in self._stops:
+            cut_short()
 
     def beat(self) -> None:
         """Says that the loop is alive; a tick that works for long calls it on the way."""
         self._beaten_at = time.monotonic()
-        if self._heartbeat_file is not None:
+        if self._heartbeat_file is None:
+            return
+        try:
             self._heartbeat_file.parent.mkdir(parents=True, exist_ok=True)
             self._heartbeat_file.touch()
+        except OSError as error:
+            # Who reads its age sees that it is old; the loop itself needs no disk.
+            _log.warning("heartbeat_not_written", file=str(self._heartbeat_file), why=str(error))
 
     def require(self, alive: Callable[[], bool]) -> None:
         """Makes liveness depend on something else too, such as the HTTP server beside the loop."""
         self._vital.append(alive)
+
+    def on_stop(self, cut_short: Callable[[], None]) -> None:
+        """Has `stop` call this too, so that a tick does not wait for long; from a signal's handler,
+        so it may do no more than set a flag."""
+        self._stops.append(cut_short)
 
     @property
     def heartbeat_age_seconds(self) -> float:

@@ -22,7 +22,7 @@ from protocol.errors import ConfigError, VolquorumError
 from protocol.exit_codes import exit_code
 from protocol.http import Health, HttpServer
 from protocol.service import Outcome, Service
-from protocol.settings import ServiceSettings, host_and_port
+from protocol.settings import ServiceSettings, host_and_port, naming
 
 S = TypeVar("S", bound=ServiceSettings)
 
@@ -38,6 +38,9 @@ class Assembled(Protocol):
 
     def tick(self) -> Outcome:
         """Do the next thing, if any."""
+
+    def stop(self) -> None:
+        """Have the running tick wait for nothing more, from a signal's handler."""
 
     def app(self, health: Health) -> FastAPI:
         """Its HTTP surface, health pages included."""
@@ -72,7 +75,7 @@ def service_command(
                 config_file, **{name: True for name in switched if switched[name]}
             )
             logs.configure(config.log_level, config.log_json)
-            with _alone_in(config.state_dir):
+            with naming(config_file), _alone_in(config.state_dir):
                 assembled = assemble(config)
                 if once:
                     _show(assembled.tick(), as_json=as_json)
@@ -133,6 +136,7 @@ def _serve(name: str, config: ServiceSettings, assembled: Assembled) -> None:
         stuck_after_seconds=config.stuck_after_seconds,
         heartbeat_file=config.state_dir / "heartbeat",
     )
+    service.on_stop(assembled.stop)
     host, port = host_and_port(config.listen)
     with HttpServer(assembled.app(service), host=host, port=port) as server:
         service.require(server.alive)

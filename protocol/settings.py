@@ -1,8 +1,10 @@
 """Settings that people write: TOML files, no key unknown, every fault named, none dropped."""
 
 import math
+import re
 import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from decimal import Decimal
 from difflib import get_close_matches
 from pathlib import Path
@@ -32,6 +34,27 @@ _IN_WORDS: Mapping[str, str] = {
     _URL: "an address that begins with http:// or https://",
     _LISTEN: "host:port",
 }
+# By pydantic's name of the fault; what stands in braces it fills in.
+_WANTED: Mapping[str, str] = {
+    "greater_than": "more than {gt:g}",
+    "greater_than_equal": "{ge:g} or more",
+    "less_than": "less than {lt:.15g}",
+    "less_than_equal": "at most {le:.15g}",
+    "multiple_of": "a multiple of {multiple_of}",
+    "int_parsing": "a whole number",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "string_type": "text in quotation marks",
+    "path_type": "a path in quotation marks",
+    "tuple_type": "a list, in brackets",
+    "dict_type": "a table of settings",
+}
+_KIND = re.compile(r"[\[(]")
 
 
 def _beside_file(path: Path, info: ValidationInfo) -> Path:
@@ -72,8 +95,7 @@ class Settings(BaseModel):
     def load(cls, path: Path, **overrides: object) -> Self:
         """The settings in a TOML file; `overrides` count instead of what it says.
 
-        Raises: ConfigError naming the file and every faulty key, without the offending values: one
-        of them may be a secret.
+        Raises: ConfigError naming the file and every faulty key, without text that may be a secret.
         """
         try:
             values = tomllib.loads(path.read_text(encoding="utf-8"), parse_float=_written)
@@ -134,12 +156,32 @@ class ServiceSettings(Settings):
         return self
 
 
+@contextmanager
+def naming(file: Path) -> Iterator[None]:
+    """Has a wrong setting that shows only in use name its file, as one that shows in reading."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(f"{file}: {error}") from error
+
+
 def faults(error: ValidationError, known: Collection[str]) -> list[str]:
-    """What a person is told of each faulty key; `known` ones exist. Never what was found there."""
-    return [
-        ": ".join(filter(None, (".".join(map(str, problem["loc"])), _fault(problem, known))))
-        for problem in error.errors(include_input=False, include_url=False)
-    ]
+    """What a person is told of each faulty key; `known` ones exist.
+
+    Of what was found there only numbers are repeated, and words where a word was to be chosen:
+    other text may be a secret.
+    """
+    said: dict[str, list[str]] = {}
+    for problem in error.errors(include_url=False):
+        said.setdefault(_key(problem), []).append(_fault(problem, known))
+    # What may be of several kinds was refused as each of them.
+    return [": ".join(filter(None, (key, "; or ".join(found)))) for key, found in said.items()]
+
+
+def _key(problem: ErrorDetails) -> str:
+    """Where it is, without the kinds that pydantic tried there."""
+    first, *deeper = problem["loc"] or ("",)
+    return ".".join(map(str, (first, *(part for part in deeper if not _KIND.search(str(part))))))
 
 
 def _fault(problem: ErrorDetails, known: Collection[str]) -> str:
@@ -149,12 +191,33 @@ def _fault(problem: ErrorDetails, known: Collection[str]) -> str:
         case "extra_forbidden":
             near = get_close_matches(str(problem["loc"][-1]), known, n=1)
             return "there is no such setting" + "".join(f"; is {name} meant?" for name in near)
-        case "tuple_type":
-            return "wanted a list, in brackets"
         case "string_pattern_mismatch":
             return f"wanted {_IN_WORDS[problem['ctx']['pattern']]}"
-        case _:
+        case "literal_error":
+            return f"wanted {problem['ctx']['expected']}, found {_word(problem['input'])}"
+        case "value_error":
             return problem["msg"].removeprefix("Value error, ")
+        case kind if kind in _WANTED:
+            wanted = _WANTED[kind].format_map(problem.get("ctx", {}))
+            return f"wanted {wanted}, found {_found(problem['input'])}"
+        case _:
+            return problem["msg"]
+
+
+def _word(found: object) -> str:
+    return f"'{found[:40]}'" if isinstance(found, str) else _found(found)
+
+
+def _found(found: object) -> str:
+    match found:
+        case bool():
+            return str(found).lower()
+        case int() | float():
+            return str(found)
+        case str():
+            return "text"
+        case _:
+            return "a list" if isinstance(found, list | tuple) else "a table"
 
 
 def host_and_port(listen: str) -> tuple[str, int]:

@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 from eth_hash.auto import keccak
 
-from protocol.errors import VerificationFailed
 from protocol.numbers import Int16Array, Int32Array
 
 LEAF_TAG = b"volquorum.leaf.1"
@@ -173,40 +172,6 @@ def root_hash(dimension: int, squared_norm: int, top: bytes) -> bytes:
     return keccak(ROOT_TAG + _u64(dimension) + _u64(squared_norm) + top)
 
 
-def verify_opening(
-    opening: Opening, *, root: bytes, dimension: int, chunk_length: int, width_bytes: int
-) -> Int16Array | Int32Array:
-    """The coordinates that `opening` proves under `root`, without padding.
-
-    Raises: VerificationFailed saying what differs.
-    """
-    count = chunk_count(dimension, chunk_length)
-    _require("integer width", width_bytes, opening.width_bytes)
-    if not 0 <= opening.index < count:
-        raise VerificationFailed(
-            f"opening: chunk index must be below {count}; found {opening.index}"
-        )
-    _require("chunk bytes", chunk_length * width_bytes, len(opening.chunk))
-    _require("sibling count", depth_of(dimension, chunk_length), len(opening.siblings))
-    values = opening.values
-    used = min(chunk_length, dimension - opening.index * chunk_length)
-    _require("padding", 0, int(np.count_nonzero(values[used:])))
-    top = _walk(opening)
-    _require("root", root.hex(), root_hash(dimension, top.sum, top.hash).hex())
-    return values[:used]
-
-
-def _walk(opening: Opening) -> Node:
-    total = _chunk_sums(opening.values, len(opening.chunk) // opening.width_bytes)[0]
-    node = Node(leaf_hash(opening.width_bytes, opening.index, opening.chunk), total)
-    for height, sibling in enumerate(opening.siblings):
-        if len(sibling.hash) != 32 or not 0 <= sibling.sum < 2**63 - node.sum:
-            raise VerificationFailed(f"opening: sibling {height} is not a 32-byte hash and a sum")
-        is_right = opening.index >> height & 1
-        node = parent(sibling, node) if is_right else parent(node, sibling)
-    return node
-
-
 def _parents(level: tuple[Node, ...], height: int) -> tuple[Node, ...]:
     even = level if len(level) % 2 == 0 else (*level, _padding_node(height))
     return tuple(parent(left, right) for left, right in zip(even[::2], even[1::2], strict=True))
@@ -237,8 +202,3 @@ def _chunk_sums(values: Int16Array | Int32Array, chunk_length: int) -> list[int]
 
 def _u64(number: int) -> bytes:
     return number.to_bytes(8, "big")
-
-
-def _require(what: str, wanted: object, found: object) -> None:
-    if wanted != found:
-        raise VerificationFailed(f"opening: {what} must be {wanted}; found {found}")

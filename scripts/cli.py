@@ -15,7 +15,7 @@ COMMANDS = {
     "node": ("node.__main__", "Run a participant."),
     "orchestrator": ("orchestrator.__main__", "Run an aggregator."),
     "personal": ("scripts.personal", "Fit a shared model to a desk's own quotes, to price them."),
-    "price": ("scripts.price", "Price a folder of quotes with a model in a file."),
+    "price": ("scripts.price", "Price any options, or a folder of quotes, with a model."),
     "restore": ("scripts.restore", "Pay a suspended seat's stake up again."),
     "round-state": ("scripts.round_state", "Show where a task stands."),
     "verify-round": ("scripts.verify_round", "Check finished rounds from outside."),

@@ -170,6 +170,10 @@ def with_key(command: Callable[..., None]) -> Callable[..., None]:
     def wrapped(
         *, keystore: Path | None, password_env: str | None, key_env: str | None, **others: object
     ) -> None:
+        if (keystore is None) == (key_env is None):
+            raise ConfigError(
+                "give either --keystore FILE with --password-env NAME, or --key-env NAME"
+            )
         command(account=keys.load_account(keystore, password_env, key_env), **others)
 
     return _with_options(wrapped, _KEY_OPTIONS)
@@ -228,11 +232,18 @@ def choose_task(chain: Chain, task: str | None) -> bytes:
             chosen = b""
         if len(chosen) != 32:
             raise ConfigError(f"a task id is 0x and 64 hexadecimal digits; found {task}")
-        return chosen
+    else:
+        chosen = None
     known = chain.at(chain.head()).tasks()
+    if chosen in known:
+        return chosen
+    listed = f"the contract has {len(known)} tasks: " + (
+        ", ".join("0x" + each.hex() for each in known) or "none"
+    )
+    if chosen is not None:
+        raise ConfigError(f"--task: there is no task {task}; {listed}")
     if len(known) != 1:
-        listed = ", ".join("0x" + each.hex() for each in known) or "none"
-        raise ConfigError(f"give --task; the contract has {len(known)} tasks: {listed}")
+        raise ConfigError(f"give --task; {listed}")
     return known[0]
 
 

@@ -55,7 +55,6 @@ class Contestants:
             genesis,
             market.pooled,
             settings,
-            participants=len(market.desks),
             validation=market.validation,
             seed=seed,
             architecture=architecture,

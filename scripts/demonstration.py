@@ -31,6 +31,7 @@ from node.models.formulas import quadratic_smile
 from node.models.smile import SMILE
 from protocol import logs
 from protocol.numbers import to_float
+from protocol.storage import writing
 from protocol.task import ZERO_ADDRESS
 from scripts.command import OUTPUT_FILE, reports_failures
 from scripts.comparison import Comparison, Contestants, compare, smiles
@@ -107,7 +108,8 @@ def main(
     result = demonstrate(options, console)
     write_report(options.report, result)
     if options.json_file is not None:
-        options.json_file.write_text(json.dumps(result, indent=2, allow_nan=False) + "\n")
+        with writing(options.json_file):
+            options.json_file.write_text(json.dumps(result, indent=2, allow_nan=False) + "\n")
     out = Console()
     out.print(_rounds_table(result["rounds"]))
     out.print(_services_table(result["services"]))
@@ -136,8 +138,8 @@ def demonstrate(options: Options, console: Console) -> dict[str, Any]:
         f"anchor points, "
         f"{len(desks.test):,} held out for the test, {len(desks.stress):,} for stress"
     )
-    settings = TrainingSettings(rounds=options.rounds).tolerating(options.tolerance)
     task = _task(options)
+    settings = TrainingSettings(rounds=task.rounds).tolerating(options.tolerance, task.quorum)
     with tempfile.TemporaryDirectory(prefix="volquorum-") as folder:
         trainers = [
             DeskTrainer(samples, settings, seed=options.seed + number)

@@ -7,14 +7,16 @@ from eth_account.signers.local import LocalAccount
 
 from protocol.blobs import DirectoryStore
 from protocol.chain.abi import Interface
+from protocol.chain.code import CONTRACT, MODULES
 from protocol.chain.deployment import Deployment, SeedSource, deploy
-from protocol.chain.gateway import CONTRACT, MODULES, Chain
+from protocol.chain.gateway import Chain
 from protocol.chain.outbox import Outbox
 from protocol.chain.token import value_to_send
 from protocol.chain.transactor import Transactor
 from protocol.commitment import task_id
 from protocol.encoding import encode_model
 from protocol.errors import ChainAnswerInvalid, ConfigError, Reverted
+from protocol.settings import naming
 from protocol.task import ZERO_ADDRESS, TaskParams
 from scripts.command import (
     OUTPUT_FILE,
@@ -77,7 +79,8 @@ def main(
     config = None
     if task_config is not None:
         config = TaskConfig.load(task_config)
-        params = config.check()  # what the contract would refuse is refused before it is paid for
+        with naming(task_config):
+            params = config.check()  # what the contract would refuse is refused before it is paid
         _say(f"results of {params.rule_in_words} will be judged by {_judges(params)}")
     deployment = deployed(rpc, account, out, config.source_to_deploy if config else None)
     if config is not None and deployment.task_id is not None:

@@ -14,6 +14,8 @@ from protocol.errors import ConfigError
 from protocol.task import Rule
 from scripts.task_config import RULES, RuleName
 
+# FLTrust trusts one participant, and these desks have no names.
+RULES_OF_EQUALS = [name for name, rule in RULES.items() if rule is not Rule.FLTRUST]
 _OPTIONS = (
     click.option(
         "--data",
@@ -43,7 +45,7 @@ _OPTIONS = (
     ),
     click.option(
         "--rule",
-        type=click.Choice(list(RULES)),
+        type=click.Choice(RULES_OF_EQUALS),
         default="mean",
         show_default=True,
         help="How updates are combined.",

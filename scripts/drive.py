@@ -5,21 +5,24 @@ through all its rounds and is closed, and nothing that is owed waits for somebod
 """
 
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Self
 
 import click
 import structlog
 
+from node.sending import TOO_LATE
 from protocol import rounds
 from protocol.chain.gateway import Snapshot
 from protocol.chain.seed import record, to_record
 from protocol.chain.transactor import Transactor
-from protocol.errors import ChainUnavailable, Reverted
+from protocol.errors import Reverted
+from protocol.service import Outcome, Service
 from scripts.command import (
     json_option,
     on_task,
     print_json,
     reports_failures,
-    stopped_by_signals,
     with_sender,
 )
 from scripts.due import Due, due
@@ -41,8 +44,9 @@ def drive(transactor: Transactor, task_id: bytes) -> Iterator[Due]:
         try:
             transactor.send(call.function, call.args, purpose=call.purpose)
         except Reverted as refused:
-            # Somebody else was quicker, or the clock moved on.
-            log.info("call_refused", what=call.what, why=str(refused))
+            # Somebody else was quicker, or the clock moved on; else a person should know.
+            say = log.info if refused.error in TOO_LATE else log.warning
+            say("call_refused", what=call.what, why=str(refused))
         else:
             yield call
 
@@ -84,45 +88,54 @@ def main(
 ) -> None:
     """Open, draw, settle, distribute, slash and close what is due, until the task is closed."""
     sent: list[Due] = []
-    with stopped_by_signals() as stop:
-        while not stop.is_set():
-            try:
-                for call in drive(transactor, task_id):
-                    sent.append(call)
-                    if not as_json:
-                        click.echo(call.what)
-                is_over = _look(transactor).task_state(task_id).closed
-            except ChainUnavailable as failure:
-                if once:
-                    raise
-                log.warning("chain_unavailable", why=str(failure))
-                is_over = False
-            if once or is_over:
-                break
-            stop.wait(interval_seconds)
-    _report(_look(transactor), task_id, sent, as_json=as_json)
+    standing = Standing.of(_look(transactor), task_id)
+
+    def tick() -> Outcome:
+        nonlocal standing
+        before = len(sent)
+        for call in drive(transactor, task_id):
+            sent.append(call)
+            if not as_json:
+                click.echo(call.what)
+            service.beat()
+        standing = Standing.of(_look(transactor), task_id)
+        if standing.closed:
+            service.stop()
+        acted = sent[-1].function if len(sent) > before else None
+        return Outcome(acted, standing.next_deadline, "")
+
+    service = Service(tick, interval_seconds, "drive")
+    service.on_stop(transactor.stop)
+    if once:
+        tick()
+    else:
+        service.run()
+    if as_json:
+        done = [{"function": each.function, "what": each.what} for each in sent]
+        print_json({"task": task_id, "sent": done, **asdict(standing)})
+    elif not sent:
+        click.echo("nothing is due")
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far a task was when the chain was looked at last."""
+
+    round: int
+    next_deadline: int | None
+    closed: bool
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, task_id: bytes) -> Self:
+        """Read at once: later the chain may not answer."""
+        params, task = snapshot.task_params(task_id), snapshot.task_state(task_id)
+        state = snapshot.round_state(task_id, task.round)
+        until = rounds.next_deadline(params, state, snapshot.block.timestamp)
+        return cls(task.round, until, task.closed)
 
 
 def _look(transactor: Transactor) -> Snapshot:
     return transactor.chain.at(transactor.chain.head())
-
-
-def _report(snapshot: Snapshot, task_id: bytes, sent: list[Due], *, as_json: bool) -> None:
-    params, task = snapshot.task_params(task_id), snapshot.task_state(task_id)
-    state = snapshot.round_state(task_id, task.round)
-    until = rounds.next_deadline(params, state, snapshot.block.timestamp)
-    if as_json:
-        print_json(
-            {
-                "task": task_id,
-                "sent": [{"function": each.function, "what": each.what} for each in sent],
-                "round": task.round,
-                "next_deadline": until,
-                "closed": task.closed,
-            }
-        )
-    elif not sent:
-        click.echo("nothing is due")
 
 
 if __name__ == "__main__":

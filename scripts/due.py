@@ -10,7 +10,7 @@ from protocol import rounds
 from protocol.chain import calls, seed
 from protocol.chain.calls import TaskCall
 from protocol.chain.gateway import Snapshot
-from protocol.task import Phase, RoundState
+from protocol.state import Phase, RoundState
 
 
 @dataclass(frozen=True)
@@ -64,15 +64,12 @@ def _to_refute(snapshot: Snapshot, task_id: bytes) -> Iterator[Due]:
     params, number = snapshot.task_params(task_id), snapshot.task_state(task_id).round
     if not params.by_votes or not number:
         return
-    state = snapshot.round_state(task_id, number)
-    if rounds.phase(params, state, snapshot.block.timestamp) is not Phase.CHALLENGE:
-        return
-    for roots, participants in snapshot.votes(task_id, number).items():
-        if rounds.is_outvoted(params, state, len(participants)):
-            refuted = calls.refute_outvoted(number, state, roots)
-            what = f"refute the result of round {number}: {len(participants)} found another one"
-            yield _due(task_id, refuted, what)
-            return
+    state, votes = snapshot.round_state(task_id, number), snapshot.votes(task_id, number)
+    roots = rounds.outvoted_by(params, state, votes, snapshot.block.timestamp)
+    if roots is not None:
+        refuted = calls.refute_outvoted(number, state, roots)
+        what = f"refute the result of round {number}: {len(votes[roots])} found another one"
+        yield _due(task_id, refuted, what)
 
 
 def to_distribute(snapshot: Snapshot, task_id: bytes, account: str | None = None) -> Iterator[Due]:

@@ -53,7 +53,6 @@ from node.learning.division import Market
 from node.learning.federation import federate
 from node.learning.personal import HEAD, LOCAL, SHARED, Choice, choose, fit_head
 from node.learning.training import TrainingSettings
-from node.learning.validation import best_on
 from node.market.batches import Batch, Reading, whole
 from node.market.cleaning import clean
 from node.market.desks import Partition
@@ -68,9 +67,10 @@ from node.models.registry import by_name
 from node.models.smile import SMILE
 from protocol.errors import ConfigError
 from protocol.numbers import to_float
+from protocol.storage import writing
 from scripts.command import OUTPUT_FILE, OUTPUT_FOLDER, reports_failures
 from scripts.comparison import Contestants
-from scripts.division import check_desks, described, divides_a_market
+from scripts.division import RULES_OF_EQUALS, check_desks, described, divides_a_market
 from scripts.evaluation_tables import tables
 from scripts.plots import draw
 from scripts.task_config import RULES, RuleName
@@ -193,7 +193,7 @@ A_DAY = click.DateTime(["%Y-%m-%d"])
 )
 @click.option(
     "--tolerant",
-    type=click.Choice(list(RULES)),
+    type=click.Choice(RULES_OF_EQUALS),
     help="Also train together by this rule with the recipe that tolerates one liar.",
 )
 @click.option(
@@ -235,7 +235,8 @@ def main(
     evaluation = evaluate(options, console)
     if json_file is not None:
         text = json.dumps(evaluation.as_dict(options), indent=1, allow_nan=False)
-        json_file.write_text(text + "\n", encoding="utf-8")
+        with writing(json_file):
+            json_file.write_text(text + "\n", encoding="utf-8")
     if plots is not None:
         for path in draw(plots, evaluation.market, evaluation.first, evaluation.test.cells):
             console.print(f"drawn: {path}", soft_wrap=True)
@@ -379,14 +380,11 @@ class Training:
         return Trained(replace(contestants, others=others), heads, choices)
 
     def _recipe(self, tolerance: int) -> TrainingSettings:
-        return TrainingSettings(rounds=self.options.rounds).tolerating(tolerance)
+        recipe = TrainingSettings(rounds=self.options.rounds)
+        return recipe.tolerating(tolerance, self.options.desks)
 
     def _together(self, rule: RuleName, tolerance: int) -> Floats:
-        """What all desks train together; of its versions the one that is best on validation.
-
-        As for the central model: who uses the network sees every version's error on these days.
-        """
-        versions: list[Floats] = []
+        """What all desks train together; of its versions the one that is best on validation."""
         bar = Progress(
             TextColumn(f"seed {self.seed}, {rule}: rounds"),
             BarColumn(),
@@ -396,21 +394,16 @@ class Training:
         )
         with bar if self.console.is_terminal else nullcontext():
             shown = bar.add_task("", total=self.options.rounds)
-
-            def published(_round: int, model: Floats) -> None:
-                versions.append(model)
-                bar.update(shown, advance=1)
-
-            federate(
+            return federate(
                 self.divided.desks,
                 self._recipe(tolerance),
                 architecture=self.options.architecture,
                 rule=RULES[rule],
                 tolerance=tolerance,
                 seed=self.seed,
-                on_round=published,
+                validation=self.divided.validation,
+                on_round=lambda *_: bar.update(shown, advance=1),
             )
-        return best_on(self.divided.validation, versions, self.options.architecture)
 
     def _head(self, federated: Floats, desk: int, local: Pricer) -> tuple[Pricer, Choice]:
         """A desk's own head, and what it chooses by its book on the validation days."""
@@ -433,7 +426,6 @@ class Training:
             to_float(architecture.genesis(self.seed), DEFAULT_SHIFT),
             self.divided.pooled,
             self._recipe(self.options.tolerance),
-            participants=len(self.divided.desks),
             validation=self.divided.validation,
             seed=self.seed,
             architecture=architecture,

@@ -14,6 +14,7 @@ import click
 
 from node.learning.training import TrainingSettings
 from node.market.panel import Floats
+from node.market.samples import Samples
 from node.models.architecture import DEFAULT_SHIFT, Architecture
 from node.models.registry import by_hash, by_name
 from node.models.smile import SMILE
@@ -22,13 +23,16 @@ from protocol.blobs import BlobStore, FirstOf, largest_blob_bytes
 from protocol.chain.gateway import Chain
 from protocol.chain.posted import PostedStore
 from protocol.encoding import Blob, Kind, decode, encode_model
-from protocol.errors import BlobCorrupt, ConfigError, EncodingError
+from protocol.errors import BlobCorrupt, ConfigError, DataError, EncodingError
+from protocol.storage import writing
 from protocol.sumtree import SumTree
 from protocol.task import MAX_SHIFT
 from scripts.command import on_task_or_file, store_of
 from scripts.task_config import TaskConfig
 
 ROOT_BYTES: Final = 32
+MOST_VOL: Final = 20.0
+"""Decimal: several times what a coin's shortest options were ever quoted at."""
 CHUNK_LENGTH: Final[int] = TaskConfig.model_fields["chunk_length"].default
 
 _OPTIONS = (
@@ -115,10 +119,24 @@ class Model:
         """Another vector as a file holds it. Shape: [d] -> [d]"""
         return numbers.to_float(numbers.to_model(vector, self.shift), self.shift)
 
+    def check_on(self, samples: Samples) -> None:
+        """Raises: DataError unless the model gives each sample a volatility that can be one."""
+        vols = self.architecture.predict(self.vector, samples)
+        wrong = ~((vols > 0.0) & (vols < MOST_VOL))
+        if wrong.any():
+            raise DataError(
+                f"wanted a model that gives a volatility between 0 and {MOST_VOL:.0%}, but model"
+                f" 0x{self.root.hex()} gives {int(wrong.sum()):,} of {len(samples):,} quotes none,"
+                f" the first {vols[wrong][0]:g}. The fault is the model's, not the quotes': take"
+                " another round's (--round) or file (--model), and ask verify-round whether this"
+                " one is what its updates give"
+            )
+
     def write(self, file: Path, vector: Floats) -> bytes:
         """Put another model of the same kind into a file, and return its root. Shape: vector [d]"""
         units = numbers.to_model(vector, self.shift)
-        file.write_bytes(encode_model(units, self.shift))
+        with writing(file):
+            file.write_bytes(encode_model(units, self.shift))
         return SumTree.of(units, self.chunk_length).root
 
 
@@ -206,9 +224,11 @@ def from_chain(
     before = latest if chosen is None else min(chosen, latest)
     final = snapshot.last_final_round(task_id, before + 1)
     if final == 0 or chosen not in (None, final):
-        wanted = "a final round" if chosen is None else f"round {chosen} to be final"
+        if chosen is None:
+            raise ConfigError("no round of the task is final yet, so there is no model to take")
         raise ConfigError(
-            f"--round: wanted {wanted}; the last one up to there is {final or 'none'}"
+            f"--round: wanted round {chosen} to be final; the last one up to there is"
+            f" {final or 'none'}"
         )
     root = snapshot.round_state(task_id, final).model_root
     architecture = by_hash(params.model_spec_hash)
@@ -220,7 +240,7 @@ def from_chain(
         root,
         is_checked=True,
         round=final,
-        training=TrainingSettings(rounds=params.rounds).tolerating(params.tolerance),
+        training=TrainingSettings(rounds=params.rounds).tolerating(params.tolerance, params.quorum),
         shift=params.shift,
         chunk_length=params.chunk_length,
     )

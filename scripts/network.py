@@ -13,9 +13,10 @@ import structlog
 from eth_account.signers.local import LocalAccount
 from numpy.typing import NDArray
 
+from node.commitments import Trainer
 from node.learning.update import FULL, Precision
 from node.memory import MemoryFile
-from node.tick import Participant, Stores, Trainer
+from node.tick import Participant, Stores
 from orchestrator.journal import Journal
 from orchestrator.tick import Orchestrator
 from protocol import rounds as round_rules
@@ -30,7 +31,7 @@ from protocol.commitment import task_id
 from protocol.encoding import encode_model
 from protocol.errors import VolquorumError
 from protocol.service import Outcome
-from protocol.task import Phase, RoundState
+from protocol.state import Phase, RoundState
 from scripts.task_config import TaskConfig
 
 log = structlog.get_logger("network")

@@ -5,7 +5,7 @@ Nothing leaves this machine: the model is read and checked, and the result is a 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -13,18 +13,17 @@ import click
 import torch
 
 from node.learning.alone import train_alone
-from node.learning.contribution import hold_out
 from node.learning.personal import HEAD, LOCAL, SHARED, choose, fit_head
+from node.market.moments import microseconds, moment_of
 from node.market.panel import Floats
 from node.market.samples import Samples
+from node.market.split import hold_out
 from node.private_data import own_and_anchors
 from protocol import numbers
 from protocol.errors import DataError
 from scripts.command import OUTPUT_FILE, json_option, print_json, reports_failures
 from scripts.named_model import Model, on_model
 
-MICROSECOND = timedelta(microseconds=1)
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 A_FOLDER = click.Path(path_type=Path, exists=True)
 
 data_option = click.option(
@@ -55,7 +54,7 @@ class Quotes:
         if later_from is None:
             earlier, later = hold_out(own)
         else:
-            first = (later_from.replace(tzinfo=UTC) - EPOCH) // MICROSECOND
+            first = microseconds(later_from.replace(tzinfo=UTC))
             earlier, later = own.take(own.snapshot < first), own.take(own.snapshot >= first)
         if not len(earlier) or not len(later):
             raise DataError(
@@ -119,13 +118,14 @@ def main(
     """Write the model that prices a desk's own later quotes best: the shared one or its own."""
     torch.set_num_threads(1)
     quotes = Quotes.read(data, reference, later_from)
+    model.check_on(Samples.join(quotes.earlier, quotes.later))
     vectors = fitted(model, quotes, seed)
     predict = model.architecture.predict
     choice = choose(
         {name: partial(predict, vector) for name, vector in vectors.items()}, quotes.later
     )
     root = model.write(out, vectors[choice.name])
-    later_from = EPOCH + int(quotes.later.snapshot.min()) * MICROSECOND
+    later_from = moment_of(int(quotes.later.snapshot.min()))
     if as_json:
         print_json(
             {

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from node.market.panel import Floats
+from protocol.storage import writing
 from protocol.task import ZERO_ADDRESS
 from scripts.money import in_words
 from scripts.standings import Standing, standings, verdict
@@ -62,7 +63,8 @@ def write_report(path: Path, result: dict[str, Any]) -> None:
         },
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page, encoding="utf-8")
+    with writing(path):
+        path.write_text(page, encoding="utf-8")
 
 
 def learning_curve(rounds: list[dict[str, Any]], rmse: dict[str, Any]) -> Figure:

@@ -10,7 +10,8 @@ from protocol.blobs import FirstOf
 from protocol.chain.gateway import Chain, Snapshot
 from protocol.errors import ConfigError
 from protocol.recompute import Roots
-from protocol.task import ZERO_ADDRESS, Flag, Phase, Published, RoundState, TaskParams
+from protocol.state import Flag, Phase, Published, RoundState
+from protocol.task import ZERO_ADDRESS, TaskParams
 from scripts.command import (
     json_option,
     on_task,
@@ -39,6 +40,8 @@ def describe(snapshot: Snapshot, task_id: bytes, number: int | None = None) -> d
     revealed = snapshot.revealed(task_id, chosen) if chosen else ()
     seated = snapshot.seated(task_id)
     ends = asdict(rounds.deadlines(params, state)) if chosen else {}
+    # What a void round published is nobody's model.
+    counts = state.published_at != 0 and phase is not Phase.VOID
     return {
         "task": task_id,
         "block": snapshot.block.number,
@@ -51,6 +54,7 @@ def describe(snapshot: Snapshot, task_id: bytes, number: int | None = None) -> d
         "next": what_is_next(params, phase, snapshot, task_id, state),
         "rule": params.rule_in_words,
         "by_votes": params.by_votes,
+        "trusted": None if params.trusted == ZERO_ADDRESS else params.trusted,
         "votes_needed": params.votes_needed if params.by_votes else 0,
         "quorum": params.quorum,
         "cohort": params.cohort,
@@ -73,13 +77,17 @@ def describe(snapshot: Snapshot, task_id: bytes, number: int | None = None) -> d
             if state.is_flagged(what)
         ],
         "votes": [
-            {**roots._asdict(), "participants": list(participants)}
+            {
+                **roots._asdict(),
+                "participants": list(participants),
+                "is_published": roots.are_published(state),
+            }
             for roots, participants in _votes(snapshot, task_id, chosen).items()
         ],
         "refutations": state.refutations,
         "base_model_root": snapshot.base_model_root(task_id, chosen) if chosen else None,
-        "aggregate_root": state.aggregate_root if state.published_at else None,
-        "model_root": state.model_root if state.published_at else None,
+        "aggregate_root": state.aggregate_root if counts else None,
+        "model_root": state.model_root if counts else None,
         "publisher": None if state.publisher == ZERO_ADDRESS else state.publisher,
         "settled": state.settled,
         "distributed": state.distributed,
@@ -139,9 +147,10 @@ def _next_in_challenge(params: TaskParams, state: RoundState, now: int) -> str:
     ends = rounds.deadlines(params, state)
     prove = "anybody may prove the published result wrong; then it is final"
     if params.by_votes:
+        needed = rounds.votes_to_stand(params, state)
         prove = (
-            f"with {params.votes_needed} votes for it, of which {state.votes} are cast, the "
-            "published result is final, else void"
+            f"with {needed} votes for it, of which {state.votes} are cast, the published result is "
+            "final, else void"
         )
     if now < ends.flag_result:
         return f"until {when(ends.flag_result)} anybody may flag what cannot be fetched; {prove}"
@@ -240,7 +249,8 @@ def _show(facts: dict[str, Any]) -> None:
     click.echo(f"next      {facts['next']}")
     click.echo(f"seats     {facts['seats']}, {facts['active']} active, cohort {facts['cohort']}")
     judged = f", judged by {facts['votes_needed']} votes" if facts["by_votes"] else ""
-    click.echo(f"quorum    {facts['quorum']}, rule {facts['rule']}{judged}")
+    trusting = f", trusting {facts['trusted']}" if facts["trusted"] else ""
+    click.echo(f"quorum    {facts['quorum']}, rule {facts['rule']}{trusting}{judged}")
     click.echo(f"committed {len(facts['committed'])}, revealed {len(facts['revealed'])}")
     click.echo(f"included  {len(facts['included'])}, results refuted {facts['refutations']}")
     for account in facts["missing"]:
@@ -251,8 +261,7 @@ def _show(facts: dict[str, Any]) -> None:
         answer = "posted" if each["flagger"] is None else f"by {each['flagger']}"
         click.echo(f"flagged   the published {each['what']}, {answer}")
     for each in facts["votes"]:
-        is_published = all(each[root] == facts[root] for root in Roots._fields)
-        published = ", which is published" * is_published
+        published = ", which is published" * each["is_published"]
         click.echo(
             f"votes     {len(each['participants'])} for 0x{each['model_root'].hex()}{published}"
         )

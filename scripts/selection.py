@@ -12,7 +12,8 @@ from protocol.chain.gateway import Snapshot
 from protocol.chain.seed import seed_of
 from protocol.draw import draw_of, is_drawn
 from protocol.errors import VerificationFailed
-from protocol.task import Offence, RoundState, TaskParams
+from protocol.state import Offence, RoundState
+from protocol.task import TaskParams
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ RuleName = Literal[
     "minimum_diameter",
     "geometric_median",
     "centered_clipping",
+    "fltrust",
 ]
 PreStepName = Literal["arc", "nnm"]
 RULES: dict[RuleName, Rule] = {
@@ -43,6 +44,7 @@ RULES: dict[RuleName, Rule] = {
     "minimum_diameter": Rule.MINIMUM_DIAMETER,
     "geometric_median": Rule.GEOMETRIC_MEDIAN,
     "centered_clipping": Rule.CENTERED_CLIPPING,
+    "fltrust": Rule.FLTRUST,
 }
 PRE_STEPS: dict[PreStepName, PreSteps] = {"arc": PreSteps.ARC, "nnm": PreSteps.NNM}
 RewardRuleName = Literal["equal", "samples", "scores"]
@@ -87,6 +89,9 @@ class TaskConfig(Settings):
     tolerance: int | None = Field(default=None, ge=0, le=31)
     """Number of liars that the rule and the pre-steps are asked to tolerate; left out, one where
     the rule can with a mere quorum."""
+    trusted: Annotated[str, _or_address()] = ZERO_ADDRESS
+    """Address of the participant whose update `fltrust` measures the other ones by; zero for every
+    other rule."""
     clip_norm: float = Field(default=0.0, ge=0, lt=2**32)
     """Norm to which `clipped_mean` and `centered_clipping` clip each update; zero for every other
     rule."""
@@ -252,6 +257,7 @@ class TaskConfig(Settings):
             clip_norm=int(self.clip_norm * unit),
             max_squared_norm=int((self.max_norm * unit) ** 2),
             aggregator=self.aggregator,
+            trusted=self.trusted,
             selection_seconds=self.selection_seconds,
             commit_seconds=self.commit_seconds,
             reveal_seconds=self.reveal_seconds,

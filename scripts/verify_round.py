@@ -23,7 +23,8 @@ from protocol.chain.posted import PostedStore
 from protocol.errors import BlobError, ConfigError, RangeError, RuleError, VerificationFailed
 from protocol.exit_codes import ExitCode
 from protocol.recompute import Combined, check_published, recompute_round
-from protocol.task import Phase, RoundState, TaskParams
+from protocol.state import Phase, RoundState
+from protocol.task import ZERO_ADDRESS, TaskParams
 from scripts.command import (
     json_option,
     on_task,
@@ -179,13 +180,12 @@ class Verifier:
         if votes:
             with suppress(VerificationFailed, RuleError, RangeError, BlobError):
                 right = self._combined(number).roots
-        published = (state.aggregate_root, state.model_root)
         return tuple(
             Tally(
                 "0x" + roots.aggregate_root.hex(),
                 "0x" + roots.model_root.hex(),
                 participants,
-                roots == published,
+                roots.are_published(state),
                 None if right is None else roots == right,
             )
             for roots, participants in votes.items()
@@ -219,8 +219,10 @@ def _why_void(params: TaskParams, state: RoundState) -> str:
     if state.included < params.quorum:
         return f"{counted}; the quorum is {params.quorum}"
     if state.published_at:
-        needed = params.votes_needed
-        return f"{counted}; {state.votes} voted for the published result, {needed} are needed"
+        voted = f"{state.votes} voted for the published result"
+        if state.votes < params.votes_needed:
+            return f"{counted}; {voted}, {params.votes_needed} are needed"
+        return f"{counted}; {voted}, {state.most_votes} for another one"
     if state.refutations:
         return f"{counted}; {state.refutations} results refuted, no right one published"
     return f"{counted}; nothing published in time"
@@ -272,7 +274,9 @@ def main(
         judged = [asdict(verdict) for verdict in verdicts]
         print_json({"task": task_id, "rule": rule, "votes_needed": needed, "rounds": judged})
     else:
-        click.echo(f"rule        {rule}{f', judged by {needed} votes' * params.by_votes}")
+        trusting = f", trusting {params.trusted}" * (params.trusted != ZERO_ADDRESS)
+        judged_by = f", judged by {needed} votes" * params.by_votes
+        click.echo(f"rule        {rule}{trusting}{judged_by}")
         if not verdicts:
             click.echo("no round was opened yet")
     for verdict in () if as_json else verdicts:

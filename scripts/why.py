@@ -10,7 +10,8 @@ from protocol.blobs import BlobStore
 from protocol.chain.gateway import Snapshot
 from protocol.errors import BlobError, VerificationFailed
 from protocol.recompute import RevealedUpdate, fetch_updates
-from protocol.task import ZERO_ADDRESS, Phase, Published, RoundState, Seat, TaskParams, TaskState
+from protocol.state import Phase, Published, RoundState, Seat, TaskState
+from protocol.task import ZERO_ADDRESS, TaskParams
 from scripts.command import when
 from scripts.due import due
 from scripts.money import in_words
@@ -235,7 +236,8 @@ def _coming_of_a_result(
         yield ends.flag_result, "the result cannot be flagged any more", None
         yield ends.post_result, "refuteUnavailable, of what is flagged and not posted", ANYBODY
         if rounds.lacks_votes(params, state):
-            needed = f"{params.votes_needed} votes for the result, of which {state.votes} are cast"
+            stands_by = rounds.votes_to_stand(params, state)
+            needed = f"{stands_by} votes for the result, of which {state.votes} are cast"
             yield ends.challenge, f"without {needed}, the round is void: voidRound", ANYBODY
             return
         yield ends.challenge, "the result is final: finalise and distribute", ANYBODY

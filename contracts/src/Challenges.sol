@@ -9,7 +9,7 @@ import {ChallengeLib} from "./libraries/ChallengeLib.sol";
 import {CommitmentLib} from "./libraries/CommitmentLib.sol";
 import {EvidenceLib} from "./libraries/EvidenceLib.sol";
 import {SeatLib} from "./libraries/SeatLib.sol";
-import {Task, TaskLib} from "./libraries/TaskLib.sol";
+import {Task, TaskLib, Unclaimed} from "./libraries/TaskLib.sol";
 
 /// @title The module of Volquorum that decides whether published results and recorded norms are right
 /// @notice Runs in the storage of `Volquorum`, which forwards these calls; their promises are written on `IVolquorum`.
@@ -22,6 +22,26 @@ contract Challenges is VolquorumBase {
     function sealChallenge(bytes32 seal) external {
         if (seals[seal] != 0) revert IVolquorum.SealExists(seal);
         seals[seal] = block.number;
+    }
+
+    /// @dev See `IVolquorum`. Invariant: an award is in `burned` until it is credited, and credited once.
+    function claimAward(bytes32 taskId, uint32 round, uint8 kind, uint32 chunk, bytes32 subject, bytes32 salt)
+        external
+    {
+        Task storage task = _task(taskId);
+        CommitmentLib.Claim memory claim = CommitmentLib.Claim(taskId, round, kind, chunk, subject, salt);
+        Unclaimed[] storage proven = task.unclaimedOf[CommitmentLib.claimKey(claim)];
+        uint256 number = _sealedAt(claim);
+        uint256 awardWei = 0;
+        // At most as many as a round bears refutations or includes updates.
+        for (uint256 index = proven.length; index > 0 && number < proven[index - 1].blockNumber; --index) {
+            awardWei += proven[index - 1].awardWei;
+            proven[index - 1].awardWei = 0;
+        }
+        if (awardWei == 0) revert IVolquorum.NoAward(taskId, round, msg.sender);
+        burned[task.currency] -= awardWei;
+        _credit(task.currency, msg.sender, awardWei);
+        emit IVolquorum.AwardClaimed(taskId, round, msg.sender, kind, chunk, subject, awardWei);
     }
 
     // ------------------------------------------------------------------------------------------------ updates
@@ -114,19 +134,31 @@ contract Challenges is VolquorumBase {
 
     /// @dev See `IVolquorum`.
     function vote(bytes32 taskId, uint32 round, IVolquorum.Result calldata result) external {
-        (Task storage task, IVolquorum.RoundState storage facts) = _undecided(taskId, round);
-        if (!task.byVotes) revert IVolquorum.NotByVotes(taskId);
-        _checkResult(taskId, round, facts, result, false);
-        if (!_included(task, facts, round, msg.sender)) revert IVolquorum.NotIncluded(taskId, round, msg.sender);
-        IVolquorum.Seat storage mine = task.seatOf[msg.sender];
-        if (mine.votedRound == round) revert IVolquorum.AlreadyVoted(taskId, round, msg.sender);
+        (Task storage task, IVolquorum.RoundState storage facts) = _voting(taskId, round, result);
+        bytes32 key = TaskLib.resultKey(round, result.aggregateRoot, result.modelRoot);
+        uint8 votes = task.votesOf[key] + 1;
+        if (!_cast(taskId, task, facts, round, msg.sender, result, votes)) {
+            revert IVolquorum.AlreadyVoted(taskId, round, msg.sender);
+        }
+        _count(task, facts, key, result, votes);
+    }
 
-        mine.votedRound = round;
-        (bytes32 aggregateRoot, bytes32 modelRoot) = (result.aggregateRoot, result.modelRoot);
-        uint8 votes = ++task.votesOf[TaskLib.resultKey(round, aggregateRoot, modelRoot)];
-        bool published = facts.publishedAt != 0;
-        if (published && aggregateRoot == facts.aggregateRoot && modelRoot == facts.modelRoot) facts.votes = votes;
-        emit IVolquorum.Voted(taskId, round, msg.sender, aggregateRoot, modelRoot, votes);
+    /// @dev See `IVolquorum`.
+    function relayVotes(
+        bytes32 taskId,
+        uint32 round,
+        IVolquorum.Result calldata result,
+        IVolquorum.Signature[] calldata signatures
+    ) external {
+        (Task storage task, IVolquorum.RoundState storage facts) = _voting(taskId, round, result);
+        bytes32 key = TaskLib.resultKey(round, result.aggregateRoot, result.modelRoot);
+        uint8 votes = task.votesOf[key];
+        bytes32 digest = CommitmentLib.voteDigest(taskId, round, result);
+        for (uint256 index = 0; index < signatures.length; ++index) {
+            address voter = CommitmentLib.signer(digest, signatures[index].r, signatures[index].vs, index);
+            if (_cast(taskId, task, facts, round, voter, result, votes + 1)) ++votes;
+        }
+        _count(task, facts, key, result, votes);
     }
 
     /// @dev See `IVolquorum`. The published roots never have more votes than they have, so they need no look.
@@ -148,6 +180,51 @@ contract Challenges is VolquorumBase {
         returns (uint8)
     {
         return tasks[taskId].votesFor(round, aggregateRoot, modelRoot);
+    }
+
+    /// @dev A round that this result can be voted for in.
+    function _voting(bytes32 taskId, uint32 round, IVolquorum.Result calldata result)
+        private
+        view
+        returns (Task storage task, IVolquorum.RoundState storage facts)
+    {
+        (task, facts) = _undecided(taskId, round);
+        if (!task.byVotes) revert IVolquorum.NotByVotes(taskId);
+        _checkResult(taskId, round, facts, result, false);
+    }
+
+    /// @dev Marks a seat as one that voted, and announces its vote as the one of this number, unless it has voted in this
+    /// round. What all votes of a call come to is written by `_count`.
+    function _cast(
+        bytes32 taskId,
+        Task storage task,
+        IVolquorum.RoundState storage facts,
+        uint32 round,
+        address voter,
+        IVolquorum.Result calldata result,
+        uint8 number
+    ) private returns (bool) {
+        if (!_included(task, facts, round, voter)) revert IVolquorum.NotIncluded(taskId, round, voter);
+        IVolquorum.Seat storage theirs = task.seatOf[voter];
+        if (theirs.votedRound == round) return false;
+        theirs.votedRound = round;
+        emit IVolquorum.Voted(taskId, round, voter, result.aggregateRoot, result.modelRoot, number);
+        return true;
+    }
+
+    /// @dev Writes how many votes a result has.
+    function _count(
+        Task storage task,
+        IVolquorum.RoundState storage facts,
+        bytes32 key,
+        IVolquorum.Result calldata result,
+        uint8 votes
+    ) private {
+        task.votesOf[key] = votes;
+        if (votes > facts.mostVotes) facts.mostVotes = votes;
+        bool published = facts.publishedAt != 0 && result.aggregateRoot == facts.aggregateRoot
+            && result.modelRoot == facts.modelRoot;
+        if (published) facts.votes = votes;
     }
 
     /// @dev Whether an account has an included update in the latest round. A false norm took the seat's binding; a flag
@@ -192,14 +269,25 @@ contract Challenges is VolquorumBase {
         bool holds
     ) private {
         if (holds) revert IVolquorum.NoFraud(claim.taskId, claim.round, claim.chunk);
-        _refute(task, facts, claim, fault, msg.sender, _award(claim, facts.bondWei));
+        _refute(task, facts, claim, fault, msg.sender, _award(task, claim, facts.bondWei));
     }
 
     /// @dev Half of what a proof takes, if its sender sealed it in an earlier block: a proof that was copied on its way
-    /// into a block earns nothing.
-    function _award(CommitmentLib.Claim memory claim, uint256 takenWei) private view returns (uint256) {
+    /// into a block earns nothing, and what it does not earn is kept for who sealed it.
+    function _award(Task storage task, CommitmentLib.Claim memory claim, uint256 takenWei)
+        private
+        returns (uint256 awardWei)
+    {
+        awardWei = takenWei / 2;
+        if (awardWei == 0 || _sealedAt(claim) < block.number) return awardWei;
+        task.unclaimedOf[CommitmentLib.claimKey(claim)].push(Unclaimed(uint96(awardWei), uint64(block.number)));
+        return 0;
+    }
+
+    /// @dev The block in which the caller sealed this challenge; one that never comes if he did not.
+    function _sealedAt(CommitmentLib.Claim memory claim) private view returns (uint256) {
         uint256 number = seals[CommitmentLib.seal(claim, msg.sender)];
-        return number != 0 && number < block.number ? takenWei / 2 : 0;
+        return number != 0 ? number : type(uint256).max;
     }
 
     function _returnUpdateDeposit(Task storage task, address participant) private {
@@ -216,7 +304,7 @@ contract Challenges is VolquorumBase {
             revert IVolquorum.NotSeated(claim.taskId, participant, claim.round);
         }
         uint96 stakeWei = theirs.stakeWei;
-        uint256 awardWei = _award(claim, stakeWei);
+        uint256 awardWei = _award(task, claim, stakeWei);
         uint256 lostWei = stakeWei - awardWei;
         _retire(task, theirs);
         --task.seats;

@@ -156,8 +156,8 @@ contract Members is VolquorumBase {
             revert IVolquorum.NoEquivocation(taskId, round, first.commitment);
         }
         bytes32 separator = CommitmentLib.domainSeparator();
-        address participant = CommitmentLib.signer(separator, taskId, round, first, 0);
-        if (CommitmentLib.signer(separator, taskId, round, second, 1) != participant) {
+        address participant = CommitmentLib.committer(separator, taskId, round, first, 0);
+        if (CommitmentLib.committer(separator, taskId, round, second, 1) != participant) {
             revert IVolquorum.BadSignature(1);
         }
         IVolquorum.Seat storage theirs = task.seatOf[participant];

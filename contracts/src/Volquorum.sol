@@ -116,7 +116,7 @@ contract Volquorum is VolquorumBase {
         bytes32[] memory commitments = new bytes32[](commits.length);
         uint256 bound = 0;
         for (uint256 index = 0; index < commits.length; ++index) {
-            address signer = CommitmentLib.signer(separator, taskId, round, commits[index], index);
+            address signer = CommitmentLib.committer(separator, taskId, round, commits[index], index);
             bytes32 commitment = commits[index].commitment;
             if (!_bind(taskId, task, round, signer, commitment, false)) continue;
             participants[bound] = signer;
@@ -320,6 +320,9 @@ contract Volquorum is VolquorumBase {
         private
         view
     {
+        // Where none was refuted that is zero, which no time is.
+        // slither-disable-next-line incorrect-equality -- the time of the refutation alone is meant
+        if (facts.restartedAt == block.timestamp) revert IVolquorum.JustRefuted(taskId, round);
         address aggregator = task.aggregator;
         if (aggregator == address(0) || aggregator == msg.sender) return;
         uint64 until = task.deadlines(facts).aggregator;

@@ -13,6 +13,16 @@ contract ChallengeTest is ChallengeFixture {
     address private challenger = makeAddr("challenger");
     bool private sealing = true;
 
+    /// @dev Of one lie that is proven up to eight times: before which proof each of three sealed it, and what each earned;
+    /// and what the proofs left.
+    struct Awards {
+        bytes32 lie;
+        address[3] sealers;
+        uint256[3] since;
+        uint256[3] earnedWei;
+        uint256[8] leftWei;
+    }
+
     // ------------------------------------------------------------------------------------------- what is refuted
 
     function testHonestResultCannotBeRefutedByAnyChunk(uint256 seed, uint8 rule, uint8 count) public {
@@ -314,6 +324,94 @@ contract ChallengeTest is ChallengeFixture {
         assertEarned(0, 2 ether + 1);
     }
 
+    function testWhoSealedClaimsWhatACopyDidNotEarn(bool inModel, uint32 blocks) public {
+        playToALie(inModel);
+        bytes32 lie = lieOf(inModel);
+        uint8 kind = inModel ? 1 : 0;
+        playACopy(inModel);
+        vm.roll(block.number + blocks);
+        vm.expectEmit(address(volquorum));
+        emit IVolquorum.AwardClaimed(taskId, round, challenger, kind, 0, lie, 1 ether);
+        claimAward(challenger, kind, 0, lie);
+        assertEarned(1 ether, 1 ether + 1);
+        expectNoAward(challenger);
+        claimAward(challenger, kind, 0, lie);
+    }
+
+    function testAwardIsNobodysButWhoSealedBeforeTheProof(bool inModel, bool sameBlock) public {
+        playToALie(inModel);
+        bytes32 lie = lieOf(inModel);
+        uint8 kind = inModel ? 1 : 0;
+        playACopy(inModel);
+        address late = makeAddr("late");
+        if (!sameBlock) vm.roll(block.number + 1);
+        sealFor(late, kind, 0, lie);
+        address[3] memory others = [late, stranger, makeAddr("copier")];
+        for (uint256 index = 0; index < 3; ++index) {
+            expectNoAward(others[index]);
+            claimAward(others[index], kind, 0, lie);
+        }
+        claimAward(challenger, kind, 0, lie);
+    }
+
+    function testWhatWasEarnedIsNotClaimedToo(bool inModel) public {
+        playToALie(inModel);
+        bytes32 lie = lieOf(inModel);
+        sealFor(stranger, inModel ? 1 : 0, 0, lie);
+        prove(inModel);
+        assertEarned(1 ether, 1 ether + 1);
+        expectNoAward(challenger);
+        claimAward(challenger, inModel ? 1 : 0, 0, lie);
+        expectNoAward(stranger);
+        claimAward(stranger, inModel ? 1 : 0, 0, lie);
+    }
+
+    function testClaimIsOfOneChallengeOnly(bool inModel, uint256 what) public {
+        playToALie(inModel);
+        bytes32 lie = lieOf(inModel);
+        (uint8 kind, uint32 chunk, bytes32 subject) = (inModel ? 1 : 0, 0, lie);
+        what = bound(what, 0, 2);
+        if (what == 0) kind = 1 - kind;
+        if (what == 1) chunk = 1;
+        if (what == 2) subject = "another root";
+        sealFor(challenger, kind, chunk, subject);
+        playACopy(inModel);
+        expectNoAward(challenger);
+        claimAward(challenger, kind, chunk, subject);
+        expectNoAward(challenger);
+        vm.prank(challenger);
+        volquorum.claimAward(taskId, round, inModel ? 1 : 0, 0, lie, "another salt");
+        claimAward(challenger, inModel ? 1 : 0, 0, lie);
+    }
+
+    /// @dev The same lie is published again and again, and its proof sent by one of three, or by a copier. Each of the
+    /// three may seal it before any of the proofs, or in a block with one, and claim after any.
+    function testWhoSealedClaimsTheAwardsOfAllLaterProofsAndOfNone(uint256 seed) public {
+        playToALie(false);
+        sealing = false;
+        Awards memory awards;
+        awards.lie = lieOf(false);
+        awards.sealers = [challenger, stranger, aggregator];
+        awards.since = [type(uint256).max, type(uint256).max, type(uint256).max];
+        uint256 proofs = 1 + seed % 8;
+        for (uint256 proof = 0; proof < proofs; ++proof) {
+            seed = uint256(keccak256(abi.encode(seed)));
+            if (proof != 0) publishResult(makeAddr("liar"));
+            sealSome(awards, proof, seed);
+            proveBy(awards, proof, seed >> 16 & 7);
+            if (seed >> 24 & 3 < 3) claimAll(awards, seed >> 24 & 3);
+            vm.roll(block.number + 1);
+        }
+        uint256 earnedWei = 0;
+        for (uint256 who = 0; who < 3; ++who) {
+            claimAll(awards, who);
+            assertEq(creditOf(awards.sealers[who]), awards.earnedWei[who]);
+            earnedWei += awards.earnedWei[who];
+        }
+        assertLe(2 * earnedWei, proofs * (2 ether + 1), "half of all bonds");
+        assertEq(volquorum.burnedOf(ETH) + earnedWei, proofs * (2 ether + 1));
+    }
+
     function testSealIsStoredOnce(bytes32 seal, uint32 blocks) public {
         uint256 stored = block.number;
         volquorum.sealChallenge(seal);
@@ -422,6 +520,61 @@ contract ChallengeTest is ChallengeFixture {
     function prove(bool inModel) private {
         if (inModel) challengeModel(0);
         else challengeAggregate(0);
+    }
+
+    /// @dev The challenger's sealed proof, sent first by who copied it.
+    function playACopy(bool inModel) private {
+        sealFor(challenger, inModel ? 1 : 0, 0, lieOf(inModel));
+        sealing = false;
+        address owner = challenger;
+        challenger = makeAddr("copier");
+        prove(inModel);
+        assertEq(creditOf(challenger), 0, "the copier");
+        challenger = owner;
+    }
+
+    function claimAward(address account, uint8 kind, uint32 chunk, bytes32 subject) private {
+        vm.prank(account);
+        volquorum.claimAward(taskId, round, kind, chunk, subject, SEAL_SALT);
+    }
+
+    function sealSome(Awards memory awards, uint256 proof, uint256 seed) private {
+        for (uint256 who = 0; who < 3; ++who) {
+            if (seed >> 2 * who & 3 != 0 || awards.since[who] <= proof) continue;
+            // What is sealed in the block of a proof is for the next ones.
+            bool early = seed >> (8 + who) & 1 == 1;
+            awards.since[who] = early ? proof : proof + 1;
+            if (!early) continue;
+            volquorum.sealChallenge(sealOf(awards.sealers[who], 0, 0, awards.lie));
+        }
+        vm.roll(block.number + 1);
+        for (uint256 who = 0; who < 3; ++who) {
+            if (awards.since[who] != proof + 1) continue;
+            volquorum.sealChallenge(sealOf(awards.sealers[who], 0, 0, awards.lie));
+        }
+    }
+
+    function proveBy(Awards memory awards, uint256 proof, uint256 prover) private {
+        challenger = prover < 3 ? awards.sealers[prover] : makeAddr("copier");
+        prove(false);
+        if (prover < 3 && awards.since[prover] <= proof) awards.earnedWei[prover] += 1 ether;
+        else awards.leftWei[proof] = 1 ether;
+    }
+
+    /// @dev What is left of the proofs that came after somebody's seal, if anything is.
+    function claimAll(Awards memory awards, uint256 who) private {
+        uint256 claimedWei = 0;
+        for (uint256 proof = awards.since[who]; proof < 8; ++proof) {
+            claimedWei += awards.leftWei[proof];
+            awards.leftWei[proof] = 0;
+        }
+        awards.earnedWei[who] += claimedWei;
+        if (claimedWei == 0) expectNoAward(awards.sealers[who]);
+        claimAward(awards.sealers[who], 0, 0, awards.lie);
+    }
+
+    function expectNoAward(address account) private {
+        vm.expectRevert(abi.encodeWithSelector(IVolquorum.NoAward.selector, taskId, round, account));
     }
 
     function challengeAggregate(uint32 chunk) private {

@@ -49,18 +49,21 @@ contract ChallengeGasTest is Fixture {
     }
 
     function testGasOfAChallengeOfAModel() public {
-        IVolquorum.TaskParams memory params = largeParams(3);
-        bytes memory base = drawnOpening(100, 4);
-        bytes memory aggregate = drawnOpening(101, 2);
-        bytes memory model = drawnOpening(102, 4);
-        params.genesisModelRoot = PlainTree.rootOf(fold(base, 4), shapeOf(4));
-        (bytes32 taskId, uint32 round) = playAndPublish(
-            params, PlainTree.rootOf(fold(aggregate, 2), shapeOf(2)), PlainTree.rootOf(fold(model, 4), shapeOf(4))
-        );
-        bytes memory all = bytes.concat(base, aggregate, pathOf(model, 4));
-        sealFor(taskId, round, 1, PlainTree.rootOf(fold(model, 4), shapeOf(4)));
+        (bytes32 taskId, uint32 round, bytes memory all) = playToAWrongModel();
         volquorum.challengeModel(taskId, round, contested, all, 0);
         vm.snapshotGasLastCall(GROUP, "challenge_model");
+    }
+
+    /// @dev Of somebody who copied it, and then the award of who had sealed it.
+    function testGasOfAChallengeWithoutASeal() public {
+        (bytes32 taskId, uint32 round, bytes memory all) = playToAWrongModel();
+        bytes32 lie = volquorum.roundState(taskId, round).modelRoot;
+        vm.prank(stranger);
+        volquorum.challengeModel(taskId, round, contested, all, 0);
+        vm.snapshotGasLastCall(GROUP, "challenge_model_unsealed");
+        vm.roll(block.number + 1);
+        volquorum.claimAward(taskId, round, 1, contested, lie, 0);
+        vm.snapshotGasLastCall(GROUP, "claim_award");
     }
 
     /// @dev Of somebody who is owed something already; a first credit is a new field.
@@ -230,6 +233,19 @@ contract ChallengeGasTest is Fixture {
         (depth, contested) = (count < 63 ? 5 : 4, 11);
         params = largeParams(count);
         (params.preSteps, params.tolerance) = (3, tolerance);
+    }
+
+    /// @dev Up to a proof by this account, which has sealed it.
+    function playToAWrongModel() private returns (bytes32 taskId, uint32 round, bytes memory all) {
+        IVolquorum.TaskParams memory params = largeParams(3);
+        bytes memory base = drawnOpening(100, 4);
+        bytes memory aggregate = drawnOpening(101, 2);
+        bytes memory model = drawnOpening(102, 4);
+        params.genesisModelRoot = PlainTree.rootOf(fold(base, 4), shapeOf(4));
+        bytes32 lie = PlainTree.rootOf(fold(model, 4), shapeOf(4));
+        (taskId, round) = playAndPublish(params, PlainTree.rootOf(fold(aggregate, 2), shapeOf(2)), lie);
+        all = bytes.concat(base, aggregate, pathOf(model, 4));
+        sealFor(taskId, round, 1, lie);
     }
 
     /// @dev The recorded sum of the last update's chunk is one too many.

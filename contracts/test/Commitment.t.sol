@@ -91,6 +91,7 @@ contract CommitmentTest is Fixture {
                 placed(vm.parseJsonAddressArray(json, ".contract")[row], type(CommitmentHarness).runtimeCode)
             );
             checkSignature(json, row, harness, digests[row]);
+            checkVote(json, row, harness);
             checkScores(json, row, harness);
         }
     }
@@ -108,7 +109,27 @@ contract CommitmentTest is Fixture {
         assertEq(vm.addr(key), participant);
         bytes32 task = vm.parseJsonBytes32Array(json, ".taskId")[row];
         uint32 round = uint32(vm.parseJsonUintArray(json, ".round")[row]);
-        assertEq(harness.signer(task, round, commit), participant, "signer");
+        assertEq(harness.committer(task, round, commit), participant, "signer");
+    }
+
+    function checkVote(string memory json, uint256 row, CommitmentHarness harness) private view {
+        IVolquorum.Result memory result = IVolquorum.Result({
+            aggregateRoot: vm.parseJsonBytes32Array(json, ".aggregateRoot")[row],
+            modelRoot: vm.parseJsonBytes32Array(json, ".modelRoot")[row],
+            updatesHash: vm.parseJsonBytes32Array(json, ".updatesHash")[row],
+            unavailable: uint64(bytes8(vm.parseJsonBytesArray(json, ".unavailable")[row])),
+            tableRoot: 0,
+            choiceHash: 0
+        });
+        bytes32 task = vm.parseJsonBytes32Array(json, ".taskId")[row];
+        uint32 round = uint32(vm.parseJsonUintArray(json, ".round")[row]);
+        bytes32 digest = harness.voteDigest(task, round, result);
+        assertEq(digest, vm.parseJsonBytes32Array(json, ".voteDigest")[row], "vote");
+        (bytes32 r, bytes32 vs) = vm.signCompact(uint256(vm.parseJsonBytes32Array(json, ".key")[row]), digest);
+        assertEq(vm.parseJsonBytes32Array(json, ".voteR")[row], r, "signature of a vote");
+        assertEq(vm.parseJsonBytes32Array(json, ".voteVs")[row], vs, "signature of a vote");
+        address participant = vm.parseJsonAddressArray(json, ".participant")[row];
+        assertEq(CommitmentLib.signer(digest, r, vs, 0), participant, "voter");
     }
 
     function checkScores(string memory json, uint256 row, CommitmentHarness harness) private view {
@@ -257,12 +278,16 @@ contract CommitmentHarness {
         return CommitmentLib.commitment(task, round, baseModelRoot, participant, updateRoot, squaredNorm, salt);
     }
 
-    function signer(bytes32 task, uint32 round, IVolquorum.SignedCommit calldata commit)
+    function committer(bytes32 task, uint32 round, IVolquorum.SignedCommit calldata commit)
         external
         view
         returns (address)
     {
-        return CommitmentLib.signer(CommitmentLib.domainSeparator(), task, round, commit, 0);
+        return CommitmentLib.committer(CommitmentLib.domainSeparator(), task, round, commit, 0);
+    }
+
+    function voteDigest(bytes32 task, uint32 round, IVolquorum.Result calldata result) external view returns (bytes32) {
+        return CommitmentLib.voteDigest(task, round, result);
     }
 
     function scoresCommitment(bytes32 task, uint32 round, address participant, bytes calldata scores, bytes32 salt)

@@ -216,7 +216,7 @@ contract DeploymentTest is Fixture {
         IVolquorum.Update[] memory updates = updatesOf(taskId, 1, 3);
         IVolquorum.SignedCommit[] memory commits = signedAll(taskId, 1, 2);
         IVolquorum.Published what = IVolquorum.Published.Model;
-        calls = new bytes[](26);
+        calls = new bytes[](28);
         calls[0] = abi.encodeCall(IVolquorum.createTask, (ordinaryParams()));
         calls[1] = abi.encodeCall(IVolquorum.endTask, (taskId));
         calls[2] = abi.encodeCall(IVolquorum.closeTask, (taskId));
@@ -244,10 +244,13 @@ contract DeploymentTest is Fixture {
         calls[23] = abi.encodeCall(IVolquorum.challengeChoice, (taskId, 1, "", salt, salt));
         calls[24] = abi.encodeCall(IVolquorum.vote, (taskId, 1, plain(salt, salt, salt, 0)));
         calls[25] = abi.encodeCall(IVolquorum.refuteOutvoted, (taskId, 1, salt, salt));
+        IVolquorum.Result memory result = plain(salt, salt, salt, 0);
+        calls[26] = abi.encodeCall(IVolquorum.relayVotes, (taskId, 1, result, signedVotes(taskId, 1, 0, 2, result)));
+        calls[27] = abi.encodeCall(IVolquorum.claimAward, (taskId, 1, 0, 0, salt, salt));
     }
 
     function allSelectors() private pure returns (bytes4[] memory selectors) {
-        bytes4[52] memory all = [
+        bytes4[54] memory all = [
             IVolquorum.createTask.selector,
             IVolquorum.endTask.selector,
             IVolquorum.closeTask.selector,
@@ -268,12 +271,14 @@ contract DeploymentTest is Fixture {
             IVolquorum.postResult.selector,
             IVolquorum.refuteUnavailable.selector,
             IVolquorum.sealChallenge.selector,
+            IVolquorum.claimAward.selector,
             IVolquorum.challengeNorm.selector,
             IVolquorum.challengeAggregate.selector,
             IVolquorum.challengeModel.selector,
             IVolquorum.challengeProduct.selector,
             IVolquorum.challengeChoice.selector,
             IVolquorum.vote.selector,
+            IVolquorum.relayVotes.selector,
             IVolquorum.refuteOutvoted.selector,
             IVolquorum.votesFor.selector,
             IVolquorum.openRound.selector,

@@ -240,8 +240,8 @@ abstract contract Fixture is Test {
 
     // --------------------------------------------------------------------------------------------------- in batches
 
-    /// @dev What a participant signs, EIP-712.
-    function commitDigest(bytes32 taskId, uint32 round, bytes32 commitment) internal view returns (bytes32) {
+    /// @dev What is signed under a structure, EIP-712.
+    function typed(bytes32 content) private view returns (bytes32) {
         bytes32 domain = keccak256(
             abi.encode(
                 keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"),
@@ -251,10 +251,44 @@ abstract contract Fixture is Test {
                 address(volquorum)
             )
         );
-        bytes32 content = keccak256(
-            abi.encode(keccak256("Commit(bytes32 taskId,uint32 round,bytes32 commitment)"), taskId, round, commitment)
-        );
         return keccak256(abi.encodePacked(hex"1901", domain, content));
+    }
+
+    /// @dev What a participant signs under a commitment.
+    function commitDigest(bytes32 taskId, uint32 round, bytes32 commitment) internal view returns (bytes32) {
+        bytes32 kind = keccak256("Commit(bytes32 taskId,uint32 round,bytes32 commitment)");
+        return typed(keccak256(abi.encode(kind, taskId, round, commitment)));
+    }
+
+    /// @dev What a participant signs under a vote.
+    function voteDigest(bytes32 taskId, uint32 round, IVolquorum.Result memory result) internal view returns (bytes32) {
+        bytes32 kind = keccak256(
+            "Vote(bytes32 taskId,uint32 round,bytes32 updatesHash,uint64 unavailable,bytes32 aggregateRoot,bytes32 modelRoot)"
+        );
+        bytes memory found = abi.encode(result.updatesHash, result.unavailable, result.aggregateRoot, result.modelRoot);
+        return typed(keccak256(bytes.concat(abi.encode(kind, taskId, round), found)));
+    }
+
+    /// @dev A vote, signed by the desk of this number.
+    function signedVote(bytes32 taskId, uint32 round, uint256 index, IVolquorum.Result memory result)
+        internal
+        view
+        returns (IVolquorum.Signature memory)
+    {
+        (bytes32 r, bytes32 vs) = vm.signCompact(keyOf(index), voteDigest(taskId, round, result));
+        return IVolquorum.Signature(r, vs);
+    }
+
+    /// @dev Of the desks from one number to before another.
+    function signedVotes(bytes32 taskId, uint32 round, uint256 first, uint256 end, IVolquorum.Result memory result)
+        internal
+        view
+        returns (IVolquorum.Signature[] memory signatures)
+    {
+        signatures = new IVolquorum.Signature[](end - first);
+        for (uint256 index = first; index < end; ++index) {
+            signatures[index - first] = signedVote(taskId, round, index, result);
+        }
     }
 
     /// @dev A commitment, signed by the desk of this number.
@@ -298,11 +332,12 @@ abstract contract Fixture is Test {
     }
 
     function publish(bytes32 taskId, uint32 round, address account, bytes32 aggregateRoot, bytes32 modelRoot) internal {
-        IVolquorum.RoundState memory facts = volquorum.roundState(taskId, round);
-        publish(taskId, round, account, plain(aggregateRoot, modelRoot, facts.updatesHash, facts.unavailable));
+        publish(taskId, round, account, resultFor(taskId, round, aggregateRoot, modelRoot));
     }
 
+    /// @dev In the next second, if something was refuted in this one.
     function publish(bytes32 taskId, uint32 round, address account, IVolquorum.Result memory result) internal {
+        if (volquorum.roundState(taskId, round).restartedAt == block.timestamp) vm.warp(block.timestamp + 1);
         IVolquorum.TaskParams memory params = volquorum.taskParams(taskId);
         uint256 valueWei = provide(params.currency, account, params.bondWei);
         vm.prank(account);
@@ -310,14 +345,24 @@ abstract contract Fixture is Test {
     }
 
     function vote(bytes32 taskId, uint32 round, address account, bytes32 aggregateRoot, bytes32 modelRoot) internal {
-        IVolquorum.RoundState memory facts = volquorum.roundState(taskId, round);
+        IVolquorum.Result memory result = resultFor(taskId, round, aggregateRoot, modelRoot);
         vm.prank(account);
-        volquorum.vote(taskId, round, plain(aggregateRoot, modelRoot, facts.updatesHash, facts.unavailable));
+        volquorum.vote(taskId, round, result);
     }
 
     /// @dev For the result that `publish` publishes.
     function vote(bytes32 taskId, uint32 round, address account) internal {
         vote(taskId, round, account, AGGREGATE_ROOT, MODEL_ROOT);
+    }
+
+    /// @dev What `vote` votes for, of the updates that the round includes now.
+    function resultFor(bytes32 taskId, uint32 round, bytes32 aggregateRoot, bytes32 modelRoot)
+        internal
+        view
+        returns (IVolquorum.Result memory)
+    {
+        IVolquorum.RoundState memory facts = volquorum.roundState(taskId, round);
+        return plain(aggregateRoot, modelRoot, facts.updatesHash, facts.unavailable);
     }
 
     function commitScores(bytes32 taskId, uint32 round, address account, bytes memory scores) internal {

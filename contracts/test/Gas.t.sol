@@ -133,7 +133,28 @@ contract GasTest is DrawFixture {
         vm.snapshotGasLastCall(GROUP, "refuteOutvoted");
     }
 
+    /// @dev Before anything is published, for a result without votes, in a round that is not the first.
+    function testGasOfRelayedVotes() public {
+        measureRelayedVotes("votes_relayed_n10", 10);
+        measureRelayedVotes("votes_relayed_n64", 64);
+    }
+
     // ------------------------------------------------------------------------------------------------------- steps
+
+    function measureRelayedVotes(string memory name, uint8 count) private {
+        IVolquorum.TaskParams memory params = paramsFor(count);
+        params.rule = IVolquorum.Rule.GeometricMedian;
+        bytes32 taskId = create(params);
+        joinAll(taskId, count);
+        for (uint256 played = 0; played < 2; ++played) {
+            uint32 round = openToAggregate(taskId, count);
+            IVolquorum.Result memory result = resultFor(taskId, round, AGGREGATE_ROOT, MODEL_ROOT);
+            volquorum.relayVotes(taskId, round, result, signedVotes(taskId, round, 0, count, result));
+            vm.snapshotGasLastCall(GROUP, name);
+            publish(taskId, round, aggregator);
+            walkToEnd(taskId, round);
+        }
+    }
 
     function voteAll(bytes32 taskId, uint32 round, uint256 count) private {
         for (uint256 index = 0; index < count; ++index) {

@@ -22,7 +22,7 @@ contract Handler is HandlerDisputes {
     uint256 private constant KINDS = 5;
     uint256 private constant HOSTILE = ACCOUNTS - 1;
     uint256 private constant PURSE_WEI = 100_000;
-    uint256 private constant ACTIONS = 51;
+    uint256 private constant ACTIONS = 53;
 
     ScriptedSource private immutable SOURCE;
 
@@ -132,11 +132,13 @@ contract Handler is HandlerDisputes {
             publish,
             vote,
             vote,
+            relayVotes,
             commitScores,
             revealScores,
             reclaimDeposit,
             // Challenge
             vote,
+            relayVotes,
             refuteOutvoted,
             flagResult,
             postResult,
@@ -164,9 +166,9 @@ contract Handler is HandlerDisputes {
         if (current == IVolquorum.Phase.Commit) return (10, 6);
         if (current == IVolquorum.Phase.Reveal) return (16, 6);
         if (current == IVolquorum.Phase.Availability) return (22, 4);
-        if (current == IVolquorum.Phase.Aggregate) return (26, 6);
-        if (current == IVolquorum.Phase.Challenge) return (32, 11);
-        return (43, 8);
+        if (current == IVolquorum.Phase.Aggregate) return (26, 7);
+        if (current == IVolquorum.Phase.Challenge) return (33, 12);
+        return (45, 8);
     }
 
     // --------------------------------------------------------------------------------------------------- tasks
@@ -255,10 +257,15 @@ contract Handler is HandlerDisputes {
         }
         if (kind == 4) {
             params.rule = [
-                IVolquorum.Rule.ClippedMean, IVolquorum.Rule.GeometricMedian, IVolquorum.Rule.CenteredClipping
-            ][draw(seed, "rule", 0, 2)];
-            bool clips = params.rule != IVolquorum.Rule.GeometricMedian;
-            (params.clipNorm, params.preSteps) = (clips ? 1 : 0, uint8(draw(seed, "preSteps", 1, 3)));
+                IVolquorum.Rule.ClippedMean,
+                IVolquorum.Rule.GeometricMedian,
+                IVolquorum.Rule.CenteredClipping,
+                IVolquorum.Rule.FLTrust
+            ][draw(seed, "rule", 0, 3)];
+            bool clips = params.rule == IVolquorum.Rule.ClippedMean || params.rule == IVolquorum.Rule.CenteredClipping;
+            params.clipNorm = clips ? 1 : 0;
+            if (params.rule == IVolquorum.Rule.FLTrust) params.trusted = accounts[1];
+            else params.preSteps = uint8(draw(seed, "preSteps", 1, 3));
             (params.quorum, params.tolerance) = (3, 1);
         }
         (params.seats, params.drawn) = (params.cohort, params.cohort);
@@ -430,6 +437,7 @@ contract Handler is HandlerDisputes {
 
     /// @dev All, some or none; those who lie may be many.
     function playVotes(bytes32 taskId, uint256 mischief) private {
+        if (mischief >> 40 & 1 == 1) relayVotes(taskId, 0, mischief >> 48);
         for (uint256 who = 0; recipeOf[taskId].byVotes && who < ACCOUNTS; ++who) {
             if (mischief >> who & 3 != 0) vote(taskId, who, mischief >> (8 + 3 * who) & 7);
         }
@@ -457,6 +465,7 @@ contract Handler is HandlerDisputes {
         for (uint256 count = (lies >> 4) % 10; count > 0; --count) {
             publish(taskId, 0, 2);
             challengeModel(taskId, 1, count << 160);
+            walkTo(block.timestamp + 1);
         }
     }
 

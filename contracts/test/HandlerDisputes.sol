@@ -13,6 +13,8 @@ abstract contract HandlerDisputes is HandlerMembers {
     // What was published last, of each task.
     mapping(bytes32 taskId => Made made) private publishedOf;
     uint256 private salts;
+    // What the latest proof is about.
+    Claim private sealedClaim;
 
     // -------------------------------------------------------------------------------------------------- results
 
@@ -26,7 +28,9 @@ abstract contract HandlerDisputes is HandlerMembers {
         Made memory made = make(recipe, roots, base);
         makeWrong(recipe, made, roots, base, lie % (recipe.hasTable ? 6 : 3));
         bytes memory data = abi.encodeCall(IVolquorum.publish, (taskId, round, resultOf(taskId, round, made)));
+        uint256 refutedAt = VOLQUORUM.roundState(taskId, round).restartedAt;
         if (pay("publish", who, taskId, termsOf[taskId].bondWei, data)) {
+            assertNotEq(refutedAt, block.timestamp, "published in the block of a refutation");
             keep(taskId, made);
             // Without a challenge time the round has ended at once, as if time had passed.
             if (VOLQUORUM.phase(taskId, round).isEnd()) note(taskId);
@@ -81,19 +85,84 @@ abstract contract HandlerDisputes is HandlerMembers {
         bytes32[] memory roots = includedRoots(taskId, round);
         if (roots.length <= 2 * uint256(recipeOf[taskId].tolerance)) return;
         IVolquorum.Result memory given = resultToVote(taskId, round, roots, seed);
-        IVolquorum.Phase current = VOLQUORUM.phase(taskId, round);
-        Ballot storage ballot = ballotIn[taskId][round];
-        bool expected = recipeOf[taskId].byVotes && isIncluded(taskId, round, who) && !ballot.hasVoted[who]
-            && (current == IVolquorum.Phase.Aggregate || current == IVolquorum.Phase.Challenge);
+        bool expected =
+            takesVotes(taskId, round) && isIncluded(taskId, round, who) && !ballotIn[taskId][round].hasVoted[who];
         bytes memory data = abi.encodeCall(IVolquorum.vote, (taskId, round, given));
         assertEq(call("vote", who, 0, data), expected, "one vote of each who is included");
-        if (expected) {
-            bytes32 result = hashOf(given.aggregateRoot, given.modelRoot);
-            ballot.hasVoted[who] = true;
-            ++ballot.votes[result];
-            if (result != ballot.right) ++ballot.liars;
+        if (expected) voted(taskId, round, who, given);
+        check(taskId);
+    }
+
+    /// @dev Of some, perhaps of one who is not included, or with one signature under something else. Invariant: a batch is
+    /// taken exactly if everybody in it is included and signed this; who has voted is passed over.
+    function relayVotes(bytes32 taskId, uint256 who, uint256 seed) internal {
+        uint32 round = latestOf(taskId);
+        bytes32[] memory roots = includedRoots(taskId, round);
+        if (roots.length <= 2 * uint256(recipeOf[taskId].tolerance)) return;
+        IVolquorum.Result memory given = resultToVote(taskId, round, roots, seed);
+        (uint256[] memory voters, bool fit) = votersIn(taskId, round, who, seed >> 8);
+        bool expected = fit && takesVotes(taskId, round) && seed >> 24 & 7 != 7;
+        IVolquorum.Signature[] memory signatures = new IVolquorum.Signature[](voters.length);
+        for (uint256 index = 0; index < voters.length; ++index) {
+            signatures[index] = signedVote(taskId, round, voters[index], given);
+        }
+        if (seed >> 24 & 7 == 7) signatures[0] = signedVote(taskId, round, voters[0], swapped(given));
+        bytes memory data = abi.encodeCall(IVolquorum.relayVotes, (taskId, round, given, signatures));
+        assertEq(call("relayVotes", who, 0, data), expected, "votes of who is included, and of nobody else");
+        for (uint256 index = 0; expected && index < voters.length; ++index) {
+            if (ballotIn[taskId][round].hasVoted[voters[index]]) ++done["passed over"];
+            else voted(taskId, round, voters[index], given);
         }
         check(taskId);
+    }
+
+    /// @dev Included ones, drawn; at least one, the first once more behind them, or instead of that another account. Whether
+    /// all are included.
+    function votersIn(bytes32 taskId, uint32 round, uint256 other, uint256 drawn)
+        private
+        view
+        returns (uint256[] memory voters, bool fit)
+    {
+        (IVolquorum.Update[] memory included,) = selection(taskId, round);
+        uint256 count = 1 + drawn % included.length;
+        voters = new uint256[](count + 1);
+        for (uint256 index = 0; index <= count; ++index) {
+            voters[index] = numberOf(included[(drawn + index % count) % included.length].participant);
+        }
+        if (drawn >> 8 & 7 == 7) voters[count] = other;
+        fit = isIncluded(taskId, round, voters[count]);
+    }
+
+    function takesVotes(bytes32 taskId, uint32 round) private view returns (bool) {
+        IVolquorum.Phase current = VOLQUORUM.phase(taskId, round);
+        bool undecided = current == IVolquorum.Phase.Aggregate || current == IVolquorum.Phase.Challenge;
+        return undecided && recipeOf[taskId].byVotes;
+    }
+
+    function voted(bytes32 taskId, uint32 round, uint256 who, IVolquorum.Result memory given) private {
+        Ballot storage ballot = ballotIn[taskId][round];
+        bytes32 result = hashOf(given.aggregateRoot, given.modelRoot);
+        ballot.hasVoted[who] = true;
+        if (++ballot.votes[result] > ballot.most) ballot.most = ballot.votes[result];
+        if (result != ballot.right) ++ballot.liars;
+    }
+
+    function signedVote(bytes32 taskId, uint32 round, uint256 who, IVolquorum.Result memory given)
+        private
+        view
+        returns (IVolquorum.Signature memory)
+    {
+        bytes32 voteType = keccak256(
+            "Vote(bytes32 taskId,uint32 round,bytes32 updatesHash,uint64 unavailable,bytes32 aggregateRoot,bytes32 modelRoot)"
+        );
+        bytes memory what = abi.encode(given.updatesHash, given.unavailable, given.aggregateRoot, given.modelRoot);
+        (bytes32 r, bytes32 vs) = sign(who, keccak256(bytes.concat(abi.encode(voteType, taskId, round), what)));
+        return IVolquorum.Signature(r, vs);
+    }
+
+    /// @dev Another result, of the same updates.
+    function swapped(IVolquorum.Result memory given) private pure returns (IVolquorum.Result memory) {
+        return IVolquorum.Result(given.modelRoot, given.aggregateRoot, given.updatesHash, given.unavailable, 0, 0);
     }
 
     /// @dev Some lie, in one of two ways.
@@ -250,16 +319,38 @@ abstract contract HandlerDisputes is HandlerMembers {
         IVolquorum.Seat memory seat = VOLQUORUM.seat(taskId, contested.participant);
         bool expected = VOLQUORUM.phase(taskId, round) == IVolquorum.Phase.Availability
             && vectorOf[contested.updateRoot].falseNorm && seat.committedRound == round;
-        bytes32 salt = sealFor(who, taskId, round, Claim(2, 0, contested.updateRoot), seed);
-        bytes memory chunk = vectorOf[contested.updateRoot].chunk;
-        bytes memory data =
-            abi.encodeCall(IVolquorum.challengeNorm, (taskId, round, watched.revealed, index, 0, chunk, salt));
-        assertEq(call("refuteNorm", who, 0, data), expected, "a proof of a false norm, and of nothing else");
+        bytes memory data = dataOfNorm(taskId, who, round, index, seed);
+        bool succeeded = call("refuteNorm", proverOf(who, seed), 0, data);
+        assertEq(succeeded, expected, "a proof of a false norm, and of nothing else");
         if (expected) {
             watched.excluded |= uint64(1 << index);
-            lose(termsOf[taskId].currency, numberOf(contested.participant), who, seat.stakeWei, isSealed(seed));
+            provenFalse(taskId, round, contested.participant, seat.stakeWei, who, seed);
         }
         check(taskId);
+    }
+
+    function dataOfNorm(bytes32 taskId, uint256 who, uint32 round, uint256 index, uint256 seed)
+        private
+        returns (bytes memory)
+    {
+        IVolquorum.Update[] memory updates = watchedIn[taskId][round].revealed;
+        bytes32 root = updates[index].updateRoot;
+        bytes32 salt = sealFor(who, taskId, round, Claim(2, 0, root), seed);
+        return abi.encodeCall(IVolquorum.challengeNorm, (taskId, round, updates, index, 0, vectorOf[root].chunk, salt));
+    }
+
+    /// @dev A function of its own because the stack has no room.
+    function provenFalse(
+        bytes32 taskId,
+        uint32 round,
+        address participant,
+        uint256 stakeWei,
+        uint256 challenger,
+        uint256 seed
+    ) private {
+        uint256 prover = proverOf(challenger, seed);
+        lose(termsOf[taskId].currency, numberOf(participant), prover, stakeWei, isSealed(seed) && prover == challenger);
+        claimAward(taskId, round, challenger, seed, stakeWei / 2);
     }
 
     function challengeAggregate(bytes32 taskId, uint256 who, uint256 seed) internal {
@@ -380,9 +471,38 @@ abstract contract HandlerDisputes is HandlerMembers {
         uint32 round = latestOf(taskId);
         IVolquorum.RoundState memory facts = VOLQUORUM.roundState(taskId, round);
         bool expected = wrong && VOLQUORUM.phase(taskId, round) == IVolquorum.Phase.Challenge;
-        assertEq(call(name, who, 0, data), expected, "a proof of a wrong result, and of nothing else");
-        if (expected) unpublished(taskId, round, facts, who, isSealed(seed));
+        bool succeeded = call(name, proverOf(who, seed), 0, data);
+        assertEq(succeeded, expected, "a proof of a wrong result, and of nothing else");
+        if (expected) {
+            uint256 prover = proverOf(who, seed);
+            unpublished(taskId, round, facts, prover, isSealed(seed) && prover == who);
+            claimAward(taskId, round, who, seed, facts.bondWei / 2);
+        }
         check(taskId);
+    }
+
+    /// @dev Who sends the proof: somebody who copied it, if it is copied.
+    function proverOf(uint256 who, uint256 seed) private pure returns (uint256) {
+        return isCopied(seed) ? (who + 1) % ACCOUNTS : who;
+    }
+
+    function isCopied(uint256 seed) private pure returns (bool) {
+        return seed >> 161 & 1 == 1;
+    }
+
+    /// @dev Invariant: what a proof without a seal did not earn is claimed exactly by who had sealed it, once.
+    function claimAward(bytes32 taskId, uint32 round, uint256 who, uint256 seed, uint256 awardWei) private {
+        Claim memory claim = sealedClaim;
+        bytes memory data = abi.encodeCall(
+            IVolquorum.claimAward, (taskId, round, claim.kind, claim.chunk, claim.subject, bytes32(salts))
+        );
+        bool expected = isSealed(seed) && isCopied(seed) && awardWei != 0;
+        assertFalse(call("claimAward", proverOf(who, seed), 0, data) && proverOf(who, seed) != who, "not the copier's");
+        assertEq(call("claimAward", who, 0, data), expected, "what was sealed and copied, and nothing else");
+        if (!expected) return;
+        awardedWei[termsOf[taskId].currency] += awardWei;
+        known[termsOf[taskId].currency][who] += awardWei;
+        assertFalse(call("claimAward", who, 0, data), "claimed once");
     }
 
     /// @dev Invariant: a refutation takes the publisher's bond, and it alone sets a phase back, from Challenge to
@@ -417,6 +537,7 @@ abstract contract HandlerDisputes is HandlerMembers {
         returns (bytes32 salt)
     {
         salt = bytes32(++salts);
+        sealedClaim = claim;
         if (!isSealed(seed)) return salt;
         bytes32 tag = keccak256("volquorum.seal.1");
         address to = address(VOLQUORUM);

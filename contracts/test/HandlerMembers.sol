@@ -296,14 +296,18 @@ abstract contract HandlerMembers is HandlerModel {
         view
         returns (IVolquorum.SignedCommit memory)
     {
+        bytes32 commitType = keccak256("Commit(bytes32 taskId,uint32 round,bytes32 commitment)");
+        (bytes32 r, bytes32 vs) = sign(who, keccak256(abi.encode(commitType, taskId, round, commitment)));
+        return IVolquorum.SignedCommit(commitment, r, vs);
+    }
+
+    /// @dev An account's signature under a structure, EIP-712.
+    function sign(uint256 who, bytes32 content) internal view returns (bytes32 r, bytes32 vs) {
         bytes32 domainType =
             keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)");
         bytes32 domain = keccak256(
             abi.encode(domainType, keccak256("volquorum"), keccak256("1"), block.chainid, address(VOLQUORUM))
         );
-        bytes32 commitType = keccak256("Commit(bytes32 taskId,uint32 round,bytes32 commitment)");
-        bytes32 content = keccak256(abi.encode(commitType, taskId, round, commitment));
-        (bytes32 r, bytes32 vs) = vm.signCompact(keyOf(who), keccak256(abi.encodePacked(hex"1901", domain, content)));
-        return IVolquorum.SignedCommit(commitment, r, vs);
+        return vm.signCompact(keyOf(who), keccak256(abi.encodePacked(hex"1901", domain, content)));
     }
 }

@@ -363,20 +363,21 @@ abstract contract HandlerModel is HandlerResults {
         if (current > IVolquorum.Phase.Availability) watched.decided = facts.unavailable;
     }
 
-    /// @dev Invariant: a round by votes ends with a result exactly if more voted for it than may lie, and unless more lied
-    /// than that it is the right one.
+    /// @dev Invariant: a round by votes ends with a result exactly if more voted for it than may lie, and no fewer than for
+    /// any other; and unless more lied than may it is the right one.
     function watchVotes(bytes32 taskId, uint32 round, IVolquorum.Phase current) private {
         IVolquorum.RoundState memory facts = VOLQUORUM.roundState(taskId, round);
         bytes32 result = hashOf(facts.aggregateRoot, facts.modelRoot);
         Ballot storage ballot = ballotIn[taskId][round];
         uint256 votes = facts.publishedAt == 0 ? 0 : ballot.votes[result];
-        assertEq(facts.votes, votes, "votes");
+        assertEq(abi.encode(facts.votes, facts.mostVotes), abi.encode(votes, ballot.most), "votes");
         uint256 tolerance = recipeOf[taskId].tolerance;
         if (current == IVolquorum.Phase.Final) {
             assertGt(votes, tolerance, "final without votes");
+            assertEq(votes, ballot.most, "final, and outvoted");
             if (ballot.liars <= tolerance) assertEq(result, ballot.right, "a lie is final");
         } else if (current == IVolquorum.Phase.Void && facts.publishedAt != 0) {
-            assertLe(votes, tolerance, "void with votes");
+            assertTrue(votes <= tolerance || votes < ballot.most, "void with votes");
             if (!watchedIn[taskId][round].furthest.isEnd()) ++done["void for want of votes"];
         }
     }

@@ -44,6 +44,7 @@ abstract contract HandlerResults is CommonBase, StdAssertions, StdUtils {
     struct Ballot {
         mapping(bytes32 result => uint256 count) votes;
         mapping(uint256 who => bool) hasVoted;
+        uint256 most; // that any result has
         uint256 liars;
         bytes32 right;
     }

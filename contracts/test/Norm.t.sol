@@ -12,6 +12,8 @@ contract NormTest is ChallengeFixture {
 
     address private challenger = makeAddr("challenger");
     bool private sealing = true;
+    // How many of the five reveal the last one's update.
+    uint256 private liars = 1;
 
     /// @dev Where the last update's tree lies: by how much, how far above which chunk's leaf.
     struct Lie {
@@ -124,6 +126,46 @@ contract NormTest is ChallengeFixture {
         challenge(4, 2, proofOf(4, 2, lie));
         assertEq(creditOf(challenger), 0);
         assertEq(volquorum.burnedOf(ETH), 1 ether + 1);
+    }
+
+    function testWhoSealedClaimsHalfOfWhatACopyTook() public {
+        Lie memory lie = play(1, 7, 1, 2);
+        bytes32 root = revealed[4].updateRoot;
+        sealFor(challenger, 2, 2, root);
+        (sealing, challenger) = (false, stranger);
+        challenge(4, 2, proofOf(4, 2, lie));
+        assertEq(volquorum.burnedOf(ETH), 1 ether + 1);
+        vm.expectRevert(abi.encodeWithSelector(IVolquorum.NoAward.selector, taskId, round, stranger));
+        vm.prank(stranger);
+        volquorum.claimAward(taskId, round, 2, 2, root, SEAL_SALT);
+        address owner = makeAddr("challenger");
+        vm.prank(owner);
+        volquorum.claimAward(taskId, round, 2, 2, root, SEAL_SALT);
+        assertEq(creditOf(owner), 0.5 ether);
+        assertEq(volquorum.burnedOf(ETH), 0.5 ether + 1);
+    }
+
+    /// @dev One seal stands for all of them, and so may one copier.
+    function testWhoSealedClaimsForEachSeatBehindOneUpdate(bool sameBlock, bool inBetween) public {
+        liars = 2;
+        Lie memory lie = play(1, 7, 1, 2);
+        bytes32 root = revealed[4].updateRoot;
+        assertEq(root, revealed[3].updateRoot);
+        sealFor(challenger, 2, 2, root);
+        address owner = challenger;
+        (sealing, challenger) = (false, stranger);
+        challenge(3, 2, proofOf(3, 2, lie));
+        if (inBetween) {
+            vm.prank(owner);
+            volquorum.claimAward(taskId, round, 2, 2, root, SEAL_SALT);
+        }
+        if (!sameBlock) vm.roll(block.number + 1);
+        challenge(4, 2, proofOf(4, 2, lie));
+        assertEq(volquorum.burnedOf(ETH), inBetween ? 1.5 ether + 2 : 2 ether + 2);
+        vm.prank(owner);
+        volquorum.claimAward(taskId, round, 2, 2, root, SEAL_SALT);
+        assertEq(creditOf(owner), 1 ether);
+        assertEq(volquorum.burnedOf(ETH), 1 ether + 2);
     }
 
     function testWhoProvesHimselfFalseLosesMoreThanHalf() public {
@@ -262,21 +304,25 @@ contract NormTest is ChallengeFixture {
         );
         round = openToCommit(taskId);
         delete values;
-        for (uint256 index = 0; index < 4; ++index) {
-            values.push(drawnUpdate(seed, index));
-            commitValues(index);
+        for (uint256 index = 0; index < 5; ++index) {
+            bool lies = index >= 5 - liars;
+            values.push(drawnUpdate(seed, lies ? 4 : index));
+            if (!lies) {
+                commitValues(index);
+                continue;
+            }
+            (, PlainTree.Node memory top) = climb(index, lie.chunk, lie);
+            bytes32 root = PlainTree.rootOf(top, updateShape());
+            bytes32 commitment = commitmentTo(taskId, round, desk(index), root, top.sum);
+            vm.prank(desk(index));
+            volquorum.commitUpdate(taskId, round, commitment);
         }
-        values.push(drawnUpdate(seed, 4));
-        (, PlainTree.Node memory top) = climb(4, lie.chunk, lie);
-        bytes32 root = PlainTree.rootOf(top, updateShape());
-        bytes32 commitment = commitmentTo(taskId, round, desk(4), root, top.sum);
-        vm.prank(desk(4));
-        volquorum.commitUpdate(taskId, round, commitment);
         walkToReveal(taskId, round);
         delete revealed;
         for (uint256 index = 0; index < 5; ++index) {
-            if (index < 4) top = PlainTree.topOf(packed(values[index], 2), updateShape());
-            else (, top) = climb(4, lie.chunk, lie);
+            PlainTree.Node memory top;
+            if (index < 5 - liars) top = PlainTree.topOf(packed(values[index], 2), updateShape());
+            else (, top) = climb(index, lie.chunk, lie);
             vm.prank(desk(index));
             volquorum.revealUpdate(taskId, round, top.hash, top.sum, salt(desk(index), round));
             revealed.push(IVolquorum.Update(desk(index), PlainTree.rootOf(top, updateShape()), top.sum));

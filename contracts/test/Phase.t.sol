@@ -170,6 +170,7 @@ contract PhaseTest is Test {
         round.unavailable = seed % 5 == 0 ? 0 : uint64(unavailable & ((1 << revealed) - 1));
         round.refutations = uint8(seed % 9);
         (task.byVotes, task.tolerance, round.votes) = (seed % 7 < 3, uint8(seed >> 8 & 7), uint8(seed >> 16 & 7));
+        round.mostVotes = round.votes + uint8(seed >> 24 & seed >> 25 & 1);
 
         uint256[6] memory starts;
         starts[0] = openedAt;
@@ -248,7 +249,7 @@ contract PhaseTest is Test {
             return mayPublish && round.refutations < 8 ? IVolquorum.Phase.Aggregate : IVolquorum.Phase.Void;
         }
         if (time < uint256(round.publishedAt) + task.challengeSeconds) return IVolquorum.Phase.Challenge;
-        bool counts = !task.byVotes || round.votes > task.tolerance;
+        bool counts = !task.byVotes || (round.votes > task.tolerance && round.votes >= round.mostVotes);
         return counts ? IVolquorum.Phase.Final : IVolquorum.Phase.Void;
     }
 

@@ -121,7 +121,18 @@ contract TaskTest is Fixture {
         IVolquorum.TaskParams memory params = ruleParams(rule);
         params.preSteps = preSteps;
         if (params.rule == IVolquorum.Rule.Mean && preSteps == 0) params.tolerance = 0;
-        acceptedIf(preSteps <= 3, params, "preSteps", preSteps);
+        bool fits = preSteps <= 3 && (preSteps == 0 || params.rule != IVolquorum.Rule.FLTrust);
+        acceptedIf(fits, params, "preSteps", preSteps);
+    }
+
+    function testOnlyFLTrustTrustsAParticipant(uint8 rule, address trusted) public {
+        IVolquorum.TaskParams memory params = ruleParams(rule);
+        if (params.rule == IVolquorum.Rule.Mean) params.tolerance = 0;
+        bool trusts = params.rule == IVolquorum.Rule.FLTrust;
+        params.trusted = trusted;
+        acceptedIf(trusts == (trusted != address(0)), params, "trusted", uint160(trusted));
+        (params.trusted, params.salt) = (address(0), "other");
+        acceptedIf(!trusts, params, "trusted", 0);
     }
 
     function testWhatChoosesAmongUpdatesToleratesAtLeastOneLiar(uint8 rule, uint8 preSteps, uint8 quorum, uint8 liars)
@@ -159,7 +170,7 @@ contract TaskTest is Fixture {
     }
 
     function testOtherRulesByVotesTolerateAtLeastOneLiarAndAMinority(uint8 rule, uint8 quorum, uint8 liars) public {
-        IVolquorum.TaskParams memory params = ruleParams(uint8(bound(rule, 7, 9)));
+        IVolquorum.TaskParams memory params = ruleParams(uint8(bound(rule, 7, 10)));
         params.quorum = uint8(bound(quorum, 1, params.cohort));
         params.tolerance = uint8(bound(liars, 0, 40));
         bool fits = params.tolerance >= 1 && 2 * uint256(params.tolerance) < params.quorum;
@@ -170,7 +181,7 @@ contract TaskTest is Fixture {
         bool[4] memory never = [false, false, false, false];
         bool[4] memory ifClippedOrMixed = [false, true, true, true];
         bool[4] memory always = [true, true, true, true];
-        bool[4][10] memory expected = [
+        bool[4][11] memory expected = [
             never, // Mean
             ifClippedOrMixed, // ClippedMean
             never, // Median
@@ -180,11 +191,13 @@ contract TaskTest is Fixture {
             always, // Bulyan
             always, // MinimumDiameter
             always, // GeometricMedian
-            always // CenteredClipping
+            always, // CenteredClipping
+            always // FLTrust
         ];
-        for (uint8 rule = 0; rule < 10; ++rule) {
+        for (uint8 rule = 0; rule < 11; ++rule) {
             for (uint8 preSteps = 0; preSteps < 4; ++preSteps) {
                 IVolquorum.TaskParams memory params = ruleParams(rule);
+                if (params.rule == IVolquorum.Rule.FLTrust && preSteps != 0) continue;
                 params.preSteps = preSteps;
                 if (rule == 0 && preSteps == 0) params.tolerance = 0;
                 bytes32 taskId = create(params);
@@ -676,7 +689,8 @@ contract TaskTest is Fixture {
     /// @dev Of any rule, with one liar.
     function ruleParams(uint8 rule) private view returns (IVolquorum.TaskParams memory params) {
         params = tableParams();
-        params.rule = IVolquorum.Rule(bound(rule, 0, 9));
+        params.rule = IVolquorum.Rule(bound(rule, 0, 10));
+        if (params.rule == IVolquorum.Rule.FLTrust) params.trusted = desk(0);
         bool clips = params.rule == IVolquorum.Rule.ClippedMean || params.rule == IVolquorum.Rule.CenteredClipping;
         params.clipNorm = clips ? 1 : 0;
         if (params.rule == IVolquorum.Rule.Bulyan) params.quorum = 7;
@@ -720,8 +734,12 @@ contract TaskTest is Fixture {
             params.drawn = uint8(draw(seed, "drawn", params.quorum, params.cohort));
             params.seedSource = address(uint160(draw(seed, "seedSource", 1, type(uint160).max)));
         }
-        params.rule = IVolquorum.Rule(draw(seed, "rule", 0, 9));
-        params.preSteps = uint8(draw(seed, "preSteps", 0, 3));
+        params.rule = IVolquorum.Rule(draw(seed, "rule", 0, 10));
+        if (params.rule == IVolquorum.Rule.FLTrust) {
+            params.trusted = address(uint160(draw(seed, "trusted", 1, type(uint160).max)));
+        } else {
+            params.preSteps = uint8(draw(seed, "preSteps", 0, 3));
+        }
         (uint256 least, uint256 most) = ParamsLib.liars(params.rule, params.preSteps, params.quorum);
         params.tolerance = uint8(draw(seed, "tolerance", least, most));
         if (ParamsLib.clips(params.rule)) {

@@ -320,6 +320,64 @@ contract VotesTest is ChallengeFixture, Books {
         assertEq(volquorum.burnedOf(ETH), lies * 2 ether);
     }
 
+    /// @dev However many lie, and though nobody refutes in time.
+    function testResultThatAnotherOneHasOutvotedIsNeverFinal(uint8 tolerance, uint256 own, uint256 others, bool first)
+        public
+    {
+        playForEight(tolerance);
+        own = bound(own, 0, 8);
+        others = bound(others, 0, 8 - own);
+        if (!first) publish(taskId, round, aggregator);
+        for (uint256 index = 0; index < own + others; ++index) {
+            if (index < own) vote(taskId, round, desk(index));
+            else vote(taskId, round, desk(index), OTHER_AGGREGATE, OTHER_MODEL);
+        }
+        if (first) publish(taskId, round, aggregator);
+        uint256 most = own > others ? own : others;
+        assertEq(volquorum.roundState(taskId, round).mostVotes, most);
+        walkToEnd(taskId, round);
+        bool isFinal = own > volquorum.taskParams(taskId).tolerance && own == most;
+        assertPhase(phaseOf(taskId, round), isFinal ? IVolquorum.Phase.Final : IVolquorum.Phase.Void);
+        open(taskId);
+        assertEq(creditOf(aggregator), isFinal ? 2.05 ether : 2 ether, "the bond");
+    }
+
+    /// @dev Half of each pair, so that three results have votes.
+    function testMostVotesAreThoseOfWhicheverResultHasMost(uint256 seed) public {
+        playForEight(1);
+        bytes32[3] memory models = [MODEL_ROOT, OTHER_MODEL, keccak256("a third model")];
+        uint256[3] memory counts;
+        uint256 most = 0;
+        for (uint256 index = 0; index < 8; ++index) {
+            uint256 which = (seed >> 8 * index) % 3;
+            vote(taskId, round, desk(index), AGGREGATE_ROOT, models[which]);
+            if (++counts[which] > most) most = counts[which];
+            assertEq(volquorum.roundState(taskId, round).mostVotes, most);
+        }
+    }
+
+    /// @dev What was refuted because nobody can have its bytes still outvotes what follows it.
+    function testMostVotesOutliveARefutation() public {
+        playForEight(2);
+        for (uint256 index = 0; index < 7; ++index) {
+            if (index < 4) vote(taskId, round, desk(index), OTHER_AGGREGATE, OTHER_MODEL);
+            else vote(taskId, round, desk(index));
+        }
+        publish(taskId, round, aggregator, OTHER_AGGREGATE, OTHER_MODEL);
+        flagResult(taskId, round, IVolquorum.Published.Model, stranger);
+        vm.warp(volquorum.deadlines(taskId, round).postResult);
+        volquorum.refuteUnavailable(taskId, round, IVolquorum.Published.Model);
+        assertEq(volquorum.roundState(taskId, round).mostVotes, 4);
+        publish(taskId, round, aggregator);
+        uint256 snapshot = vm.snapshotState();
+        walkToEnd(taskId, round);
+        assertPhase(phaseOf(taskId, round), IVolquorum.Phase.Void);
+        vm.revertToState(snapshot);
+        vote(taskId, round, desk(7));
+        walkToEnd(taskId, round);
+        assertPhase(phaseOf(taskId, round), IVolquorum.Phase.Final);
+    }
+
     // ------------------------------------------------------------------------------------- void for want of votes
 
     function testResultThatIsVoidForWantOfVotesCostsNobodyAnything(uint8 way, uint256 answered) public {
@@ -421,10 +479,8 @@ contract VotesTest is ChallengeFixture, Books {
     function testResultIsOutvotedByMoreThanMayLieAndMoreThanItHasOnly(uint8 tolerance, uint256 others, uint256 own)
         public
     {
-        IVolquorum.TaskParams memory params = votedParams();
-        setCohort(params, 8);
-        (params.quorum, params.tolerance) = (8, uint8(bound(tolerance, 1, 3)));
-        play(params, 8);
+        playForEight(tolerance);
+        tolerance = volquorum.taskParams(taskId).tolerance;
         own = bound(own, 0, 8);
         others = bound(others, 0, 8 - own);
         publish(taskId, round, aggregator);
@@ -432,7 +488,7 @@ contract VotesTest is ChallengeFixture, Books {
             if (index < own) vote(taskId, round, desk(index));
             else vote(taskId, round, desk(index), OTHER_AGGREGATE, OTHER_MODEL);
         }
-        uint256 required = 1 + (own > params.tolerance ? own : params.tolerance);
+        uint256 required = 1 + (own > tolerance ? own : tolerance);
         vm.expectRevert(abi.encodeWithSelector(IVolquorum.NotOutvoted.selector, taskId, round, own, required));
         volquorum.refuteOutvoted(taskId, round, AGGREGATE_ROOT, MODEL_ROOT);
         bool outvoted = others >= required;
@@ -455,6 +511,25 @@ contract VotesTest is ChallengeFixture, Books {
             expectWrongPhase(taskId, round, current, IVolquorum.Phase.Challenge);
         }
         volquorum.refuteOutvoted(taskId, round, OTHER_AGGREGATE, OTHER_MODEL);
+    }
+
+    /// @dev So that no transaction alone can use up what a round bears of lies.
+    function testNothingIsPublishedInTheBlockOfARefutation(uint256 wait, bool anybody) public {
+        play(3);
+        vote(taskId, round, desk(0));
+        vote(taskId, round, desk(1));
+        publish(taskId, round, aggregator, OTHER_AGGREGATE, OTHER_MODEL);
+        vm.warp(block.timestamp + bound(wait, 0, 69));
+        refuteOutvoted();
+        IVolquorum.Result memory given = result();
+        address account = anybody ? stranger : aggregator;
+        vm.expectRevert(abi.encodeWithSelector(IVolquorum.JustRefuted.selector, taskId, round));
+        vm.prank(account);
+        volquorum.publish{value: 2 ether}(taskId, round, given);
+        vm.warp(block.timestamp + 1);
+        vm.prank(account);
+        volquorum.publish{value: 2 ether}(taskId, round, given);
+        assertEq(volquorum.roundState(taskId, round).publishedAt, block.timestamp);
     }
 
     function testLastOfEightOutvotedLiesEndsTheRound() public {
@@ -563,6 +638,13 @@ contract VotesTest is ChallengeFixture, Books {
         round = openToAggregate(taskId, count);
     }
 
+    function playForEight(uint8 tolerance) private {
+        IVolquorum.TaskParams memory params = votedParams();
+        setCohort(params, 8);
+        (params.quorum, params.tolerance) = (8, uint8(bound(tolerance, 1, 3)));
+        play(params, 8);
+    }
+
     function toAvailability() private {
         taskId = create(votedParams());
         joinAll(taskId, 5);
@@ -631,8 +713,7 @@ contract VotesTest is ChallengeFixture, Books {
 
     /// @dev What `vote` votes for, of the round's updates.
     function result() private view returns (IVolquorum.Result memory) {
-        IVolquorum.RoundState memory facts = volquorum.roundState(taskId, round);
-        return plain(AGGREGATE_ROOT, MODEL_ROOT, facts.updatesHash, facts.unavailable);
+        return resultFor(taskId, round, AGGREGATE_ROOT, MODEL_ROOT);
     }
 
     function votes() private view returns (uint256) {

@@ -17,9 +17,11 @@ from node.models.arbitrage import (
     LONGEST_YEARS,
     REACH_Z,
     SHORTEST_YEARS,
+    TOLERANCE,
     Conditions,
     Stencil,
 )
+from node.models.expiries import Expiries
 from node.models.formulas import Pricer
 from protocol.errors import DataError
 
@@ -47,6 +49,10 @@ class Audit:
     steepest_wing: float
     worst_snapshot: int
     """Microseconds since 1970, of the panel with most violations of the first two."""
+    broken_days: tuple[float, float] | None
+    """The shortest and the longest time at which one of the first two is missed."""
+    broken_from_z: float | None
+    """The nearest to the money that one of them is missed, in standard deviations."""
 
 
 def audit(price: Pricer, panel: Panel, panels: int = PANELS) -> Audit:
@@ -61,7 +67,9 @@ def audit(price: Pricer, panel: Panel, panels: int = PANELS) -> Audit:
     found = _conditions(price, grid)
     wing_slope = np.abs(_conditions(price, grid_samples(some, WING_Z, YEARS)).slope.numpy())
     falls, dents = (part.numpy() for part in found.broken())
-    each = (falls | dents).reshape(some.snapshot.size, -1).mean(axis=1)
+    broken = falls | dents
+    each = broken.reshape(some.snapshot.size, -1).mean(axis=1)
+    days, far = grid.tenor_days[broken], np.abs(grid.z[broken])
     return Audit(
         panels=some.snapshot.size,
         points=len(grid),
@@ -72,7 +80,45 @@ def audit(price: Pricer, panel: Panel, panels: int = PANELS) -> Audit:
         butterfly_depth=max(0.0, -float(found.butterfly.min())),
         steepest_wing=float(wing_slope.max()),
         worst_snapshot=int(some.snapshot[each.argmax()]),
+        broken_days=(float(days.min()), float(days.max())) if days.size else None,
+        broken_from_z=float(far.min()) if far.size else None,
     )
+
+
+@dataclass(frozen=True)
+class ListedAudit:
+    """Shares of points at listed expiries."""
+
+    calendar: float
+    """Of the strikes of an expiry with a later one: where that has less total variance."""
+    butterfly: float
+    """Of all expiries' strikes: where the implied density is negative."""
+    points: int
+    pairs: int
+    """Points of the first share."""
+
+
+def audit_listed(price: Pricer, samples: Samples, reach_z: float = REACH_Z) -> ListedAudit:
+    """Audit a pricer at nothing but the samples' own expiries, all of them, within `reach_z`.
+
+    It is for pricers that know no other times, such as a smile for each expiry: calendar arbitrage
+    is looked for between an expiry and the next, at the strikes of the earlier.
+    """
+    expiries = Expiries.of(samples)
+    _, surface = expiries.surfaces()
+    each = samples.take(np.unique(expiries.row, return_index=True)[1])
+    z = np.linspace(-reach_z, reach_z, Z.size)
+    at = each.take(np.repeat(np.arange(len(each)), z.size))
+    k = np.tile(z, len(each)) * at.atm_vol * np.sqrt(at.years)
+    points = at.elsewhere(k, at.years)
+    dents = _conditions(price, points).broken()[1].numpy()
+    earlier = np.flatnonzero(surface[1:] == surface[:-1])
+    near = points.take((earlier[:, None] * z.size + np.arange(z.size)).ravel())
+    far = each.take(np.repeat(earlier + 1, z.size))
+    far = far.elsewhere(near.log_moneyness, far.years)
+    grows = np.log((price(far) / price(near)) ** 2 * far.years / near.years)
+    falls = ~(grows >= -TOLERANCE * np.log(far.years / near.years))
+    return ListedAudit(float(falls.mean()), float(dents.mean()), len(points), len(near))
 
 
 def _evenly(panel: Panel, count: int) -> Panel:

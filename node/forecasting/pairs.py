@@ -11,6 +11,7 @@ from typing import Final, Self
 
 import numpy as np
 
+from node.market.moments import MICROSECOND
 from node.market.panel import AT_MONEY, THIRTY_DAYS, Booleans, Floats, Integers, Panel
 from node.market.quotes import MICROSECONDS_PER_DAY
 from node.market.state import Series
@@ -33,7 +34,6 @@ SURFACE_LAGS: Final = (
 TARGET_REACH: Final = timedelta(hours=2)
 """A snapshot this near the time asked for will do."""
 
-_MICROSECOND: Final = timedelta(microseconds=1)
 _WEEK: Final = 7 * MICROSECONDS_PER_DAY
 
 
@@ -152,13 +152,13 @@ def _coin_pairs(panel: Panel, rows: Integers, horizon: timedelta, state: Floats)
     at, surface = panel.snapshot[rows], panel.vols[rows]
     log_vols = np.log(surface).reshape(rows.size, -1)
     level = np.log(surface[:, AT_MONEY, THIRTY_DAYS])[:, None]
-    lags = np.array([lag // _MICROSECOND for lag in SURFACE_LAGS])
+    lags = np.array([lag // MICROSECOND for lag in SURFACE_LAGS])
     # Before the first snapshot the first stands in: no change is known.
     before = np.maximum(np.searchsorted(at, at[:, None] - lags, side="right") - 1, 0)
     past = log_vols[before] - log_vols[:, None]
-    wanted = at + horizon // _MICROSECOND
+    wanted = at + horizon // MICROSECOND
     nearest = _nearest(at, wanted)
-    reached = np.abs(at[nearest] - wanted) <= TARGET_REACH // _MICROSECOND
+    reached = np.abs(at[nearest] - wanted) <= TARGET_REACH // MICROSECOND
     later = np.where(reached[:, None], log_vols[nearest], np.nan)
     coin = panel.is_btc[rows]
     return Pairs(

@@ -41,25 +41,39 @@ def train_central(
     pooled: Samples,
     settings: TrainingSettings,
     *,
-    participants: int,
     validation: Samples,
     seed: int,
     device: str = "cpu",
     architecture: Architecture = SMILE,
 ) -> Floats:
-    """The network on everybody's samples, of which a step sees as many as all participants' steps.
+    """The network on everybody's samples, after the best round of its own recipe.
 
-    As many steps as all participants take together would see as many samples for more time, and
-    gain nothing on later days: `docs/learning.md`, "Everybody's data in one place". The round that
-    is best on `validation` is kept, or the comparison would flatter the federated model.
+    The round that is best on `validation` is kept, or the comparison would flatter the federated
+    model.
 
     Shape: genesis [d] -> [d].
     """
-    everybody = replace(settings, batch_size=settings.batch_size * participants)
-    rounds = _rounds(
-        genesis, pooled, everybody, seed=seed, device=device, architecture=architecture
+    return train_alone(
+        genesis,
+        pooled,
+        central_recipe(settings),
+        seed=seed,
+        validation=validation,
+        device=device,
+        architecture=architecture,
     )
-    return best_on(validation, rounds, architecture)
+
+
+def central_recipe(settings: TrainingSettings) -> TrainingSettings:
+    """The recipe for one model of everybody's samples: longer, since nobody averages it.
+
+    Source: `docs/learning.md`, "Everybody's data in one place".
+    """
+    return replace(
+        settings,
+        rounds=2 * settings.rounds,
+        steps_per_round=3 * settings.steps_per_round // 2,
+    )
 
 
 def _rounds(

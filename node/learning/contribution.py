@@ -3,13 +3,11 @@
 A desk scores the updates of a round with a byte each, which divide the round's reward where the
 task says so. It has only its own quotes to judge by, so the scores of many desks are put together.
 Its latest days, which it does not train on, refuse what harms them. What the scores tell apart and
-what not, and what other methods do, is measured in docs/incentives.md.
+what not, and what other measures do, is measured in docs/incentives.md.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from types import MappingProxyType
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
@@ -19,7 +17,7 @@ from torch.func import functional_call, vmap
 
 from node.learning.training import TrainingSettings
 from node.market.panel import Floats
-from node.market.quotes import MICROSECONDS_PER_DAY, VOL_POINTS
+from node.market.quotes import VOL_POINTS
 from node.market.samples import Samples
 from node.models.arbitrage import Watch
 from node.models.architecture import Architecture
@@ -29,12 +27,8 @@ from protocol.errors import DataError
 from protocol.numbers import Int16Array, Int32Array
 from protocol.scores import HIGHEST_SCORE
 
-HELD_OUT_SHARE: Final = 0.1
-"""Of a desk's days, the latest: scores ask how tomorrow would be priced."""
 HELD_OUT_ROWS: Final = 1024
 """The loss is taken on at most so many, evenly spaced: quotes of one snapshot err together."""
-AGREEMENT: Final = "agreement"
-"""The method that nodes use; those of `METHODS` are what it was held against."""
 CHANCE_DEVIATIONS: Final = 3.0
 """Updates that agree by less may do so by chance: two random directions of d coordinates have a
 cosine of standard deviation `1 / sqrt(d)`."""
@@ -42,8 +36,6 @@ HARMFUL_SHARE: Final = 0.5
 """Of the base model's loss: an update that by itself raises it by more is worth nothing. In two
 draws of desks alike honest ones raised it by up to 0.45 at the median desk; those trained on smiles
 upside down, made as long, by 0.8 and more, until updates were shorter than 0.5."""
-NOTICED_SHARE: Final = 0.02
-"""Of the base model's loss: an update that lowers it by less may do so by chance."""
 ARBITRAGE_POINTS: Final = 256
 """Points of the held-out quotes' surfaces at which arbitrage is counted."""
 ARBITRAGE_MARGIN: Final = 0.15
@@ -57,69 +49,9 @@ MOVES_AT_ONCE: Final = 16
 HOPELESS: Final = 1e30
 """The loss of a model that leaves the finite numbers: updates are still told apart beside it."""
 
-Lowered = Callable[[Floats], Floats]
-"""By how much moves from the base model lower the loss. Shape: [m, d] -> [m]"""
-Method = Callable[[Lowered, Floats], Floats]
-"""The worth of each of a round's updates, of either sign. Shape: updates [n, d] -> [n]"""
-
-
-def hold_out(own: Samples, share: float = HELD_OUT_SHARE) -> tuple[Samples, Samples]:
-    """What a desk trains on and, for its scores, the latest whole days, which it does not.
-
-    `own` are its quotes without the public panel's points: those everybody could fit.
-
-    Raises: DataError if there are fewer than two days.
-    """
-    day = own.snapshot // MICROSECONDS_PER_DAY
-    days = np.unique(day)
-    if days.size < 2:
-        raise DataError(
-            f"quotes of at least two days are wanted, to score by the latest, found {days.size}"
-        )
-    first = days[-max(1, int(share * days.size))]
-    return own.take(day < first), own.take(day >= first)
-
-
-def contribution_scores(
-    base: Int32Array,
-    updates: Int16Array,
-    held_out: Samples,
-    *,
-    shift: int,
-    own: int | None = None,
-    method: str = AGREEMENT,
-    newness: Floats | None = None,
-    architecture: Architecture = SMILE,
-) -> bytes:
-    """A byte for each update, in their order: 255 for the one worth most, 0 for what is worth none.
-
-    `own` is the number of the desk's own update, which gets 0: nobody counts it. An update is worth
-    only the share of it that `newness` says is its own; all of it where that is left out. One that
-    brings clearly more static arbitrage into the base model is worth nothing, however well it fits.
-
-    Shape: base [d], updates [n, d], newness [n].
-
-    Raises: DataError without quotes, or if the base model gives them no finite volatilities; by
-    agreement also without an update of one's own.
-    """
-    judge = Judge(held_out, numbers.to_float(base, shift), architecture)
-    moves = numbers.to_float(updates, shift)
-    if method == AGREEMENT:
-        if own is None:
-            raise DataError("an update of one's own is wanted, to judge others by, found none")
-        worth, chance = agreement(moves, own), CHANCE_DEVIATIONS / math.sqrt(base.size)
-        worth[judge.lowered(moves) < -HARMFUL_SHARE * judge.loss] = 0.0
-    else:
-        worth, chance = METHODS[method](judge.lowered, moves), NOTICED_SHARE * judge.loss
-    if newness is not None:
-        worth = worth * newness
-    worth[judge.arbitrage(moves) > ARBITRAGE_MARGIN] = 0.0
-    # Invariant: what is within chance of nothing gets nothing, even where nobody does better.
-    worth[worth < chance] = 0.0
-    if own is not None:
-        worth[own] = 0.0
-    best = float(worth.max(initial=0.0))
-    return np.floor(worth / (best or 1.0) * HIGHEST_SCORE).astype(np.uint8).tobytes()
+Worth = Callable[["Judge", Floats, int | None], tuple[Floats, float]]
+"""The worth of each of a round's updates, of either sign, and how much of it may be chance; given
+which is the desk's own, if one is. Shape: updates [n, d] -> [n]"""
 
 
 def newness(
@@ -167,58 +99,52 @@ def agreement(updates: Floats, own: int) -> Floats:
     return np.asarray(updates @ updates[own] / np.where(longer, longer, 1.0))
 
 
-def alone(lowered: Lowered, updates: Floats) -> Floats:
-    """What each update does by itself, added to the base model."""
-    return lowered(updates)
+def by_agreement(judge: "Judge", moves: Floats, own: int | None) -> tuple[Floats, float]:
+    """Agreement with the desk's own update, for what does not harm its held-out quotes.
 
-
-def without(lowered: Lowered, updates: Floats) -> Floats:
-    """What the mean of all does more than the mean of the others, times their number.
-
-    Means, whatever the task's rule: a robust one drops some updates, which then count for nothing.
+    Raises: DataError without an update of one's own.
     """
-    count, total = len(updates), updates.sum(axis=0)
-    found = lowered(np.vstack([(total - updates) / max(count - 1, 1), total / count]))
-    return np.asarray(count * (found[-1] - found[:-1]))
+    if own is None:
+        raise DataError("an update of one's own is wanted, to judge others by, found none")
+    worth = agreement(moves, own)
+    worth[judge.lowered(moves) < -HARMFUL_SHARE * judge.loss] = 0.0
+    return worth, CHANCE_DEVIATIONS / math.sqrt(moves.shape[1])
 
 
-def shapley(
-    lowered: Lowered, updates: Floats, *, permutations: int, truncation: float, seed: int
-) -> Floats:
-    """What each update adds on average to the mean of those before it, times their number.
+def contribution_scores(
+    base: Int32Array,
+    updates: Int16Array,
+    held_out: Samples,
+    *,
+    shift: int,
+    own: int | None = None,
+    newness: Floats | None = None,
+    worth_of: Worth = by_agreement,
+    architecture: Architecture = SMILE,
+) -> bytes:
+    """A byte for each update, in their order: 255 for the one worth most, 0 for what is worth none.
 
-    Random orders are walked all at once. One is left where the mean so far comes within
-    `truncation` of what all updates do, as a share of that: who comes later adds nothing.
+    `own` is the number of the desk's own update, which gets 0: nobody counts it. An update is worth
+    only the share of it that `newness` says is its own; all of it where that is left out. One that
+    brings clearly more static arbitrage into the base model is worth nothing, however well it fits.
 
-    Source: A. Ghorbani, J. Zou, "Data Shapley: Equitable Valuation of Data for Machine Learning",
-    2019 (truncated Monte Carlo).
+    Shape: base [d], updates [n, d], newness [n].
+
+    Raises: DataError without quotes, or if the base model gives them no finite volatilities; by
+    agreement also without an update of one's own.
     """
-    count = len(updates)
-    rng = np.random.default_rng(seed)
-    orders = np.stack([rng.permutation(count) for _ in range(permutations)])
-    everything = float(lowered(updates.mean(axis=0, keepdims=True))[0])
-    sums = np.zeros((permutations, updates.shape[1]))
-    before, added = np.zeros(permutations), np.zeros(count)
-    walked = np.arange(permutations)
-    for place in range(count):
-        walked = walked[np.abs(everything - before[walked]) > truncation * abs(everything)]
-        if not walked.size:
-            break
-        coming = orders[walked, place]
-        sums[walked] += updates[coming]
-        now = lowered(sums[walked] / (place + 1))
-        np.add.at(added, coming, now - before[walked])
-        before[walked] = now
-    return added * (count / permutations)
-
-
-METHODS: Mapping[str, Method] = MappingProxyType(
-    {
-        "alone": alone,
-        "without": without,
-        "shapley": partial(shapley, permutations=16, truncation=0.05, seed=0),
-    }
-)
+    judge = Judge(held_out, numbers.to_float(base, shift), architecture)
+    moves = numbers.to_float(updates, shift)
+    worth, chance = worth_of(judge, moves, own)
+    if newness is not None:
+        worth = worth * newness
+    worth[judge.arbitrage(moves) > ARBITRAGE_MARGIN] = 0.0
+    # Invariant: what is within chance of nothing gets nothing, even where nobody does better.
+    worth[worth < chance] = 0.0
+    if own is not None:
+        worth[own] = 0.0
+    best = float(worth.max(initial=0.0))
+    return np.floor(worth / (best or 1.0) * HIGHEST_SCORE).astype(np.uint8).tobytes()
 
 
 class Judge:

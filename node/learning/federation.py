@@ -14,6 +14,7 @@ import numpy as np
 from node.learning.look_ahead import starting_point
 from node.learning.training import LocalTraining, TrainingSettings
 from node.learning.update import FULL, Precision, make_update
+from node.learning.validation import best_on
 from node.market.panel import Floats
 from node.market.samples import Samples
 from node.models.architecture import DEFAULT_MAX_NORM, DEFAULT_SHIFT, Architecture
@@ -166,10 +167,14 @@ def federate(
     pre_steps: PreSteps = PreSteps.NONE,
     seed: int = 0,
     precision: Precision = FULL,
+    validation: Samples | None = None,
     on_round: Callable[[int, Floats], None] | None = None,
     on_updates: Callable[[Int16Array], None] | None = None,
 ) -> Floats:
     """The model after the last of the desks' `rounds` by a task's rule.
+
+    Or after the round that is best on `validation`: who uses the network sees every version's error
+    on such days.
 
     `on_round` is told each round's number and its new model, `on_updates` what each round's model
     is made of. Shape: -> [d]
@@ -177,15 +182,22 @@ def federate(
     Raises: DataError as `rounds`; RuleError if the rule cannot tolerate so many liars.
     """
     combine = chosen_rule(rule, tolerance, pre_steps)
-    for done in rounds(
-        desks, settings, combine, seed=seed, architecture=architecture, precision=precision
-    ):
-        model = numbers.to_float(done.model, DEFAULT_SHIFT)
-        if on_updates is not None:
-            on_updates(done.updates)
-        if on_round is not None:
-            on_round(done.number, model)
-    return model
+
+    def versions() -> Iterator[Floats]:
+        for done in rounds(
+            desks, settings, combine, seed=seed, architecture=architecture, precision=precision
+        ):
+            model = numbers.to_float(done.model, DEFAULT_SHIFT)
+            if on_updates is not None:
+                on_updates(done.updates)
+            if on_round is not None:
+                on_round(done.number, model)
+            yield model
+
+    if validation is not None:
+        return best_on(validation, versions(), architecture)
+    *_, last = versions()
+    return last
 
 
 def chosen_rule(rule: Rule, tolerance: int, pre_steps: PreSteps = PreSteps.NONE) -> Combine:

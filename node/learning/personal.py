@@ -26,10 +26,8 @@ LOCAL: Final = "local"
 
 @dataclass(frozen=True)
 class PersonalSettings:
-    """Source of the defaults: `python -m benchmarks.learning --data DIR`, on May."""
+    """Source of the defaults: docs/learning.md, "A model of one's own", on May."""
 
-    layers: str = LAST_LAYER
-    """How the names of the parameters begin that are fitted; all of them where empty."""
     pieces: int = 20
     """After each piece of training the later days are priced."""
     patience: int = 5
@@ -75,13 +73,12 @@ def fit_head(
     least = rmse_vol_points(architecture, shared, later)
     since = 0
     for number in range(1, personal.pieces + 1):
-        vector = training.train(
-            vector, seed=round_seed(seed, number), layers=personal.layers
-        ).vector
+        vector = training.train(vector, seed=round_seed(seed, number), layers=LAST_LAYER).vector
         found = rmse_vol_points(architecture, vector, later)
-        since = 0 if found < least else since + 1
         if found < least:
-            best, least = vector, found
+            best, least, since = vector, found, 0
+        else:
+            since += 1
         if since == personal.patience:
             break
     return best

@@ -28,6 +28,9 @@ from protocol.errors import ConfigError, DataError
 LOSS_SAMPLES = 8192
 """The loss before and after is taken on at most so many samples, evenly spaced."""
 
+FEW_LIARS: Final = 0.1
+"""The share of the participants up to which liars take less than echoes and looking ahead give: one
+of ten does, two do not. Source: docs/robustness.md, "By the share of liars"."""
 
 _MAY_BE_ZERO: Final = frozenset(
     {"look_ahead", "echo_share", "proximal", "weight_decay", "arbitrage_weight"}
@@ -74,13 +77,13 @@ class TrainingSettings:
             if not (value > 0 or (value == 0 and name in _MAY_BE_ZERO)):
                 raise ConfigError(f"training setting {name} must be above zero, found {value}")
 
-    def tolerating(self, liars: int) -> Self:
-        """The recipe for a task whose rule is to tolerate liars; unchanged where there are none.
+    def tolerating(self, liars: int, participants: int) -> Self:
+        """The recipe for a task whose rule is to tolerate so many liars among so few participants.
 
-        Then nothing makes what a liar got through last: echoes would hold it where no honest desk
-        has quotes, looking ahead would add it up. Source: `docs/robustness.md`.
+        Beyond `FEW_LIARS` of them nothing may make what a liar got through last: echoes would hold
+        it where no honest desk has quotes, looking ahead would add it up.
         """
-        return self if liars == 0 else self.plain()
+        return self if liars <= FEW_LIARS * participants else self.plain()
 
     def plain(self) -> Self:
         """The recipe without what is added to plain federated averaging."""
@@ -167,8 +170,13 @@ class LocalTraining:
             loss_after = _loss(module, some, settings)
             vector = architecture.vector(module)
         if not np.isfinite(vector).all():
+            begun_well = np.isfinite(architecture.predict(model_vector, self.samples)).all()
             raise DataError(
                 "training left the finite numbers; look for extreme volatilities in the data"
+                if begun_well
+                else "training began at a model that gives these quotes no finite volatilities: the"
+                " fault is that model's, not the quotes'; ask verify-round whether it is what its"
+                " updates give"
             )
         presented = settings.steps_per_round * settings.batch_size
         seconds = time.perf_counter() - begun

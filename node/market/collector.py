@@ -23,7 +23,7 @@ import structlog
 
 from node.market.deribit_rest import TOO_MANY_REQUESTS, BookSummaries, read_book_summaries
 from node.market.desks import write_desk
-from protocol.errors import ConfigError, DataError
+from protocol.errors import ConfigError, DataError, StorageError
 
 PUBLIC_API: Final = "https://www.deribit.com"
 PATH: Final = "/api/v2/public/get_book_summary_by_currency"
@@ -101,21 +101,24 @@ class Collector:
     def run(self, snapshots: int | None = None) -> Iterator[Collected]:
         """Snapshots as they are written, until there are `snapshots` or the stop event is set.
 
-        A snapshot that the exchange does not give is lost, and the next interval is tried.
+        A snapshot that the exchange does not give, or the disk does not take, is lost, and the next
+        interval is tried.
 
-        Raises: ExchangeDown when patience ends, DataError where asking again is no use.
+        Raises: ExchangeDown or StorageError when patience ends, DataError where asking again is no
+        use.
         """
         taken = lost = 0
         while not self._stop.is_set() and taken != snapshots:
             wait_seconds = 0.0
             try:
                 collected = self.take()
-            except ExchangeDown as error:
+            except (ExchangeDown, StorageError) as error:
                 lost += 1
                 _log.warning("snapshot_lost", why=str(error), consecutive=lost)
                 if lost >= self._patience:
                     raise
-                wait_seconds = error.retry_after_seconds or 0.0
+                if isinstance(error, ExchangeDown):
+                    wait_seconds = error.retry_after_seconds or 0.0
             else:
                 lost = 0
                 if collected is not None:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import polars as pl
 
@@ -32,6 +32,30 @@ _EXPIRY_HOUR_UTC: Final = 8
 _MINUTE: Final = 60_000_000
 TOO_MANY_REQUESTS: Final = 10028
 """Deribit's error code when an address has asked too often."""
+
+
+class Instrument(NamedTuple):
+    """What an option's name says."""
+
+    currency: str
+    in_usd: bool
+    """Paid in dollars, else in coin."""
+    expiry: datetime
+    strike_usd: float
+    is_call: bool
+
+
+def instrument(name: str) -> Instrument | None:
+    """The option of a name such as BTC-27MAR26-60000-C; None for what names no option.
+
+    Raises: DataError where the name's expiry is no day.
+    """
+    parts = _NAME.fullmatch(name)
+    if parts is None:
+        return None
+    coin, _, paid_in = parts["coin"].partition("_")
+    strike_usd = float(parts["strike"].replace("d", "."))
+    return Instrument(coin, paid_in != "", _expiry(name, parts), strike_usd, parts["kind"] == "C")
 
 
 @dataclass(frozen=True)
@@ -112,18 +136,17 @@ def _row(summary: Mapping[str, object], received_at: datetime) -> list[object] |
     name = summary.get("instrument_name")
     if not isinstance(name, str):
         raise DataError(f"wanted an instrument_name in every summary, found {name!r}")
-    parts = _NAME.fullmatch(name)
-    if parts is None:
+    option = instrument(name)
+    if option is None:
         return None
-    coin, _, paid_in = parts["coin"].partition("_")
     mark, mark_percent, forward = (
         _number(summary, name, field) for field in ("mark_price", "mark_iv", "underlying_price")
     )
     # A mark without its volatility or its forward says nothing.
     marked = mark is not None and mark_percent and forward
     return [
-        received_at, coin, _expiry(name, parts), float(parts["strike"].replace("d", ".")),
-        parts["kind"] == "C", forward, paid_in != "", _number(summary, name, "bid_price"),
+        received_at, option.currency, option.expiry, option.strike_usd,
+        option.is_call, forward, option.in_usd, _number(summary, name, "bid_price"),
         _number(summary, name, "ask_price"), mark if marked else None,
         (mark_percent or 0.0) / 100.0, None, _number(summary, name, "open_interest"),
         _number(summary, name, "volume"),

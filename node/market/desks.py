@@ -24,6 +24,7 @@ from node.market.quotes import (
     years_to_expiry,
 )
 from protocol.errors import ConfigError, DataError
+from protocol.storage import unwritable, writing
 
 Partition = Literal["desks", "dirichlet", "time", "moneyness"]
 Owners = NDArray[np.int64]
@@ -144,6 +145,8 @@ def write_desk(folder: Path, quotes: pl.DataFrame, *, name: str = "quotes") -> P
     """Writes a checked quote table to `folder/name.parquet`: the whole file or nothing.
 
     Columns beyond the quote table's are left out. An existing file of that name is replaced.
+
+    Raises: StorageError.
     """
     table = check_quotes(quotes.select(list(QUOTES)))
     folder.mkdir(parents=True, exist_ok=True)
@@ -151,10 +154,14 @@ def write_desk(folder: Path, quotes: pl.DataFrame, *, name: str = "quotes") -> P
     # A name no reader globs, in the same folder, so that the rename is atomic.
     part = folder / f".{name}.{uuid4().hex}.part"
     try:
-        table.write_parquet(part)
-        with part.open("rb") as written:
-            os.fsync(written.fileno())
-        part.replace(path)
+        with writing(path):
+            table.write_parquet(part)
+            with part.open("rb") as written:
+                os.fsync(written.fileno())
+            part.replace(path)
+    except pl.exceptions.ComputeError as error:
+        # Polars says so of a disk that is full in the middle of a file.
+        raise unwritable(path, str(error)) from error
     finally:
         part.unlink(missing_ok=True)
     return path

@@ -80,4 +80,9 @@ def _files(path: Path) -> list[Path]:
         files = sorted(each for ending in endings for each in path.glob(f"*{ending}"))
         if files:
             return files
-    raise DataError(f"{path}: wanted parquet, CSV or JSON files of option quotes, found none")
+    wanted = "wanted a folder with parquet, CSV or JSON files of option quotes"
+    if not path.is_dir():
+        raise DataError(f"{path}: {wanted}, found no such folder; look at how it is spelt")
+    others = sum(1 for _ in path.iterdir())
+    found = f"none among its {others} entries" if others else "it empty"
+    raise DataError(f"{path}: {wanted}, found {found}; put some there")

@@ -6,7 +6,9 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import polars as pl
 
+from node.market.moments import microseconds, moment_of
 from node.market.panel import AT_MONEY, THIRTY_DAYS, Booleans, Panel
+from node.market.quotes import MICROSECONDS_PER_DAY
 from node.market.samples import Samples
 from protocol.errors import DataError
 
@@ -26,7 +28,7 @@ class Split:
 
     def train(self, samples: Samples) -> Samples:
         """What may be learned from: everything early, except the stress window."""
-        before = samples.snapshot < _microseconds(self.train_end)
+        before = samples.snapshot < microseconds(self.train_end)
         return samples.take(before & ~_within(samples, self.stress_start, self.stress_end))
 
     def training_quotes(self, quotes: pl.DataFrame) -> pl.DataFrame:
@@ -64,6 +66,8 @@ June."""
 TRAIN_SHARE, TEST_SHARE = 0.65, 0.25
 STRESS_SHARE = 0.08
 """Of the whole time span, as in `RECORDED_SPLIT`: four, one and half a month of six."""
+HELD_OUT_SHARE = 0.1
+"""Of a desk's days, the latest: scores ask how tomorrow would be priced."""
 
 
 def split_for(panel: Panel) -> Split:
@@ -79,17 +83,34 @@ def split_for(panel: Panel) -> Split:
             "at least 20 snapshots with a reference panel are wanted for a split, found"
             f" {times.size}; collect longer"
         )
-    first, last = _moment(int(times[0])), _moment(int(times[-1]) + 1)
+    first, last = moment_of(int(times[0])), moment_of(int(times[-1]) + 1)
     recorded = RECORDED_SPLIT
     if first < recorded.stress_start and recorded.test_start + timedelta(days=7) <= last:
         return recorded
     span = last - first
     train_end = first + TRAIN_SHARE * span
-    jump = _largest_jump(panel, _microseconds(train_end))
+    jump = _largest_jump(panel, microseconds(train_end))
     stress_start = max(jump - STRESS_SHARE / 2 * span, first)
     stress_end = min(stress_start + STRESS_SHARE * span, train_end)
     test_start = last - TEST_SHARE * span
     return Split(train_end, test_start, stress_start, stress_end, test_start, last)
+
+
+def hold_out(own: Samples, share: float = HELD_OUT_SHARE) -> tuple[Samples, Samples]:
+    """What a desk trains on and, for its scores, the latest whole days, which it does not.
+
+    `own` are its quotes without the public panel's points: those everybody could fit.
+
+    Raises: DataError if there are fewer than two days.
+    """
+    day = own.snapshot // MICROSECONDS_PER_DAY
+    days = np.unique(day)
+    if days.size < 2:
+        raise DataError(
+            f"quotes of at least two days are wanted, to score by the latest, found {days.size}"
+        )
+    first = days[-max(1, int(share * days.size))]
+    return own.take(day < first), own.take(day >= first)
 
 
 def _largest_jump(panel: Panel, before: int) -> datetime:
@@ -100,20 +121,9 @@ def _largest_jump(panel: Panel, before: int) -> datetime:
         moves = np.abs(np.diff(np.log(panel.vols[rows, AT_MONEY, THIRTY_DAYS])))
         if moves.size and moves.max() > best:
             best, moment = float(moves.max()), int(times[1:][moves.argmax()])
-    return _moment(moment)
+    return moment_of(moment)
 
 
 def _within(samples: Samples, start: datetime, end: datetime) -> Booleans:
-    inside = (samples.snapshot >= _microseconds(start)) & (samples.snapshot < _microseconds(end))
+    inside = (samples.snapshot >= microseconds(start)) & (samples.snapshot < microseconds(end))
     return np.asarray(inside)
-
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def _microseconds(moment: datetime) -> int:
-    return (moment - _EPOCH) // timedelta(microseconds=1)
-
-
-def _moment(microseconds: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=microseconds)

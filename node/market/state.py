@@ -16,12 +16,12 @@ from typing import Final
 import numpy as np
 import polars as pl
 
+from node.market.moments import MICROSECOND
 from node.market.panel import Floats, Integers
 from node.market.quotes import DAYS_PER_YEAR, MICROSECONDS_PER_YEAR, snapshot_id, years_to_expiry
 from protocol.errors import DataError
 
 DAY: Final = timedelta(days=1)
-_MICROSECOND: Final = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Series:
         row = np.searchsorted(self.known_at, moments, side="right") - 1
         known = row >= 0
         if oldest is not None:
-            known &= moments - self.known_at[row] <= oldest // _MICROSECOND
+            known &= moments - self.known_at[row] <= oldest // MICROSECOND
         return np.where(known, self.value[row], np.nan)
 
 
@@ -129,7 +129,7 @@ def read_series(path: Path, layout: Layout, currency: str) -> Series:
     if not frame.height:
         raise DataError(f"{path}: column {layout.currency}: wanted rows of {currency}, found none")
     shift = layout.known_after - timedelta(hours=layout.clock_hours)
-    known_at = _microseconds(path, frame[layout.time]) + shift // _MICROSECOND
+    known_at = _microseconds(path, frame[layout.time]) + shift // MICROSECOND
     try:
         value = frame[layout.value].cast(pl.Float64).fill_null(np.nan).to_numpy()
     except pl.exceptions.PolarsError as error:
@@ -143,7 +143,7 @@ def realised_vol(prices: Series, window: timedelta) -> Series:
     Squared log returns over the time that they span, so prices may be unevenly spaced. Unknown
     until half a window is spanned.
     """
-    wide, at = window // _MICROSECOND, prices.known_at
+    wide, at = window // MICROSECOND, prices.known_at
     total = np.concatenate([[0.0], np.cumsum(np.diff(np.log(prices.value)) ** 2)])[: at.size]
     first = np.searchsorted(at, at - wide)
     span = at - at[first]
@@ -154,7 +154,7 @@ def realised_vol(prices: Series, window: timedelta) -> Series:
 
 def log_return(prices: Series, window: timedelta, oldest: timedelta) -> Series:
     """ln(price / the price known a window earlier), which may be `oldest` older."""
-    before = prices.asof(prices.known_at - window // _MICROSECOND, oldest)
+    before = prices.asof(prices.known_at - window // MICROSECOND, oldest)
     return Series.of(prices.known_at, np.log(prices.value / before))
 
 

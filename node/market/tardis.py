@@ -9,7 +9,6 @@ Source: docs.tardis.dev, "Downloadable CSV files", data type `options_chain`.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -17,6 +16,7 @@ from typing import Final
 import polars as pl
 
 from node.market.batches import Layout, Reading, Scan, scan_table, typed
+from node.market.moments import MICROSECOND
 from node.market.quotes import INSTANT
 from node.market.raw_quotes import RAW_QUOTES
 from protocol.errors import DataError
@@ -73,7 +73,7 @@ def _scan(path: Path, reading: Reading) -> Scan:
     venue = _venue(path, table)
     schema = table.collect_schema()
     arrived = typed("local_timestamp", schema["local_timestamp"], pl.Int64())
-    grid, age = (_microseconds(span) for span in (reading.grid, reading.max_age))
+    grid, age = (span // MICROSECOND for span in (reading.grid, reading.max_age))
     latest = (
         table.select(
             "symbol",
@@ -118,10 +118,6 @@ def _raw(venue: _Venue) -> list[pl.Expr]:
         "volume_coin": nothing,
     }
     return [value.alias(name) for name, value in columns.items()]
-
-
-def _microseconds(span: timedelta) -> int:
-    return span // timedelta(microseconds=1)
 
 
 TARDIS: Final = Layout("tardis", COLUMNS, _scan, raw=True, ticks=True)

@@ -7,7 +7,7 @@ from protocol import rounds
 from protocol.posting import Part
 from protocol.recompute import Result, RevealedUpdate, Roots
 from protocol.scores import given_scores
-from protocol.task import Flag, Published, RoundState, Seat
+from protocol.state import Flag, Published, RoundState, Seat
 
 
 class TaskCall(NamedTuple):

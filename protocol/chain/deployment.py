@@ -22,19 +22,14 @@ from web3.providers import BaseProvider
 
 from contracts import artifact
 from protocol.chain.abi import Interface
-from protocol.chain.gateway import (
-    CONTRACT,
-    INTERFACE,
-    MODULES,
-    RUNTIME_HASH,
-    Chain,
-    check_code,
-)
+from protocol.chain.code import CONTRACT, INTERFACE, MODULES, RUNTIME_HASH, check_code
+from protocol.chain.gateway import Chain
 from protocol.chain.outbox import IN_MEMORY, Call, Outbox
 from protocol.chain.rpc import DEFAULT_TIMEOUT_SECONDS, Rpc, quantity
 from protocol.chain.sender import Sender, SenderSettings
 from protocol.errors import ChainAnswerInvalid, ConfigError, WrongChain
 from protocol.settings import faults
+from protocol.storage import writing
 
 DEPLOY_PURPOSE = "deploy"
 
@@ -87,13 +82,14 @@ class Deployment(BaseModel):
             raise ConfigError(f"{path} is not a deployment: {found}") from failure
 
     def write(self, path: Path) -> None:
-        """Replaces the file at once: no reader sees half of it."""
+        """Replaces the file at once: no reader sees half of it. Raises: StorageError."""
         partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        with partial.open("w", encoding="ascii") as file:
-            file.write(self.model_dump_json(indent=2) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        with writing(path):
+            with partial.open("w", encoding="ascii") as file:
+                file.write(self.model_dump_json(indent=2) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
 
     def with_task(self, task_id: bytes) -> Self:
         """The same deployment, training this task."""

@@ -5,27 +5,17 @@ name tasks and revealed sets, the clock, and the mirror of the phase rules.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Any
 
-from eth_hash.auto import keccak
-from eth_utils.address import is_address, to_canonical_address, to_checksum_address
+from eth_utils.address import is_address, to_checksum_address
 from web3.providers import BaseProvider
 
-from contracts import artifact
-from contracts.artifact import WORD_BYTES
 from protocol import commitment, rounds, scores
-from protocol.chain.abi import Function, Interface, struct
+from protocol.chain.abi import Function, struct
+from protocol.chain.code import INTERFACE, check_code
 from protocol.chain.events import Block, EventReader, Happened
 from protocol.chain.reverts import revert_data, reverted
-from protocol.chain.rpc import (
-    DEFAULT_TIMEOUT_SECONDS,
-    Rpc,
-    RpcRefused,
-    address,
-    fields,
-    octets,
-    quantity,
-)
+from protocol.chain.rpc import DEFAULT_TIMEOUT_SECONDS, Rpc, RpcRefused, fields, octets, quantity
 from protocol.commitment import NO_EVIDENCE, Evidence
 from protocol.errors import (
     ChainAnswerInvalid,
@@ -35,35 +25,17 @@ from protocol.errors import (
     WrongChain,
 )
 from protocol.recompute import RevealedUpdate, Roots
-from protocol.task import (
-    MAX_COHORT,
+from protocol.state import (
     MAX_REFUTATIONS,
-    ZERO_ADDRESS,
-    ZERO_HASH,
     Deadlines,
     Flag,
     Phase,
     Published,
     RoundState,
     Seat,
-    TaskParams,
     TaskState,
 )
-
-INTERFACE: Final = Interface(
-    artifact.load().abi, [Interface(each.abi) for each in artifact.load().contracts.values()]
-)
-CONTRACT: Final = "Volquorum"
-MODULES: Final = ("Members", "Availability", "Challenges")
-"""The contracts that `CONTRACT` forwards to, in the order in which its constructor takes them."""
-OWN_ADDRESS: Final = "SELF"
-"""The immutable of a module that is its own address."""
-RUNTIME_HASH: Final = keccak(
-    b"".join(
-        keccak(artifact.load().contracts[name].runtime_bytecode) for name in (CONTRACT, *MODULES)
-    )
-)
-"""Of the code of all four."""
+from protocol.task import MAX_COHORT, ZERO_ADDRESS, ZERO_HASH, TaskParams
 
 
 class Chain:
@@ -440,6 +412,13 @@ class Snapshot:
                     f"round {round_number}: the logs show {len(found.get(roots, ()))} votes for "
                     f"the model {roots.model_root.hex()}, the contract counted {votes}",
                 )
+        most = max(counted.values(), default=0)
+        if most != state.most_votes:
+            raise self._distrusted(
+                task_id,
+                f"round {round_number}: no result has more than {most} votes in the logs, the "
+                f"contract counted {state.most_votes}",
+            )
         return found
 
     def undistributed(self, task_id: bytes) -> Iterator[int]:
@@ -550,36 +529,6 @@ class Snapshot:
         return ChainAnswerInvalid(message)
 
 
-def check_code(rpc: Rpc, contract: str) -> None:
-    """Raises: WrongChain unless this artifact's code stands at `contract` and at its modules."""
-    code = _code(rpc, CONTRACT, contract)
-    for name in MODULES:
-        words = artifact.load().contracts[CONTRACT].words_of(name.upper(), code)
-        if len(words) != 1:
-            raise WrongChain(f"the code at {contract} forwards to more than one {name} contract")
-        (word,) = words
-        _code(rpc, name, address("0x" + word[-20:].hex(), name))
-
-
-def _code(rpc: Rpc, name: str, where: str) -> bytes:
-    """The code at an address. Raises: WrongChain unless it is this artifact's of that name."""
-    wanted = artifact.load().contracts[name]
-    code = octets(rpc.request("eth_getCode", where, "latest"), "eth_getCode")
-    if not code:
-        raise WrongChain(f"there is no {name} contract at {where} on the chain of {rpc.name}")
-    if wanted.masked(code) != wanted.runtime_bytecode:
-        raise WrongChain(
-            f"the code at {where} hashes to {keccak(wanted.masked(code)).hex()}, this version's "
-            f"{name} contract to {keccak(wanted.runtime_bytecode).hex()}"
-        )
-    # A module that knows another address for its own would refuse what it is asked to do.
-    if OWN_ADDRESS in wanted.immutables and wanted.words_of(OWN_ADDRESS, code) != {
-        to_canonical_address(where).rjust(WORD_BYTES, b"\0")
-    }:
-        raise WrongChain(f"the code at {where} was made for another address")
-    return code
-
-
 def _committed_by(event: Happened) -> tuple[str, ...]:
     """Whose commitments an event tells of."""
     if event.event == "UpdateCommitted":
@@ -607,7 +556,7 @@ def _released_by(event: Happened) -> tuple[str, ...]:
 
 def _impossible(state: RoundState, now: int) -> str | None:
     """What cannot be true of a round at time `now`, if anything."""
-    published = state.published_at != 0
+    published, most_votes = state.published_at != 0, state.most_votes
     for impossible, what in (
         (state.opened_at == 0 and state != RoundState(), "not opened, but not empty"),
         (state.opened_at > now, f"opened at {state.opened_at}, after the block's time {now}"),
@@ -615,7 +564,7 @@ def _impossible(state: RoundState, now: int) -> str | None:
         (published and state.published_at < state.opened_at, "published before it opened"),
         (state.restarted_at > now, f"refuted at {state.restarted_at}, after {now}"),
         (0 < state.restarted_at < state.opened_at, "refuted before it opened"),
-        (published and state.published_at < state.restarted_at, "published before it was refuted"),
+        (published and state.published_at <= state.restarted_at, "published before it was refuted"),
         (published != (state.publisher != ZERO_ADDRESS), "published without a publisher"),
         (published != any(state.model_root), "published without a model"),
         (any(state.evidence_hash) and not published, "evidence of nothing published"),
@@ -629,8 +578,9 @@ def _impossible(state: RoundState, now: int) -> str | None:
         ((state.refutations == 0) != (state.restarted_at == 0), "refuted, but never or at no time"),
         (state.result_flags >> len(Published), "flags on what no result has"),
         (state.result_flags and not published, "a flag on nothing published"),
-        (state.votes > state.included, f"{state.votes} votes of {state.included} included"),
+        (most_votes > state.included, f"{most_votes} votes of {state.included} included"),
         (state.votes and not published, "votes for nothing published"),
+        (state.votes > most_votes, f"{state.votes} votes, while no result has over {most_votes}"),
     ):
         if impossible:
             return what

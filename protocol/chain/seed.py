@@ -20,7 +20,8 @@ from protocol.chain.rpc import fields, octets, quantity
 from protocol.chain.sender import Receipt
 from protocol.chain.transactor import Transactor
 from protocol.errors import ChainAnswerInvalid, ChainUnavailable, Reverted
-from protocol.task import ZERO_HASH, RoundState, TaskParams, TaskState
+from protocol.state import RoundState, TaskState
+from protocol.task import ZERO_HASH, TaskParams
 
 _log = structlog.get_logger(__name__)
 

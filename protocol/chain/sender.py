@@ -106,6 +106,7 @@ class Sender:
         self._clock = clock
         self._sleep = sleep
         self._lock = threading.Lock()
+        self._stopped = False
 
     def send(self, name: str, call: Call, purpose: str) -> Receipt:
         """Has `call` mined once for this purpose, now or earlier; `name` is for messages.
@@ -116,6 +117,8 @@ class Sender:
             ChainUnavailable: no outcome yet; the same call later takes up where this one stopped.
         """
         with self._lock:
+            if self._stopped:
+                raise ChainUnavailable(f"{purpose} was not sent: this process is about to end")
             self._finish_before(purpose)
             sending, fresh = self._lane.find(purpose), False
             if sending is None or sending.state in FAILED:
@@ -130,6 +133,11 @@ class Sender:
             elif sending.state is State.IN_FLIGHT:
                 self._broadcast_again(sending)
             return self._outcome(name, sending)
+
+    def stop(self) -> None:
+        """Ends waiting, and sends nothing new: this process is about to end."""
+        # A plain flag: a signal's handler may set it in the middle of anything.
+        self._stopped = True
 
     def simulate(self, name: str, call: Call) -> None:
         """Runs the call without sending it. Raises: Reverted."""
@@ -181,6 +189,11 @@ class Sender:
                 receipt = self._receipt(attempt)
                 if receipt is not None:
                     return self._settled(name, sending, receipt)
+            if self._stopped:
+                raise ChainUnavailable(
+                    f"{sending.purpose} (nonce {sending.nonce}) was not mined before this process"
+                    " was told to end; it stays in flight and is taken up by the next one"
+                )
             now = self._clock()
             if now - started >= self._settings.receipt_deadline_seconds:
                 raise self._overdue(sending, nonce)

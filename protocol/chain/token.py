@@ -1,4 +1,4 @@
-"""ERC-20 tokens as a task's currency: what an account has, and what it lets the contract take."""
+"""ERC-20 tokens as a task's currency: what an account lets the contract take."""
 
 from typing import Any, Final
 
@@ -19,22 +19,14 @@ def _function(name: str, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> d
 # What is sent has no outputs here: tokens do not agree on what it returns, and nobody reads it.
 TOKEN: Final = Interface(
     [
-        _function("balanceOf", ("address",), ("uint256",)),
         _function("allowance", ("address", "address"), ("uint256",)),
         _function("approve", ("address", "uint256"), ()),
-        _function("transfer", ("address", "uint256"), ()),
     ]
 )
 
 
-def balance_wei(chain: Chain, token: str, account: str, at: Block | str = "latest") -> int:
-    """How much of a token an account has, in its smallest unit."""
-    (found,) = chain.ask(token, TOKEN.functions["balanceOf"], account, at=at)
-    return int(found)
-
-
 def allowance_wei(chain: Chain, token: str, account: str, at: Block | str = "latest") -> int:
-    """How much of a token the contract may take from an account."""
+    """How much of a token the contract may take from an account, in its smallest unit."""
     (found,) = chain.ask(token, TOKEN.functions["allowance"], account, chain.contract, at=at)
     return int(found)
 

@@ -34,6 +34,13 @@ class Transactor:
         """Who sends."""
         return str(self.account.address)
 
+    def stop(self) -> None:
+        """Ends waiting for what is in flight and sends nothing new; a signal's handler may call it.
+
+        The outbox keeps what was sent, and the next process takes it up.
+        """
+        self._sender.stop()
+
     def simulate(self, function: str, args: tuple[object, ...], *, value_wei: int = 0) -> None:
         """Runs a call after the latest block without sending it. Raises: Reverted."""
         self._sender.simulate(function, self._call(function, args, value_wei))

@@ -60,14 +60,19 @@ def aggregate(
     tolerance: int,
     clip_norm: int,
     pre_steps: PreSteps = PreSteps.NONE,
+    trusted_row: int | None = None,
 ) -> Int16Array:
     """`rule` after `pre_steps`, with a task's parameters. Shape: updates [n, d] -> [d].
+
+    Of FLTrust the row `trusted_row` is the reference and the other ones are the updates; without
+    it, or without other ones, nobody is trusted and the aggregate is zero.
 
     Raises: RuleError if the rule cannot tolerate so many liars among these updates.
     """
     if updates.dtype != np.dtype(np.int16):
         raise TypeError(f"updates must be int16, not {updates.dtype}")
-    count = Rows.of(updates).count
+    rows = Rows.of(updates)
+    count = rows.count
     most = rule.most_liars(count, pre_steps)
     if not 0 <= tolerance <= most:
         raise RuleError(
@@ -75,8 +80,14 @@ def aggregate(
         )
     steps = [PRE_STEPS[str(step.name).lower()] for step in pre_steps]
     # Under each name that a rule has for one of them.
-    parameters = {"f": tolerance, "clip_norm": clip_norm, "tau": clip_norm}
-    combined = _applied(steps, RULES[rule.name.lower()], parameters, updates)
+    parameters: dict[str, object] = {"f": tolerance, "clip_norm": clip_norm, "tau": clip_norm}
+    if rule is Rule.FLTRUST:
+        if trusted_row is None or count == 1:
+            return np.zeros(rows.dimension, dtype=np.int16)
+        parameters["reference"] = updates[trusted_row]
+        row = trusted_row
+        rows = rows.changed(lambda block: np.delete(block, row, axis=0), count - 1)
+    combined = _applied(steps, RULES[rule.name.lower()], parameters, rows)
     return combined.astype(np.int16, copy=False)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.chain.game import Game
-from tests.chain.network import Network, anvil_network, embedded_network
+from tests.chain.network import Network, anvil_network, embedded_network, restored
 
 
 @pytest.fixture(scope="session")
@@ -21,12 +21,12 @@ def anvil_session() -> Iterator[Network]:
 
 @pytest.fixture
 def embedded(embedded_session: Network) -> Iterator[Network]:
-    yield from _restored(embedded_session)
+    yield from restored(embedded_session)
 
 
 @pytest.fixture
 def anvil(anvil_session: Network) -> Iterator[Network]:
-    yield from _restored(anvil_session)
+    yield from restored(anvil_session)
 
 
 @pytest.fixture(params=["embedded", "anvil"])
@@ -45,9 +45,3 @@ def game(network: Network) -> Game:
 @pytest.fixture
 def embedded_game(embedded: Network) -> Game:
     return Game(embedded)
-
-
-def _restored(network: Network) -> Iterator[Network]:
-    before = network.snapshot()
-    yield network
-    network.revert(before)

@@ -9,16 +9,18 @@ from protocol.blobs import Backend
 from protocol.chain.gateway import Snapshot
 from protocol.chain.sender import Receipt
 from protocol.chain.token import value_to_send
-from protocol.challenge import Case, Challenge, encode_opening, encode_place
+from protocol.challenge import Case, Challenge
 from protocol.commitment import NO_EVIDENCE, Evidence
 from protocol.encoding import encode_model, encode_update
 from protocol.gram import Table
 from protocol.numbers import Int16Array, Int32Array
 from protocol.posting import Part, parts
+from protocol.proofs import encode_opening, encode_place
 from protocol.recompute import Combined, Result, combine
-from protocol.signing import CommitDomain, SignedCommit
+from protocol.signing import SignedCommit, SigningDomain
+from protocol.state import Deadlines, Published, RoundState
 from protocol.sumtree import SumTree
-from protocol.task import Deadlines, Published, RoundState, Rule, TaskParams
+from protocol.task import Rule, TaskParams
 from tests.chain.network import Network
 
 DIMENSION = 40
@@ -217,7 +219,7 @@ class Game:
         """A desk's signature under its commitment, or under another one."""
         where = (self.chain.chain_id, self.chain.contract, self.task_id, self.round)
         promised = promised or self.commitment(account)
-        return CommitDomain(*where).sign(self.network.accounts[account], promised)
+        return SigningDomain(*where).sign(self.network.accounts[account], promised)
 
     def commit_together(self, sender: int, *accounts: int) -> Receipt:
         """Sends the desks' signed commitments in one transaction."""
@@ -272,6 +274,9 @@ class Game:
         evidence: Evidence = NO_EVIDENCE,
     ) -> Receipt:
         state = self.state()
+        now = self.look().block.timestamp
+        if state.restarted_at == now:
+            self.travel(now + 1)  # in the second of a refutation nobody may
         computed_from = (updates_hash or state.updates_hash, state.unavailable)
         result = Result(aggregate_root, model_root, *computed_from, *evidence)
         args = (self.task_id, self.round, result)

@@ -7,7 +7,8 @@ from eth_abi.abi import encode
 
 from contracts import compile as contract_compiler
 from protocol.chain.abi import Interface
-from protocol.chain.gateway import INTERFACE
+from protocol.chain.code import INTERFACE
+from protocol.chain.gateway import Chain
 from protocol.chain.outbox import IN_MEMORY, Call, Outbox
 from protocol.chain.rpc import Rpc, quantity
 from protocol.chain.sender import Sender
@@ -75,6 +76,16 @@ contract ChosenSeed {
     }
 }
 """
+_TOKEN = Interface(
+    [
+        {
+            "type": "function",
+            "name": "balanceOf",
+            "inputs": [{"name": "account", "type": "address"}],
+            "outputs": [{"name": "amountWei", "type": "uint256"}],
+        }
+    ]
+)
 _SEED = Interface(
     [
         {
@@ -92,6 +103,12 @@ def token(network: Network, name: str = "PlainToken") -> str:
     """A token of which every account has the same amount; its address."""
     holders = [account.address for account in network.accounts]
     return _create(network, _code(name) + encode(["address[]", "uint256"], [holders, PURSE_WEI]))
+
+
+def balance_wei(chain: Chain, token: str, account: str) -> int:
+    """How much of a token an account has, in its smallest unit."""
+    (found,) = chain.ask(token, _TOKEN.functions["balanceOf"], account, at="latest")
+    return int(found)
 
 
 def chosen_seed(network: Network) -> str:

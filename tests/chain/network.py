@@ -118,6 +118,13 @@ def anvil_network() -> Iterator[Network]:
         )
 
 
+def restored(network: Network) -> Iterator[Network]:
+    """The chain for one test, which leaves it as it found it."""
+    before = network.snapshot()
+    yield network
+    network.revert(before)
+
+
 @contextmanager
 def anvil(*options: str) -> Iterator[str]:
     """A fresh anvil on a free port; its address."""

@@ -8,15 +8,17 @@ import numpy as np
 import pytest
 
 from protocol import rounds
-from protocol.chain.gateway import INTERFACE
+from protocol.chain.code import INTERFACE
 from protocol.chain.posted import PostedStore
-from protocol.challenge import Challenge, wrong_product
+from protocol.challenge import Challenge
 from protocol.choice import Choice, choice_of
 from protocol.commitment import Evidence
 from protocol.errors import BlobCorrupt, BlobNotFound, ChainAnswerInvalid, Reverted
 from protocol.gram import Table, choice_hash
+from protocol.proofs import wrong_product
 from protocol.recompute import combine
-from protocol.task import ZERO_ADDRESS, Phase, PreSteps, Published, Rule
+from protocol.state import Phase, Published
+from protocol.task import ZERO_ADDRESS, PreSteps, Rule
 from tests.chain.game import DESKS, STRANGER, Game, MemoryStore
 from tests.chain.network import Network, Wrapped, flipped
 

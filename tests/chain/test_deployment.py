@@ -9,8 +9,8 @@ import pytest
 
 from contracts import artifact
 from protocol.chain.abi import Interface
+from protocol.chain.code import RUNTIME_HASH
 from protocol.chain.deployment import Deployment, SeedSource, deploy
-from protocol.chain.gateway import RUNTIME_HASH
 from protocol.chain.outbox import Outbox
 from protocol.errors import ConfigError, Reverted, WrongChain
 from tests.chain.network import SETTINGS, Network, Wrapped

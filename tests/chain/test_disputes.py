@@ -11,8 +11,9 @@ from protocol.chain.rpc import quantity
 from protocol.challenge import challenge_norm
 from protocol.errors import BlobNotFound
 from protocol.recompute import recompute_round
+from protocol.state import MAX_REFUTATIONS, Phase, Published
 from protocol.sumtree import SumTree
-from protocol.task import MAX_REFUTATIONS, ZERO_ADDRESS, Phase, Published, Rule
+from protocol.task import ZERO_ADDRESS, Rule
 from tests.chain.game import DESKS, STRANGER, Game, MemoryStore
 from tests.chain.network import Network
 

@@ -7,7 +7,7 @@ import pytest
 
 from protocol.chain import events
 from protocol.errors import ChainUnavailable
-from protocol.task import Phase
+from protocol.state import Phase
 from tests.chain.game import DESKS, STRANGER, Game
 from tests.chain.network import Network, Wrapped
 

@@ -12,11 +12,12 @@ import pytest
 from eth_utils.address import to_checksum_address
 
 from contracts import artifact
+from protocol.chain.code import INTERFACE, MODULES
 from protocol.chain.deployment import deploy
-from protocol.chain.gateway import INTERFACE, MODULES, Chain, Snapshot
+from protocol.chain.gateway import Chain, Snapshot
 from protocol.chain.rpc import octets, quantity
 from protocol.errors import ChainAnswerInvalid, ChainUnavailable, ConfigError, WrongChain
-from protocol.task import Phase
+from protocol.state import Phase
 from tests.chain.game import DESKS, Game
 from tests.chain.network import Network, Wrapped, flipped
 
@@ -196,10 +197,10 @@ def _may_commit(look: Snapshot, task: bytes) -> bool:
         ("roundState", 32 + 31, lambda look, task: look.round_state(task, 1), "published"),
         ("roundState", 32 * 2 + 31, lambda look, task: look.round_state(task, 1), "refuted before"),
         ("roundState", 32 * 4 + 31, lambda look, task: look.round_state(task, 1), "a settled"),
-        ("roundState", 32 * 10 + 31, lambda look, task: look.revealed(task, 1), "3 reveals"),
-        ("roundState", 32 * 10 + 4, lambda look, task: look.revealed(task, 1), "3 reveals"),
-        ("roundState", 32 * 16 + 30, lambda look, task: look.scores(task, 1), "scores of 0 with"),
-        ("roundState", 32 * 16 + 31, lambda look, task: look.scores(task, 1), "scores of 0 with"),
+        ("roundState", 32 * 11 + 31, lambda look, task: look.revealed(task, 1), "3 reveals"),
+        ("roundState", 32 * 11 + 4, lambda look, task: look.revealed(task, 1), "3 reveals"),
+        ("roundState", 32 * 17 + 30, lambda look, task: look.scores(task, 1), "scores of 0 with"),
+        ("roundState", 32 * 17 + 31, lambda look, task: look.scores(task, 1), "scores of 0 with"),
         ("roundState", 32 * 5 + 31, lambda look, task: look.round_state(task, 1), "than active"),
         ("roundState", 32 * 6 + 30, lambda look, task: look.round_state(task, 1), "do not decode"),
         ("roundState", 32 * 6 + 31, lambda look, task: look.round_state(task, 1), "at no time"),
@@ -211,9 +212,11 @@ def _may_commit(look: Snapshot, task: bytes) -> bool:
             "votes for nothi",
         ),
         ("roundState", 32 * 8 + 29, lambda look, task: look.round_state(task, 1), "do not decode"),
-        ("roundState", 32 * 9 + 30, lambda look, task: look.round_state(task, 1), "than revealed"),
-        ("roundState", 32 * 9 + 31, lambda look, task: look.included(task, 1), "as unavailable"),
-        ("roundState", 32 * 9 + 31, lambda look, task: look.excluded(task, 1), "as unavailable"),
+        ("roundState", 32 * 9 + 31, lambda look, task: look.votes(task, 1), "counted 1"),
+        ("roundState", 32 * 9 + 29, lambda look, task: look.round_state(task, 1), "do not decode"),
+        ("roundState", 32 * 10 + 30, lambda look, task: look.round_state(task, 1), "than revealed"),
+        ("roundState", 32 * 10 + 31, lambda look, task: look.included(task, 1), "as unavailable"),
+        ("roundState", 32 * 10 + 31, lambda look, task: look.excluded(task, 1), "as unavailable"),
         ("phase", 31, lambda look, task: look.phase(task, 1), "facts and its clock say REVEAL"),
     ],
 )

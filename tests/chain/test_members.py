@@ -6,10 +6,11 @@ import pytest
 
 from protocol import rounds, scores
 from protocol.chain.rpc import quantity
-from protocol.chain.token import allowance_wei, balance_wei, value_to_send
+from protocol.chain.token import allowance_wei, value_to_send
 from protocol.draw import draw_of, is_drawn
 from protocol.errors import ChainAnswerInvalid, Reverted
-from protocol.task import SUSPENDED, ZERO_ADDRESS, Phase, RewardRule
+from protocol.state import SUSPENDED, Phase
+from protocol.task import ZERO_ADDRESS, RewardRule
 from tests.chain import made
 from tests.chain.game import DESKS, SAMPLES, SPONSOR, STRANGER, Game
 from tests.chain.network import Network
@@ -222,7 +223,7 @@ def test_a_round_with_more_seats_than_its_cohort_draws_them(network: Network) ->
 def test_a_task_is_paid_in_a_token(network: Network, name: str) -> None:
     token = made.token(network, name)
     game = Game(network, currency=token, publisher_wei=10**14)
-    before = [balance_wei(game.chain, token, game.address(account)) for account in (0, *DESKS)]
+    before = [made.balance_wei(game.chain, token, game.address(account)) for account in (0, *DESKS)]
     game.begin()
     assert _held_wei(game) == game.params.budget_wei + 3 * game.params.stake_wei
     assert game.chain.rpc.request("eth_getBalance", game.chain.contract, "latest") in {0, "0x0"}
@@ -236,13 +237,13 @@ def test_a_task_is_paid_in_a_token(network: Network, name: str) -> None:
         game.withdraw(account)
     assert _held_wei(game) == 0
     paid_wei = game.params.reward_wei // 3
-    found = [balance_wei(game.chain, token, game.address(account)) for account in (0, *DESKS)]
+    found = [made.balance_wei(game.chain, token, game.address(account)) for account in (0, *DESKS)]
     spent_wei = 3 * paid_wei + game.params.publisher_wei
     assert found == [before[0] - spent_wei, *(wei + paid_wei for wei in before[1:])]
 
 
 def _held_wei(game: Game) -> int:
-    return balance_wei(game.chain, game.params.currency, game.chain.contract)
+    return made.balance_wei(game.chain, game.params.currency, game.chain.contract)
 
 
 @pytest.mark.parametrize("name", ["PlainToken", "StubbornToken"])

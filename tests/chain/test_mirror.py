@@ -13,8 +13,9 @@ from protocol.chain.rpc import quantity
 from protocol.challenge import challenge_norm
 from protocol.errors import Reverted
 from protocol.recompute import Result, Roots
+from protocol.state import Deadlines, Fault, Phase, Published
 from protocol.sumtree import SumTree
-from protocol.task import ZERO_ADDRESS, Deadlines, Fault, Phase, Published, Rule
+from protocol.task import ZERO_ADDRESS, Rule
 from tests.chain.game import (
     AGGREGATE_ROOT,
     DESKS,

@@ -8,12 +8,12 @@ import pytest
 
 from protocol.blobs import FirstOf
 from protocol.chain import events
-from protocol.chain.gateway import INTERFACE
+from protocol.chain.code import INTERFACE
 from protocol.chain.posted import PostedStore
 from protocol.encoding import Kind
 from protocol.errors import BlobCorrupt, BlobError, BlobNotFound, BlobStoreDown
 from protocol.numbers import Int16Array, Int32Array
-from protocol.task import Published
+from protocol.state import Published
 from tests.chain.game import STRANGER, Game, MemoryStore
 from tests.chain.network import Network, Wrapped
 

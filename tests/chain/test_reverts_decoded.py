@@ -6,16 +6,18 @@ import pytest
 
 from contracts import artifact
 from protocol.chain.abi import Interface
-from protocol.commitment import Evidence
+from protocol.commitment import Evidence, ProofKind
 from protocol.draw import draw_of, is_drawn
 from protocol.errors import Reverted
 from protocol.recompute import Result
 from protocol.scores import scores_hash_step
-from protocol.task import ZERO_ADDRESS, Phase, Published, RewardRule, Rule
+from protocol.state import Phase, Published
+from protocol.task import ZERO_ADDRESS, RewardRule, Rule
 from tests.chain import made
 from tests.chain.game import (
     AGGREGATE_ROOT,
     DESKS,
+    MODEL_ROOT,
     SAMPLES,
     SPONSOR,
     STRANGER,
@@ -308,6 +310,16 @@ def empty_root(game: Game) -> dict[str, object]:
     return _try(lambda: game.send(5, "publish", *args, value_wei=game.params.bond_wei))
 
 
+def just_refuted(game: Game) -> dict[str, object]:
+    _until_lied_to(game)
+    state = game.state()
+    game.refute(STRANGER)
+    result = Result(AGGREGATE_ROOT, MODEL_ROOT, state.updates_hash, 0)
+    wei = game.params.bond_wei
+    args = (game.task_id, 1, result)
+    return _latest(game) | _try(lambda: game.send(5, "publish", *args, value_wei=wei))
+
+
 def evidence_mismatch(game: Game) -> dict[str, object]:
     _until_aggregate(game)
     wanted = {"tableRoot": b"\x01" * 32, "choiceHash": b"\x02" * 32}
@@ -449,6 +461,15 @@ def seal_exists(game: Game) -> dict[str, object]:
     return {"seal": b"\x09" * 32} | _try(lambda: game.send(2, "sealChallenge", b"\x09" * 32))
 
 
+def no_award(game: Game) -> dict[str, object]:
+    _until_lied_to(game)
+    lie = game.state().aggregate_root
+    game.refute(STRANGER)
+    wanted = _latest(game) | {"account": game.address(STRANGER)}
+    args = (game.task_id, 1, ProofKind.AGGREGATE, 0, lie, bytes(32))
+    return wanted | _try(lambda: game.send(STRANGER, "claimAward", *args))
+
+
 def unknown_chunk(game: Game) -> dict[str, object]:
     _until_lied_to(game)
     participants, excluded, openings = game.openings()
@@ -490,12 +511,12 @@ CASES: tuple[Case, ...] = (
     *(nothing_withheld, no_equivocation, not_scoring, scores_mismatch, wrong_scores),
     *(nothing_to_distribute, already_seated, not_seated, seat_serving, wrong_round, wrong_phase),
     *(round_running, no_more_rounds, quorum_unreachable, empty_commitment, commitment_mismatch),
-    *(not_committed, already_revealed, norm_too_large, aggregator_first),
+    *(not_committed, already_revealed, norm_too_large, aggregator_first, just_refuted),
     *(updates_mismatch, empty_root, already_settled, nothing_to_withdraw, transfer_failed),
     *(evidence_mismatch, no_table),
     *(by_votes, not_by_votes, not_included, already_voted, not_outvoted),
     *(excluded_mismatch, unknown_update, flagging_over, already_flagged, not_flagged),
-    *(posting_over, bad_part, not_unavailable, deposit_not_free, seal_exists),
+    *(posting_over, bad_part, not_unavailable, deposit_not_free, seal_exists, no_award),
     *(unknown_chunk, wrong_length, bad_opening, no_fraud),
 )
 

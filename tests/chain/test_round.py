@@ -5,7 +5,7 @@ import pytest
 from protocol import rounds
 from protocol.errors import Reverted
 from protocol.recompute import RevealedUpdate
-from protocol.task import Phase
+from protocol.state import Phase
 from tests.chain.game import DESKS, MODEL_ROOT, SPONSOR, STRANGER, Game
 
 pytestmark = pytest.mark.chain

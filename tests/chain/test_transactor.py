@@ -23,7 +23,7 @@ from protocol.errors import (
     Reverted,
     TransactionLost,
 )
-from protocol.task import Phase
+from protocol.state import Phase
 from tests.chain.game import DESKS, SAMPLES, Game
 from tests.chain.network import SETTINGS, Network, Wrapped
 
@@ -280,6 +280,23 @@ def test_a_transaction_that_is_not_mined_stays_in_flight(held: Game) -> None:
     held.chain.rpc.request("evm_mine")
     assert _join(transactor, held).status == 1
     assert held.look().task_state(held.task_id).seats == 1
+
+
+def test_a_process_that_is_about_to_end_waits_for_nothing_and_loses_nothing(held: Game) -> None:
+    before, outbox = _nonce(held), Outbox(":memory:")
+    ending = _directly(held, outbox, receipt_deadline_seconds=3600.0, replace_after_seconds=3600.0)
+    lane = outbox.lane(held.chain.chain_id, held.address(1))
+    waiting = _later(lambda: _join(ending, held))
+    _until(lambda: bool(_sent(lane)))
+    ending.stop()
+    with pytest.raises(ChainUnavailable, match="taken up by the next one"):
+        waiting()
+    with pytest.raises(ChainUnavailable, match="leave was not sent"):
+        ending.send("leave", (held.task_id,), purpose="leave")
+
+    held.chain.rpc.request("evm_mine")
+    assert _join(_directly(held, outbox), held).status == 1
+    assert _nonce(held) == before + 1
 
 
 def test_a_slow_transaction_is_replaced_at_a_higher_fee(held: Game) -> None:

@@ -1,7 +1,7 @@
 """The contract's rounds, seats and money once more: what each call does, or why it does not.
 
 Written in plain Python from what `IVolquorum` promises. Facts are the frozen values of
-`protocol.task`, so that they can be held against the contract's answers; the clock is
+`protocol.state`, so that they can be held against the contract's answers; the clock is
 `protocol.rounds`. Money is ETH. Proofs and posted bytes are not here: they have their own tests.
 """
 
@@ -13,19 +13,9 @@ from dataclasses import dataclass, field, replace
 from protocol import commitment, rounds, scores
 from protocol.draw import draw_of, is_drawn
 from protocol.recompute import RevealedUpdate
+from protocol.state import SUSPENDED, Flag, Phase, Published, RoundState, Seat, TaskState
 from protocol.sumtree import root_hash
-from protocol.task import (
-    SUSPENDED,
-    ZERO_ADDRESS,
-    ZERO_HASH,
-    Flag,
-    Phase,
-    Published,
-    RoundState,
-    Seat,
-    TaskParams,
-    TaskState,
-)
+from protocol.task import ZERO_ADDRESS, ZERO_HASH, TaskParams
 
 MOST = 255
 
@@ -278,6 +268,7 @@ class Model:
         task = self._in_phase(task_id, number, Phase.AGGREGATE)
         ends = rounds.deadlines(task.params, task.latest.state)
         others = task.params.aggregator not in {ZERO_ADDRESS, caller}
+        refuse_if(task.latest.state.restarted_at == self.now, "JustRefuted")
         refuse_if(others and self.now < ends.aggregator, "AggregatorFirst")
         aggregate_root, model_root = roots = self._roots_in(result)
         self._pay(wei, task.params.bond_wei)
@@ -354,17 +345,23 @@ class Model:
         self, caller: str, task_id: bytes, number: int, result: tuple[bytes, bytes, bool]
     ) -> None:
         """As `publish` takes a result."""
-        task = self._undecided(task_id, number)
-        refuse_if(not task.params.by_votes, "NotByVotes")
-        roots = self._roots_in(result)
-        seat, latest = task.seats.get(caller, Seat()), task.latest
-        served = seat.revealed_in(number) and latest.includes(caller)
-        refuse_if(not served, "NotIncluded")
-        refuse_if(seat.voted_round == number, "AlreadyVoted")
-        task.note_seat(caller, voted_round=number)
-        latest.votes[roots] += 1
-        if roots == (latest.state.aggregate_root, latest.state.model_root):
-            task.note_round(votes=latest.votes[roots])
+        task, roots = self._voting(task_id, number, result)
+        refuse_if(not self._cast(task, number, caller, roots), "AlreadyVoted")
+
+    def relay_votes(
+        self,
+        _caller: str,
+        task_id: bytes,
+        number: int,
+        result: tuple[bytes, bytes, bool],
+        voters: Iterable[str | None],
+    ) -> None:
+        """Of those who signed this result; None is a signature of nobody's."""
+        task, roots = self._voting(task_id, number, result)
+        for voter in voters:
+            if voter is None:
+                raise Refused("BadSignature")
+            self._cast(task, number, voter, roots)
 
     def refute_outvoted(
         self,
@@ -379,6 +376,27 @@ class Model:
         votes, others = task.latest.state.votes, task.latest.votes[aggregate_root, model_root]
         refuse_if(others <= task.params.tolerance or others <= votes, "NotOutvoted")
         self._refute(task, award_wei=0)
+
+    def _voting(
+        self, task_id: bytes, number: int, result: tuple[bytes, bytes, bool]
+    ) -> tuple[Task, tuple[bytes, bytes]]:
+        task = self._undecided(task_id, number)
+        refuse_if(not task.params.by_votes, "NotByVotes")
+        return task, self._roots_in(result)
+
+    def _cast(self, task: Task, number: int, voter: str, roots: tuple[bytes, bytes]) -> bool:
+        """Whether the vote counts: not if it is the voter's second one in this round."""
+        seat, latest = task.seats.get(voter, Seat()), task.latest
+        served = seat.revealed_in(number) and latest.includes(voter)
+        refuse_if(not served, "NotIncluded")
+        if seat.voted_round == number:
+            return False
+        task.note_seat(voter, voted_round=number)
+        latest.votes[roots] += 1
+        task.note_round(most_votes=max(latest.votes.values()))
+        if roots == (latest.state.aggregate_root, latest.state.model_root):
+            task.note_round(votes=latest.votes[roots])
+        return True
 
     # ------------------------------------------------------------------------------------ rewards
 

@@ -8,14 +8,15 @@ from itertools import product
 import numpy as np
 
 from protocol import commitment, rounds
-from protocol.challenge import encode_opening, encode_place
 from protocol.choice import Choice, choice_of
 from protocol.commitment import NO_EVIDENCE, Evidence
 from protocol.gram import Table
 from protocol.numbers import Int16Array, Int32Array
+from protocol.proofs import encode_opening, encode_place
 from protocol.recompute import Combined, Result, RevealedUpdate, combine
+from protocol.state import RoundState
 from protocol.sumtree import SumTree
-from protocol.task import PreSteps, RoundState, Rule, TaskParams
+from protocol.task import PreSteps, Rule, TaskParams
 from tests.contracts.revm import CHAIN_ID, Revm, account
 
 # What the contract judges by proofs: a rule, and what goes before it.

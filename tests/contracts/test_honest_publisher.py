@@ -12,8 +12,9 @@ import pytest
 
 from protocol.errors import Reverted
 from protocol.posting import Part, parts
+from protocol.state import Published
 from protocol.sumtree import SumTree
-from protocol.task import ZERO_ADDRESS, Published, Rule
+from protocol.task import ZERO_ADDRESS, Rule
 from tests.contracts.revm import INTERFACE, Revm, account
 from tests.contracts.stage import (
     CHALLENGER,

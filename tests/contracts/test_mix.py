@@ -16,8 +16,9 @@ from pyrevm import EVM
 from contracts import compile as contract_compiler
 from protocol import gram
 from protocol.chain.abi import Interface
-from protocol.rules import compose, multi_krum
+from protocol.rules import compose, multi_krum, trimmed_mean
 from protocol.rules.pre_steps import arc
+from tests.contracts.stage import drawn_updates
 
 pytestmark = pytest.mark.contracts
 
@@ -97,3 +98,31 @@ def test_contract_chooses_as_multi_krum_does(harness, drawn):
     assert (aggregate == multi_krum(updates, f=f)).all()
     sums = gram.Table.of(updates, CHUNK_LENGTH).sums
     assert masks == gram.encode_masks(gram.best(sums, f))
+
+
+# A round includes 64 at most. What is drawn has the ends of the range, ties and equal updates.
+@pytest.mark.parametrize("count", range(3, 65))
+def test_contract_trims_by_every_tolerance_of_every_count(harness, count):
+    random = np.random.default_rng([count, 1])
+    for f in range((count - 1) // 2 + 1):
+        updates = drawn_updates(random, count, CHUNK_LENGTH)
+        aggregate, _ = harness.aggregate(updates, [], "trimmed_mean", f)
+        assert (aggregate == trimmed_mean(updates, f=f)).all(), (updates.tolist(), f)
+
+
+@pytest.mark.parametrize("count", range(3, 65))
+@pytest.mark.parametrize(
+    ("steps", "rule"),
+    [
+        ([], "multi_krum"),
+        (["nnm"], "median"),
+        (["arc"], "mean"),
+        (["arc", "nnm"], "trimmed_mean"),
+    ],
+)
+def test_contract_chooses_and_mixes_every_count(harness, count, steps, rule):
+    random = np.random.default_rng([count, 2])
+    f = int(random.integers((count - 3) // 2 + 1 if rule == "multi_krum" else (count + 1) // 2))
+    updates = drawn_updates(random, count, 2 * CHUNK_LENGTH)
+    aggregate, _ = harness.aggregate(updates, steps, rule, f)
+    assert (aggregate == compose(steps, rule, f=f)(updates)).all(), (updates.tolist(), f)

@@ -17,22 +17,12 @@ from hypothesis import strategies as st
 
 from protocol import rounds
 from protocol.errors import Reverted
+from protocol.recompute import Result
 from protocol.scores import given_scores, scores_commitment
-from protocol.signing import CommitDomain
+from protocol.signing import SigningDomain
+from protocol.state import Flag, Phase, Published, RoundState, Seat, TaskState
 from protocol.sumtree import root_hash
-from protocol.task import (
-    ZERO_ADDRESS,
-    ZERO_HASH,
-    Flag,
-    Phase,
-    Published,
-    RewardRule,
-    RoundState,
-    Rule,
-    Seat,
-    TaskParams,
-    TaskState,
-)
+from protocol.task import ZERO_ADDRESS, ZERO_HASH, RewardRule, Rule, TaskParams
 from tests.contracts.model import Model, Opening, Refused, Round, Task
 from tests.contracts.revm import CHAIN_ID, Revm
 
@@ -62,9 +52,11 @@ FITTING = {
     ),
     Phase.REVEAL: "reveal reveal reveal reveal_many reveal_many reveal_many sign_twice wait_on",
     Phase.AVAILABILITY: "flag_update slash_withheld wait_on wait_on wait_on",
-    Phase.AGGREGATE: "publish publish publish publish vote commit_scores commit_scores wait",
+    Phase.AGGREGATE: (
+        "publish publish publish publish vote vote_many commit_scores commit_scores wait"
+    ),
     Phase.CHALLENGE: (
-        "vote vote vote vote outvote outvote flag_result refute refute "
+        "vote vote vote vote_many outvote outvote flag_result flag_result refute refute refute "
         "commit_scores reveal_scores reveal_scores reveal_scores wait wait wait_on"
     ),
     Phase.FINAL: BETWEEN,
@@ -325,15 +317,37 @@ class Game:
         if self.task.params.by_votes or self.random.random() < 0.1:
             self.tell("vote")
 
+    def vote_many(self) -> None:
+        """For one result, seldom with somebody who may not or a signature of nobody's."""
+        if not self.task.params.by_votes and self.random.random() < 0.9:
+            return
+        found, modelled = self.found()
+        fitting = [who for who in PEOPLE if self.task.latest.includes(who)]
+        whose: list[str | None] = [*self.random.choices(fitting or PEOPLE, k=3)]
+        if self.random.random() < 0.2:
+            whose[self.random.randrange(3)] = self.random.choice([None, self.who])
+        domain = SigningDomain(CHAIN_ID, self.revm.contract, self.task_id, self.number)
+        signed = tuple(
+            (ZERO_HASH, ZERO_HASH)
+            if who is None
+            else tuple(domain.sign_vote(KEYS[PEOPLE.index(who)], found))
+            for who in whose
+        )
+        arguments = (self.task_id, self.number)
+        self.call("relayVotes", (*arguments, tuple(found), signed), (*arguments, modelled, whose))
+
     def tell(self, function: str, wei: int | None = None) -> None:
-        """Some result: seldom of other updates, or of none."""
+        found, modelled = self.found()
+        arguments = (self.task_id, self.number)
+        self.call(function, (*arguments, tuple(found)), (*arguments, modelled), wei)
+
+    def found(self) -> tuple[Result, tuple[bytes, bytes, bool]]:
+        """Some result, and as the model takes it: seldom of other updates, or of none."""
         state = self.task.latest.state
         stale, empty = self.random.random() < 0.1, self.random.random() < 0.1
         roots = (keccak(b"aggregate"), ZERO_HASH if empty else self.model_root())
         updates_hash = keccak(b"stale") if stale else state.updates_hash
-        result = (*roots, updates_hash, state.unavailable, ZERO_HASH, ZERO_HASH)
-        arguments = (self.task_id, self.number)
-        self.call(function, (*arguments, result), (*arguments, (*roots, stale)), wei)
+        return Result(*roots, updates_hash, state.unavailable), (*roots, stale)
 
     def outvote(self) -> None:
         roots = (keccak(b"aggregate"), self.model_root())
@@ -425,7 +439,7 @@ class Game:
         return self.openings.get((self.task_id, self.number, who), unknown)
 
     def signed(self, who: int, full: bytes) -> tuple[bytes, ...]:
-        domain = CommitDomain(CHAIN_ID, self.revm.contract, self.task_id, self.number)
+        domain = SigningDomain(CHAIN_ID, self.revm.contract, self.task_id, self.number)
         return tuple(domain.sign(KEYS[who], full))
 
     # ----------------------------------------------------------------------------------- compare

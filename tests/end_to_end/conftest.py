@@ -21,7 +21,7 @@ from scripts import command
 from scripts.network import EmbeddedNetwork
 from scripts.task_config import TaskConfig
 from tests.chain.game import Game
-from tests.chain.network import ANVIL, Network, anvil_network, embedded_network
+from tests.chain.network import ANVIL, Network, anvil_network, embedded_network, restored
 
 DESKS = 3
 KEY_ENV = "VOLQUORUM_TEST_KEY"
@@ -49,25 +49,28 @@ def make_network(desks: Market, tmp_path: Path) -> Callable[..., EmbeddedNetwork
 
 
 @pytest.fixture(scope="session")
-def one_embedded() -> Network:
+def embedded_session() -> Network:
     return embedded_network()
 
 
-@pytest.fixture
-def embedded(one_embedded: Network) -> Iterator[Network]:
-    """An embedded chain, which every test leaves as it found it."""
-    before = one_embedded.snapshot()
-    yield one_embedded
-    one_embedded.revert(before)
-
-
-@pytest.fixture
-def anvil() -> Iterator[Network]:
-    """A real chain of its own."""
+@pytest.fixture(scope="session")
+def anvil_session() -> Iterator[Network]:
     if not ANVIL.exists():
         pytest.skip(f"there is no {ANVIL}: `scripts/test` installs it")
     with anvil_network() as network:
         yield network
+
+
+@pytest.fixture
+def embedded(embedded_session: Network) -> Iterator[Network]:
+    """An embedded chain, which every test leaves as it found it."""
+    yield from restored(embedded_session)
+
+
+@pytest.fixture
+def anvil(anvil_session: Network) -> Iterator[Network]:
+    """A real chain, which every test leaves as it found it."""
+    yield from restored(anvil_session)
 
 
 @pytest.fixture

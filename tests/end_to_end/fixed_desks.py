@@ -14,7 +14,7 @@ from protocol.blobs import DirectoryStore, HttpStore
 from protocol.encoding import encode_model, encode_update
 from protocol.http import HttpServer
 from protocol.rounds import deadlines
-from protocol.signing import CommitDomain
+from protocol.signing import SigningDomain
 from protocol.sumtree import SumTree
 from protocol.task import Rule, TaskParams
 
@@ -140,7 +140,7 @@ class FixedDesks:
     def signed_entry(self, desk, bound=None):
         """What a desk hands a relay in Commit: its commitment, or another one."""
         number = self.round_number()
-        domain = CommitDomain(self.chain.chain_id, self.chain.contract, self.task_id, number)
+        domain = SigningDomain(self.chain.chain_id, self.chain.contract, self.task_id, number)
         signed = domain.sign(self.senders[desk + 1].account, bound or self.commitment(desk))
         return self._place(desk) | {name: hexed(part) for name, part in signed._asdict().items()}
 

@@ -6,15 +6,17 @@ from pathlib import Path
 import numpy as np
 
 from node.memory import MemoryFile
-from node.tick import Participant, Stores
+from node.relay import Relayer
+from node.tick import Mandate, Participant, Stores
 from protocol.blobs import DirectoryStore, FirstOf
 from protocol.chain.rpc import quantity
 from protocol.commitment import NO_EVIDENCE, Evidence
 from protocol.encoding import encode_model, encode_update
 from protocol.recompute import Combined, Result, combine
+from protocol.state import Phase, RoundState
 from protocol.sumtree import SumTree
 from protocol.task import ZERO_ADDRESS as ETH
-from protocol.task import Phase, RoundState, Rule
+from protocol.task import Rule
 from tests.chain.network import Network
 from tests.end_to_end.fixed_desks import CHUNK, SHIFT, FixedDesks, Served
 
@@ -68,8 +70,13 @@ class RandomDesks(FixedDesks):
         """The right result of a round that included these desks, after rounds of all desks."""
         base = self.genesis
         for earlier in range(1, number):
-            base = combine(self.params, base, self.all_updates(earlier)).model
-        return combine(self.params, base, self.all_updates(number, desks))
+            base = self._combined(base, earlier, None).model
+        return self._combined(base, number, desks)
+
+    def _combined(self, base: np.ndarray, number: int, desks: Sequence[int] | None) -> Combined:
+        participants = [self.senders[desk + 1].address for desk in desks or self.desks]
+        trusted_row = self.params.trusted_row(participants)
+        return combine(self.params, base, self.all_updates(number, desks), trusted_row)
 
     def state(self, number: int) -> RoundState:
         return self.snapshot().round_state(self.task_id, number)
@@ -114,6 +121,7 @@ class RandomDesks(FixedDesks):
         *,
         account: int = LIAR,
     ) -> None:
+        self.pass_refutation()
         state = self.state(number)
         computed_from = (state.updates_hash, state.unavailable)
         self.senders[account].send(
@@ -123,6 +131,18 @@ class RandomDesks(FixedDesks):
             purpose=f"{number}:{self.now()}",
         )
 
+    def fallback_publishes(self) -> None:
+        """The honest orchestrator's turn, which never is in the second of a refutation."""
+        self.pass_refutation()
+        outcome = self.fallback.tick()
+        assert outcome.acted == "publish", outcome.why
+
+    def pass_refutation(self) -> None:
+        """To the next second, if the latest block refuted a result."""
+        now = self.now()
+        if self.state(self.round_number()).restarted_at == now:
+            self.travel(now + 1)
+
     def flag_result(self, number: int, what: int, *, account: int) -> None:
         self.senders[account].send(
             "flagResult",
@@ -131,7 +151,7 @@ class RandomDesks(FixedDesks):
             purpose=f"{number}:flag:{what}:{self.now()}",
         )
 
-    def node(self, account: int, **settings: object) -> Participant:
+    def node(self, account: int, *, relayer: Relayer | None = None, **mandate: bool) -> Participant:
         """A node that trains nothing; made again, it is the same one after kill -9."""
         folder = self.folder / f"node-{account}"
         return Participant(
@@ -146,7 +166,8 @@ class RandomDesks(FixedDesks):
                 peers=self.blobs,
             ),
             memory_file=MemoryFile(folder / "memory.npz"),
-            **settings,
+            relayer=relayer,
+            mandate=Mandate(**mandate),
         )
 
     def _private(self, account: int) -> DirectoryStore:

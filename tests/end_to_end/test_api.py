@@ -12,7 +12,6 @@ from protocol.blobs import DirectoryStore, HttpStore
 from protocol.http import HttpServer
 from protocol.service import Service
 from protocol.task import ZERO_ADDRESS
-from tests.chain.network import embedded_network
 from tests.end_to_end.fixed_desks import (
     CHUNK,
     DESKS,
@@ -29,8 +28,8 @@ pytestmark = pytest.mark.chain
 
 
 @pytest.fixture
-def network(tmp_path):
-    return FixedDesks(embedded_network(), tmp_path)
+def network(embedded, tmp_path):
+    return FixedDesks(embedded, tmp_path)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """What cannot be fetched is flagged: it comes on chain, or it and its maker are out."""
 
 import json
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,12 +15,13 @@ from protocol.encoding import encode_model
 from protocol.errors import BlobNotFound, Reverted
 from protocol.exit_codes import ExitCode
 from protocol.recompute import check_published
+from protocol.state import Phase, Published
 from protocol.sumtree import SumTree
-from protocol.task import ZERO_ADDRESS, Phase, Published, Rule
+from protocol.task import ZERO_ADDRESS, Rule
 from scripts import command, round_state
 from scripts.leave import depart
 from scripts.verify_round import Verdict, Verifier
-from tests.chain.network import Network, anvil_network
+from tests.chain.network import Network
 from tests.end_to_end.fixed_desks import CHUNK, DESKS, SHIFT
 from tests.end_to_end.random_desks import (
     AWARD_WEI,
@@ -42,19 +42,6 @@ pytestmark = pytest.mark.chain
 MANY = 17_000
 
 
-@pytest.fixture(scope="module")
-def one_anvil() -> Iterator[Network]:
-    with anvil_network() as network:
-        yield network
-
-
-@pytest.fixture
-def anvil(one_anvil: Network) -> Iterator[Network]:
-    before = one_anvil.snapshot()
-    yield one_anvil
-    one_anvil.revert(before)
-
-
 def tolerant(network: Network, folder: Path, **changes: object) -> RandomDesks:
     """A task that two updates of three suffice for, and that has no aggregator of its own."""
     settings = {
@@ -66,6 +53,15 @@ def tolerant(network: Network, folder: Path, **changes: object) -> RandomDesks:
     }
     desks = RandomDesks(network, folder, **(settings | changes))
     desks.join()
+    return desks
+
+
+def lacking_one(network: Network, folder: Path) -> RandomDesks:
+    """The first desk's update of round 1 is nowhere, and servers have had their time."""
+    desks = tolerant(network, folder)
+    desks.play_until_revealed()
+    desks.hide(0, 1)
+    desks.travel_to_flagging()
     return desks
 
 
@@ -96,7 +92,7 @@ def test_update_that_nobody_serves_is_left_out_of_result_and_reward(
     desks.travel(desks.ends().availability)
     acts(watcher, "reclaimdeposit")
 
-    assert desks.fallback.tick().acted == "publish"
+    desks.fallback_publishes()
     acts(watcher, "verify")
     desks.travel(desks.ends().challenge)
     assert desks.fallback.tick().acted == "open"
@@ -138,7 +134,7 @@ def test_updates_that_are_only_posted_on_chain_are_included_and_verified_from_th
         assert desks.node(desk + 1).tick().acted is None
     assert desks.state(1).included == DESKS
     desks.travel(desks.ends().availability)
-    assert desks.fallback.tick().acted == "publish"
+    desks.fallback_publishes()
     acts(desks.node(WATCHER), "verify")
 
     check_published(desks.honest(1), desks.state(1))
@@ -195,7 +191,7 @@ def test_roots_without_bytes_are_refuted_and_an_honest_fallback_ends_the_round(
     acts(watcher, "refuteunavailable")
     assert desks.credit(WATCHER) == AWARD_WEI + FLAG_WEI
 
-    assert desks.fallback.tick().acted == "publish"
+    desks.fallback_publishes()
     acts(watcher, "verify")
     desks.travel(desks.ends().challenge)
     assert desks.fallback.tick().acted == "open"
@@ -209,16 +205,13 @@ def test_roots_without_bytes_are_refuted_and_an_honest_fallback_ends_the_round(
 def test_result_of_an_update_that_only_its_aggregator_saw_is_refuted(
     anvil: Network, tmp_path: Path
 ) -> None:
-    desks = tolerant(anvil, tmp_path)
-    desks.play_until_revealed()
-    desks.hide(0, 1)
-    desks.travel_to_flagging()
+    desks = lacking_one(anvil, tmp_path)
     acts(desks.node(WATCHER), "flagupdate")
     desks.travel(desks.ends().availability)
     desks.publish_result(1, desks.honest(1))
 
     acts(desks.node(WATCHER), "verify", "seal", "challenge")
-    assert desks.fallback.tick().acted == "publish"
+    desks.fallback_publishes()
     acts(desks.node(WATCHER), "verify")
 
     check_published(desks.honest(1, (1, 2)), desks.state(1))
@@ -251,10 +244,7 @@ def test_honest_publisher_that_is_flagged_posts_and_earns_the_deposits(
 
 
 def test_two_nodes_flag_once_and_the_second_comes_too_late(anvil: Network, tmp_path: Path) -> None:
-    desks = tolerant(anvil, tmp_path)
-    desks.play_until_revealed()
-    desks.hide(0, 1)
-    desks.travel_to_flagging()
+    desks = lacking_one(anvil, tmp_path)
     quick, slow = desks.node(WATCHER), desks.node(PUBLISHER)
     snapshot = desks.snapshot()
     acts(quick, "flagupdate")
@@ -266,10 +256,7 @@ def test_two_nodes_flag_once_and_the_second_comes_too_late(anvil: Network, tmp_p
 
 
 def test_node_that_may_not_flag_sends_no_deposit(anvil: Network, tmp_path: Path) -> None:
-    desks = tolerant(anvil, tmp_path)
-    desks.play_until_revealed()
-    desks.hide(0, 1)
-    desks.travel_to_flagging()
+    desks = lacking_one(anvil, tmp_path)
 
     assert desks.node(WATCHER, flags=False).tick().acted is None
     assert desks.state(1).unavailable == 0
@@ -353,10 +340,7 @@ def test_round_state_says_what_is_flagged_by_whom_and_what_happens_when(
 def test_who_leaves_takes_the_deposits_along_that_nobody_answered(
     anvil: Network, tmp_path: Path
 ) -> None:
-    desks = tolerant(anvil, tmp_path)
-    desks.play_until_revealed()
-    desks.hide(0, 1)
-    desks.travel_to_flagging()
+    desks = lacking_one(anvil, tmp_path)
     acts(desks.node(WATCHER), "flagupdate")
 
     def leave() -> list[str]:
@@ -367,3 +351,17 @@ def test_who_leaves_takes_the_deposits_along_that_nobody_answered(
     desks.travel(desks.ends().availability)
     assert leave() == [str(FLAG_WEI)]
     assert leave() == []
+
+
+def test_model_that_somebody_serves_in_another_unit_is_fetched_elsewhere(
+    embedded: Network, tmp_path: Path
+) -> None:
+    desks = RandomDesks(embedded, tmp_path)
+    desks.join()
+    desks.play_until_aggregate()
+    desks.publish_result(1, desks.honest(1))
+    # Its root does not bind the unit, so the hostile store has it, and is asked first.
+    desks.desk_blobs.put(encode_model(desks.genesis, SHIFT + 1), chunk_length=CHUNK)
+    desks.liars_blobs.put(encode_model(desks.genesis, SHIFT), chunk_length=CHUNK)
+
+    acts(desks.node(WATCHER), "verify")

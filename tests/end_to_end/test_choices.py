@@ -1,6 +1,5 @@
 """A task that clips and mixes: who lies about a table or a choice loses, and the honest end it."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +10,11 @@ from protocol.commitment import Evidence
 from protocol.gram import Masks, Table, choice_hash, neighbours
 from protocol.recompute import Combined
 from protocol.rules import arc, trimmed_mean
+from protocol.state import Phase, Published, RoundState
 from protocol.sumtree import SumTree
-from protocol.task import Phase, PreSteps, Published, RoundState
+from protocol.task import PreSteps
 from scripts.verify_round import Verifier
-from tests.chain.network import Network, embedded_network
+from tests.chain.network import Network
 from tests.end_to_end.fixed_desks import CHUNK
 from tests.end_to_end.random_desks import (
     AWARD_WEI,
@@ -31,22 +31,10 @@ from tests.end_to_end.random_desks import (
 pytestmark = pytest.mark.chain
 
 
-@pytest.fixture(scope="module")
-def one_chain() -> Network:
-    return embedded_network()
-
-
 @pytest.fixture
-def chain(one_chain: Network) -> Iterator[Network]:
-    before = one_chain.snapshot()
-    yield one_chain
-    one_chain.revert(before)
-
-
-@pytest.fixture
-def desks(chain: Network, tmp_path: Path) -> RandomDesks:
+def desks(embedded: Network, tmp_path: Path) -> RandomDesks:
     """Three desks whose updates wait for a result."""
-    found = RandomDesks(chain, tmp_path, pre_steps=PreSteps.ARC | PreSteps.NNM, rounds=1)
+    found = RandomDesks(embedded, tmp_path, pre_steps=PreSteps.ARC | PreSteps.NNM, rounds=1)
     found.join()
     found.play_until_aggregate()
     return found
@@ -110,7 +98,7 @@ def end_honestly(desks: RandomDesks) -> None:
     """The honest orchestrator's turn, and what the watcher and an outsider make of it."""
     watcher = desks.node(WATCHER)
     assert "is in aggregate" in watcher.tick().why
-    assert desks.fallback.tick().acted == "publish"
+    desks.fallback_publishes()
     acts(watcher, "verify")
     desks.travel(desks.ends().challenge)
     assert watcher.tick().acted is None
@@ -178,7 +166,7 @@ def test_false_coordinate_of_a_right_choice_is_refuted(desks: RandomDesks) -> No
 
 def test_honest_orchestrator_posts_the_table_that_somebody_flagged(desks: RandomDesks) -> None:
     desks.travel(desks.ends().aggregator)
-    assert desks.fallback.tick().acted == "publish"
+    desks.fallback_publishes()
     flag_table(desks, WATCHER)
 
     assert desks.fallback.tick().acted == "post"

@@ -1,6 +1,8 @@
 """The collector against a real HTTP server that replays answers in Deribit's shape."""
 
+import errno
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -316,6 +318,22 @@ def test_patience_ends(make, tmp_path, exchange):
         list(make(patience=2).run(1))
     assert exchange.asked == ["BTC"] * 8
     assert names(tmp_path) == []
+
+
+def test_full_disk_loses_the_snapshot_and_the_next_one_is_taken(
+    make, tmp_path, monkeypatch, exchange
+):
+    fsync = os.fsync
+
+    def full_at_first(descriptor):
+        if len(exchange.asked) == 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full_at_first)
+    (collected,) = make().run(1)
+    assert exchange.asked == ["BTC", "ETH", "BTC", "ETH"]
+    assert [collected.path.name] == names(tmp_path)
 
 
 def test_a_written_snapshot_restores_patience(make, exchange):

@@ -4,8 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
+from node.tick import Mandate
 from protocol.draw import is_drawn
-from protocol.task import ZERO_HASH, Phase
+from protocol.state import Phase
+from protocol.task import ZERO_HASH
 from scripts.network import EmbeddedNetwork
 from tests.end_to_end.test_faults import run_until, seat_all
 
@@ -51,7 +53,7 @@ def test_whoever_drives_draws_and_only_those_drawn_commit(make_network: Make, dr
     run_until(network, 1, Phase.SELECTION)
     if driver == "participant":
         network.ticks.pop(0)
-        network.participants[0]._drives = network.participants[0]._publishes = True
+        network.participants[0].mandate = Mandate(drives=True, publishes=True)
 
     for number in range(1, ROUNDS + 1):
         run_until(network, number, Phase.SELECTION)

@@ -1,13 +1,12 @@
 """An update whose root records a norm that its bytes do not have costs its desk seat and stake."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from node.actions import ChallengeNorm
-from protocol.task import Phase
-from tests.chain.network import Network, embedded_network
+from protocol.state import Phase
+from tests.chain.network import Network
 from tests.end_to_end.random_desks import FLAG_WEI, PUBLISHER, WATCHER, RandomDesks, acts
 
 pytestmark = pytest.mark.chain
@@ -16,23 +15,11 @@ LIAR = 1
 STAKE_WEI = 2 * 10**16
 
 
-@pytest.fixture(scope="module")
-def one_chain() -> Network:
-    return embedded_network()
-
-
 @pytest.fixture
-def chain(one_chain: Network) -> Iterator[Network]:
-    before = one_chain.snapshot()
-    yield one_chain
-    one_chain.revert(before)
-
-
-@pytest.fixture
-def desks(chain: Network, tmp_path: Path) -> RandomDesks:
+def desks(embedded: Network, tmp_path: Path) -> RandomDesks:
     """Four desks, of which the second claims to have hardly moved; servers have had their time."""
     settings = {"stake_wei": STAKE_WEI, "availability_seconds": 60}
-    found = RandomDesks(chain, tmp_path, desks=4, **settings)
+    found = RandomDesks(embedded, tmp_path, desks=4, **settings)
     found.norms[LIAR] = 9
     found.join()
     found.play_until_revealed()
@@ -58,7 +45,7 @@ def test_false_norm_is_proven_and_the_round_goes_on_without_the_update(
     assert waiting.acted is None
     assert waiting.wait_until == desks.ends().flag_update
     desks.travel(desks.ends().aggregator)
-    assert desks.fallback.tick().acted == "publish"
+    desks.fallback_publishes()
     acts(desks.node(WATCHER), "verify")
     assert desks.state(1).model_root == desks.honest(1, (0, 2, 3)).model_root
     desks.travel(desks.ends().challenge)
@@ -108,8 +95,8 @@ def test_second_proof_comes_too_late_and_goes_on(desks: RandomDesks) -> None:
     assert slow.tick().acted is None
 
 
-def test_each_of_two_liars_with_one_root_pays(chain: Network, tmp_path: Path) -> None:
-    desks = RandomDesks(chain, tmp_path, desks=4, stake_wei=STAKE_WEI, availability_seconds=60)
+def test_each_of_two_liars_with_one_root_pays(embedded: Network, tmp_path: Path) -> None:
+    desks = RandomDesks(embedded, tmp_path, desks=4, stake_wei=STAKE_WEI, availability_seconds=60)
     desks.updates[3] = desks.updates[LIAR] = desks.update(LIAR, 1)
     desks.norms[3] = desks.norms[LIAR] = 9
     desks.join()

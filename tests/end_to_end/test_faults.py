@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 
 from node.memory import MemoryFile
-from node.tick import Participant
+from node.relay import Relayer
+from node.tick import Mandate, Participant
 from protocol import rounds as round_rules
 from protocol.errors import BlobCorrupt, BlobNotFound
 from protocol.recompute import Combined, combine
-from protocol.task import ZERO_ADDRESS, Phase, Rule, Seat
+from protocol.state import Phase, Seat
+from protocol.task import ZERO_ADDRESS, Rule
 from scripts.network import EmbeddedNetwork
 from scripts.verify_round import Verifier
 
@@ -91,7 +93,7 @@ def test_desk_that_never_reveals_loses_a_slice_and_comes_back_once_it_is_paid(
     run_until(network, 1, Phase.FINAL)
     assert seat_of(network, silent).suspended
     assert "is suspended until" in why_in_commit(network, 2, silent)
-    silent._restores = True
+    silent.mandate = Mandate(restores=True)
     network.ticks.append(absent)
     run_until(network, 3, Phase.FINAL)
 
@@ -116,7 +118,7 @@ def test_seat_that_missed_more_than_is_forgiven_stays_suspended(make_network: Ma
     seat_all(network)
     run_until(network, 1, Phase.REVEAL)
     silent, absent = network.participants[-1], network.ticks.pop()
-    silent._restores = True
+    silent.mandate = Mandate(restores=True)
     run_until(network, 1, Phase.FINAL)
     network.ticks.append(absent)
 
@@ -134,7 +136,7 @@ def test_participants_slash_and_divide_where_the_orchestrator_does_not(make_netw
     silent, _ = network.participants[-1], network.ticks.pop()
     run_until(network, 1, Phase.AVAILABILITY)
     network.ticks.pop(0)
-    driver._drives = driver._publishes = True
+    driver.mandate = Mandate(drives=True, publishes=True)
 
     run_until(network, 1, Phase.FINAL)
     for _ in range(3):
@@ -151,7 +153,7 @@ def test_rounds_below_quorum_are_void_and_the_next_one_opens(make_network: Make)
     network = make_network(rounds=3)
     seat_all(network)
     for participant in network.participants:
-        participant._restores = True
+        participant.mandate = Mandate(restores=True)
     run_until(network, 1, Phase.REVEAL)
     silent, network.ticks = network.ticks[2:], network.ticks[:2]
 
@@ -238,7 +240,7 @@ def test_participants_open_rounds_when_nobody_else_does(make_network: Make) -> N
     network = make_network(rounds=1)
     seat_all(network)
     network.ticks.pop(0)
-    network.participants[1]._drives = True
+    network.participants[1].mandate = Mandate(drives=True)
 
     run_until(network, 1, Phase.COMMIT)
 
@@ -266,7 +268,7 @@ def test_one_wrong_coordinate_is_refuted_and_the_round_ends_with_the_honest_mode
     run_until(network, 1, Phase.CHALLENGE)
     liar, network.ticks = network.ticks[0], network.ticks[1:]
     monkeypatch.undo()
-    network.participants[1]._publishes = True
+    network.participants[1].mandate = Mandate(publishes=True)
 
     run_until(network, 1, Phase.FINAL)
     network.ticks.insert(0, liar)
@@ -304,7 +306,7 @@ def test_wrong_result_that_nobody_challenged_is_refused_by_everybody(
     network = make_network()
     seat_all(network)
     for participant in network.participants:
-        participant._challenges = False
+        participant.mandate = Mandate(challenges=False)
     lie_about_one_coordinate(network, monkeypatch)
     run_until(network, 1, Phase.FINAL)
     monkeypatch.undo()
@@ -350,7 +352,7 @@ def test_missing_update_is_named_by_the_outsider(make_network: Make) -> None:
     assert root.hex() in verdict.why
 
 
-def reborn(network: EmbeddedNetwork, number: int, **settings: object) -> Participant:
+def reborn(network: EmbeddedNetwork, number: int, relayer: Relayer | None = None) -> Participant:
     """The same participant after kill -9: nothing but its folder and its key is left."""
     old = network.participants[number]
     return Participant(
@@ -359,9 +361,9 @@ def reborn(network: EmbeddedNetwork, number: int, **settings: object) -> Partici
         account=old.account,
         task_id=network.task_id,
         trainer=old._trainer,
-        stores=old._stores,
+        stores=old.stores,
         memory_file=MemoryFile(old.memory_file.path),
-        **settings,
+        relayer=relayer,
     )
 
 

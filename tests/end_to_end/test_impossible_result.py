@@ -1,19 +1,21 @@
 """An update that is none is flagged and left out; where nobody flagged it, no result is right."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from node.decide import Wait, decide
+from node.actions import Wait
+from node.decide import decide
 from node.memory import Pending
-from node.tick import Participant
+from node.tick import Mandate, Participant
 from protocol import rounds as round_rules
 from protocol.chain.gateway import Snapshot
 from protocol.encoding import encode_model
 from protocol.recompute import Result
+from protocol.state import Phase
 from protocol.sumtree import SumTree
-from protocol.task import Phase
 from scripts.network import EmbeddedNetwork
 from scripts.verify_round import Verifier
 
@@ -29,7 +31,7 @@ def commits_to_a_model(liar: Participant) -> Callable[[Snapshot, int], Pending]:
     def train(snapshot: Snapshot, latest: int) -> Pending:
         values = np.full(liar.params.dimension, 10**6, dtype=np.int32)
         tree = SumTree.of(values, liar.params.chunk_length)
-        liar._stores.private.put(
+        liar.stores.private.put(
             encode_model(values, liar.params.shift), chunk_length=liar.params.chunk_length
         )
         pending = Pending(
@@ -40,11 +42,7 @@ def commits_to_a_model(liar: Participant) -> Callable[[Snapshot, int], Pending]:
             squared_norm=0,
             residual=liar.memory.residual,
         )
-        liar.memory = type(liar.memory)(
-            residual=liar.memory.residual,
-            verified_model_root=liar.memory.verified_model_root,
-            pending=pending,
-        )
+        liar._memory.save(replace(liar.memory, pending=pending))
         return pending
 
     return train
@@ -57,7 +55,7 @@ def test_update_that_is_no_update_is_flagged_and_left_out(
     for participant in network.participants:
         participant.tick()
     liar = network.participants[0]
-    monkeypatch.setattr(liar, "_train", commits_to_a_model(liar))
+    monkeypatch.setattr(liar._commitments, "_train", commits_to_a_model(liar))
     while phase_of(network) is not Phase.FINAL:
         network.step()
 
@@ -74,11 +72,11 @@ def test_result_of_updates_that_have_none_is_a_mismatch_for_all(
     network = make_network()
     network.orchestrator._flags = False
     for participant in network.participants:
-        participant._flags = False
+        participant.mandate = Mandate(flags=False)
     for participant in network.participants:
         participant.tick()
     liar, *honest = network.participants
-    monkeypatch.setattr(liar, "_train", commits_to_a_model(liar))
+    monkeypatch.setattr(liar._commitments, "_train", commits_to_a_model(liar))
     while phase_of(network) is not Phase.AGGREGATE:
         network.step()
     revealed = network.round_state(1)

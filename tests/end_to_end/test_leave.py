@@ -9,9 +9,9 @@ from click.testing import Result
 from eth_utils.address import to_checksum_address
 
 from protocol.chain.rpc import quantity
-from protocol.chain.token import balance_wei
 from protocol.exit_codes import ExitCode
-from protocol.task import ZERO_ADDRESS, Phase
+from protocol.state import Phase
+from protocol.task import ZERO_ADDRESS
 from scripts import leave
 from tests.chain import made
 from tests.chain.game import DESKS, STRANGER, Game
@@ -70,7 +70,7 @@ def test_every_currency_in_which_something_is_owed_is_withdrawn(
 
     assert done.exit_code == ExitCode.OK, done.output
     assert f"withdrawn {other.params.stake_wei} of token {token} to {RECEIVER}" in done.stdout
-    assert balance_wei(game.chain, token, RECEIVER) == other.params.stake_wei
+    assert made.balance_wei(game.chain, token, RECEIVER) == other.params.stake_wei
     assert balance(game, RECEIVER) > game.params.stake_wei
 
 

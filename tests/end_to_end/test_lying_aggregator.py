@@ -1,19 +1,21 @@
 """An aggregator that lies loses its bond to a node's proof, and an honest one ends the round."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from node.decide import Challenge
-from protocol.challenge import encode_opening, encode_place
+from node.actions import Challenge
+from node.tick import Participant
 from protocol.errors import Reverted
+from protocol.proofs import encode_opening, encode_place
 from protocol.recompute import Combined, combine
+from protocol.state import Phase
 from protocol.sumtree import SumTree
-from protocol.task import Phase, Rule, TaskParams
-from tests.chain.network import Network, anvil_network
+from protocol.task import Rule, TaskParams
+from tests.chain.network import Network
 from tests.end_to_end.fixed_desks import CHUNK, DIMENSION, GENESIS
 from tests.end_to_end.random_desks import (
     AWARD_WEI,
@@ -28,19 +30,6 @@ from tests.end_to_end.random_desks import (
 )
 
 pytestmark = pytest.mark.chain
-
-
-@pytest.fixture(scope="module")
-def one_anvil() -> Iterator[Network]:
-    with anvil_network() as network:
-        yield network
-
-
-@pytest.fixture
-def anvil(one_anvil: Network) -> Iterator[Network]:
-    before = one_anvil.snapshot()
-    yield one_anvil
-    one_anvil.revert(before)
 
 
 @dataclass(frozen=True)
@@ -128,11 +117,22 @@ def assert_reopened(desks: RandomDesks) -> None:
     assert desks.burned_wei() == BOND_WEI - AWARD_WEI
 
 
+def challenge_of(node: Participant, desks: RandomDesks) -> tuple[str, tuple[object, ...]]:
+    """What a node would send now, for somebody to copy."""
+    seen: list[tuple[str, tuple[object, ...]]] = []
+    node._sending.send = lambda function, args, *_: seen.append((function, args))
+    node._disputes.act(Challenge(), desks.snapshot(), 2, desks.state(2))
+    del node._sending.send
+    (sent,) = seen
+    return sent
+
+
 def end_honestly(desks: RandomDesks, publisher: Callable[[], object]) -> None:
     """Somebody else's turn, and what the watcher makes of it."""
     watcher = desks.node(WATCHER)
     assert "is in aggregate" in watcher.tick().why
     assert watcher.memory.mismatch is None
+    desks.pass_refutation()
     publisher()
     assert desks.phase(2) is Phase.CHALLENGE
     acts(watcher, "verify")
@@ -255,17 +255,39 @@ def test_copied_challenge_proves_the_lie_and_earns_its_sender_nothing(
     play_until_lied_to(desks, off_by_one)
     watcher, copier = desks.node(WATCHER), desks.senders[PUBLISHER]
     acts(watcher, "verify", "seal")
-    seen: list[tuple[str, tuple[object, ...]]] = []
-    watcher._sending.send = lambda function, args, *_: seen.append((function, args))
-    snapshot = desks.snapshot()
-    watcher._disputes.act(Challenge(), snapshot, 2, desks.state(2))
-    ((function, args),) = seen
+    function, args = challenge_of(watcher, desks)
 
     copier.send(function, args, purpose="copied")
 
     assert desks.phase(2) is Phase.AGGREGATE
     assert desks.credit(PUBLISHER) == desks.credit(WATCHER) == 0
     assert desks.burned_wei() == BOND_WEI
+
+    acts(watcher, "claimaward")
+
+    assert_reopened(desks)
+    assert (desks.credit(WATCHER), desks.credit(PUBLISHER)) == (AWARD_WEI, 0)
+    end_honestly(desks, desks.fallback.tick)
+    assert desks.fallback.tick().acted == "finalise"
+    assert_settled_with_the_honest_model(desks)
+
+
+def test_challenge_that_is_copied_again_earns_its_award_again(
+    anvil: Network, tmp_path: Path
+) -> None:
+    desks = RandomDesks(anvil, tmp_path)
+    told = off_by_one(play_until_it_is_the_liars_turn(desks))
+    watcher, copier = desks.node(WATCHER), desks.senders[PUBLISHER]
+    for times in (1, 2):
+        desks.publish_result(2, told)
+        if times == 1:
+            acts(watcher, "verify", "seal")
+            function, args = challenge_of(watcher, desks)
+        copier.send(function, args, purpose=f"copied {times}")
+        acts(watcher, "claimaward")
+        assert desks.credit(WATCHER) == times * AWARD_WEI
+    assert watcher.tick().acted is None
+    assert desks.burned_wei() == 2 * (BOND_WEI - AWARD_WEI)
 
 
 def test_challenge_that_has_no_time_for_a_seal_goes_without(anvil: Network, tmp_path: Path) -> None:

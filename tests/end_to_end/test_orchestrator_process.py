@@ -18,8 +18,7 @@ from orchestrator.__main__ import main
 from protocol.blob_server import blob_router
 from protocol.exit_codes import ExitCode
 from protocol.http import HttpServer
-from protocol.task import Phase
-from tests.chain.network import anvil_network
+from protocol.state import Phase
 from tests.end_to_end.fixed_desks import DESKS, FixedDesks
 
 pytestmark = pytest.mark.chain
@@ -27,17 +26,9 @@ pytestmark = pytest.mark.chain
 DEADLINE_SECONDS = 60
 
 
-@pytest.fixture(scope="module")
-def anvil():
-    with anvil_network() as network:
-        yield network
-
-
 @pytest.fixture
 def desks(anvil, tmp_path):
-    before = anvil.snapshot()
-    yield FixedDesks(anvil, tmp_path)
-    anvil.revert(before)
+    return FixedDesks(anvil, tmp_path)
 
 
 @pytest.fixture
@@ -172,6 +163,26 @@ def test_what_is_wrong_shows_in_the_exit_status(write_config, run, changes, expe
     done = run("--config", write_config(**changes), "--once")
     assert (done.exit_code, done.stdout) == (expected, "")
     assert said in done.stderr
+
+
+def test_key_spends_nothing_on_tasks_that_nobody_named(anvil, desks, write_config, run):
+    desks.join()
+    nameless = {
+        "deployment": None,
+        "contract": anvil.deployment.contract,
+        "chain_id": desks.chain.chain_id,
+    }
+    refused = run("--config", write_config(**nameless), "--once")
+    assert (refused.exit_code, desks.round_number()) == (ExitCode.CONFIG, 0)
+    assert "name them, or say all_tasks = true" in refused.stderr
+
+    watching = run("--config", write_config(**nameless, key_env=None), "--once")
+    assert (watching.exit_code, desks.round_number()) == (ExitCode.OK, 0)
+    assert "would open round 1" in watching.stdout
+
+    done = run("--config", write_config(**nameless, all_tasks=True), "--once")
+    assert (done.exit_code, desks.round_number()) == (ExitCode.OK, 1)
+    assert "serves_all_tasks" in done.stderr
 
 
 def test_killed_in_every_phase_it_still_finishes_the_round_and_sends_nothing_twice(

@@ -14,9 +14,10 @@ from protocol.encoding import encode_model, encode_update
 from protocol.errors import ChainAnswerInvalid, ChainUnavailable, DataError, Reverted
 from protocol.recompute import Result, check_published, combine, recompute_round
 from protocol.scores import scores_commitment
+from protocol.state import Phase, Published
 from protocol.sumtree import SumTree
-from protocol.task import ZERO_ADDRESS, Phase, Published, RewardRule
-from tests.chain.network import SETTINGS, embedded_network
+from protocol.task import ZERO_ADDRESS, RewardRule
+from tests.chain.network import SETTINGS
 from tests.end_to_end.fixed_desks import (
     CHUNK,
     GENESIS,
@@ -33,13 +34,8 @@ pytestmark = pytest.mark.chain
 
 
 @pytest.fixture
-def chain():
-    return embedded_network()
-
-
-@pytest.fixture
-def network(chain, tmp_path):
-    return FixedDesks(chain, tmp_path)
+def network(embedded, tmp_path):
+    return FixedDesks(embedded, tmp_path)
 
 
 @pytest.fixture
@@ -169,9 +165,9 @@ def state_of(network, number=1):
 
 
 @pytest.fixture
-def tolerant(chain, tmp_path):
+def tolerant(embedded, tmp_path):
     """A task that a round of two updates suffices for."""
-    return FixedDesks(chain, tmp_path, quorum=2, tolerance=0)
+    return FixedDesks(embedded, tmp_path, quorum=2, tolerance=0)
 
 
 @pytest.fixture
@@ -325,9 +321,9 @@ def test_an_orchestrator_slashes_nobody_if_told_so(tolerant, tmp_path):
     assert not tolerant.snapshot().seat(tolerant.task_id, tolerant.senders[3].address).suspended
 
 
-def test_rewards_follow_the_scores_that_participants_gave(chain, tmp_path):
+def test_rewards_follow_the_scores_that_participants_gave(embedded, tmp_path):
     network = FixedDesks(
-        chain, tmp_path, rounds=1, reward_rule=RewardRule.SCORES, score_seconds=8, reward_wei=901
+        embedded, tmp_path, rounds=1, reward_rule=RewardRule.SCORES, score_seconds=8, reward_wei=901
     )
     desk = Served(network, tmp_path / "orchestrator", [network.desk_blobs])
     network.join()
@@ -363,16 +359,16 @@ def test_rewards_follow_the_scores_that_participants_gave(chain, tmp_path):
 
 
 @pytest.fixture
-def drawing(chain, tmp_path):
+def drawing(embedded, tmp_path):
     """A task of which each round draws three of five seats."""
     source = deploy(
-        chain.endpoint,
-        chain.accounts[0],
+        embedded.endpoint,
+        embedded.accounts[0],
         seed_source=SeedSource("PrevrandaoSource", (2,)),
         settings=SETTINGS,
     ).seed_source
     return FixedDesks(
-        chain, tmp_path, seats=5, cohort=3, drawn=3, quorum=1, tolerance=0, seed_source=source
+        embedded, tmp_path, seats=5, cohort=3, drawn=3, quorum=1, tolerance=0, seed_source=source
     )
 
 
@@ -395,16 +391,18 @@ def test_seats_are_drawn_with_the_header_that_the_source_lacked(drawing, tmp_pat
     ]
 
 
-def test_a_source_that_answers_nonsense_leaves_the_round_void_and_the_tick_alive(chain, tmp_path):
+def test_a_source_that_answers_nonsense_leaves_the_round_void_and_the_tick_alive(
+    embedded, tmp_path
+):
     network = FixedDesks(
-        chain,
+        embedded,
         tmp_path,
         seats=5,
         cohort=3,
         drawn=3,
         quorum=1,
         tolerance=0,
-        seed_source=chain.accounts[0].address,
+        seed_source=embedded.accounts[0].address,
     )
     desk = Served(network, tmp_path / "orchestrator", [])
     network.join(5)
@@ -516,9 +514,9 @@ def test_an_update_that_is_a_model_is_named_and_the_round_is_void(network, desk)
     assert desk.tick().acted == "open"
 
 
-def test_a_model_that_leaves_its_range_has_no_result_and_the_next_round_opens(tmp_path, chain):
+def test_a_model_that_leaves_its_range_has_no_result_and_the_next_round_opens(tmp_path, embedded):
     top = np.full(GENESIS.size, np.iinfo(np.int32).max, dtype=np.int32)
-    network = FixedDesks(chain, tmp_path, genesis=top)
+    network = FixedDesks(embedded, tmp_path, genesis=top)
     with serving(network.desk_blobs) as remote:
         desk = Served(network, tmp_path / "orchestrator", [remote])
         to_aggregate(network, desk)
@@ -625,14 +623,14 @@ def test_model_that_cannot_be_judged_does_not_keep_later_ones_from_it(network, t
     assert [json.loads(line)["round"] for line in desk.file.read_text().splitlines()] == [2]
 
 
-def test_a_reorganisation_makes_settled_rounds_be_read_again(chain, network, desk):
+def test_a_reorganisation_makes_settled_rounds_be_read_again(embedded, network, desk):
     network.join()
-    before = chain.snapshot()
+    before = embedded.snapshot()
     for _ in range(2):
         run_round(network, desk)
     desk.tick()
     assert [shown.phase for shown in first_board(desk).rounds[:2]] == ["final", "final"]
-    chain.revert(before)
+    embedded.revert(before)
     network.chain.events.forget((None, network.task_id))
     fresh = Served(network, desk.own.path.parent / "fresh", [desk.own])
     assert fresh.tick().acted == "open"

@@ -16,8 +16,8 @@ from orchestrator.tick import Orchestrator
 from protocol.chain.rpc import quantity
 from protocol.http import HttpServer
 from protocol.service import Service
-from protocol.task import ZERO_ADDRESS, Phase
-from tests.chain.network import anvil_network, embedded_network
+from protocol.state import Phase
+from protocol.task import ZERO_ADDRESS
 from tests.end_to_end.fixed_desks import (
     DESKS,
     FixedDesks,
@@ -37,8 +37,8 @@ def joined(chain, folder):
 
 
 @pytest.fixture
-def network(tmp_path):
-    return joined(embedded_network(), tmp_path)
+def network(embedded, tmp_path):
+    return joined(embedded, tmp_path)
 
 
 @contextmanager
@@ -91,13 +91,12 @@ def halfway(start, end):
     return start + (end - start) // 2
 
 
-def test_three_without_eth_take_part_in_a_round(tmp_path):
-    with anvil_network() as anvil:
-        network = joined(anvil, tmp_path)
-        for sender in network.senders[1 : DESKS + 1]:
-            network.chain.rpc.request("anvil_setBalance", sender.address, "0x0")
-        with relaying(network, tmp_path / "relay") as (desk, client):
-            whole_round(network, desk, client)
+def test_three_without_eth_take_part_in_a_round(anvil, tmp_path):
+    network = joined(anvil, tmp_path)
+    for sender in network.senders[1 : DESKS + 1]:
+        network.chain.rpc.request("anvil_setBalance", sender.address, "0x0")
+    with relaying(network, tmp_path / "relay") as (desk, client):
+        whole_round(network, desk, client)
 
 
 def whole_round(network, desk, client):

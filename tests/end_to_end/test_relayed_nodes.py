@@ -10,7 +10,7 @@ from node.tick import Participant
 from protocol.chain.rpc import quantity
 from protocol.service import Outcome
 from protocol.signing import SignedCommit
-from protocol.task import Phase
+from protocol.state import Phase
 from scripts.network import EmbeddedNetwork
 from tests.end_to_end.test_faults import reborn, run_until, seat_all, seat_of, verdicts
 

@@ -7,7 +7,7 @@ import pytest
 from node.tick import Participant
 from protocol.errors import DataError
 from protocol.rounds import deadlines
-from protocol.task import Phase
+from protocol.state import Phase
 from scripts.network import EmbeddedNetwork
 from tests.end_to_end.test_faults import reborn, run_until, seat_all, seat_of, verdicts
 

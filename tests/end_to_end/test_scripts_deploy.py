@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from protocol.chain.code import CONTRACT, MODULES
 from protocol.chain.deployment import Deployment
-from protocol.chain.gateway import CONTRACT, MODULES
 from protocol.chain.rpc import Rpc, quantity
 from protocol.chain.seed import to_record
-from protocol.chain.token import balance_wei
 from protocol.errors import ConfigError
 from protocol.exit_codes import ExitCode
 from scripts import deploy
@@ -150,7 +149,7 @@ def test_task_in_a_token_is_funded_from_an_allowance(
     assert done.exit_code == ExitCode.OK, done.output
     deployment = Deployment.model_validate_json(done.stdout)
     chain = deployment.connect(anvil.endpoint)
-    assert balance_wei(chain, token, deployment.contract) == 10_000_000
+    assert made.balance_wei(chain, token, deployment.contract) == 10_000_000
 
 
 def test_currency_that_is_no_token_is_refused_before_the_task_is_paid(

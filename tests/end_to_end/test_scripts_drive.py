@@ -1,7 +1,9 @@
 """What anybody may do is enough to bring a task to its end, with nobody's money left waiting."""
 
 import json
-from collections.abc import Callable
+import os
+import signal
+from collections.abc import Callable, Iterator
 
 import click
 import pytest
@@ -11,11 +13,18 @@ from protocol import rounds
 from protocol.chain.deployment import SeedSource, deploy
 from protocol.chain.rpc import quantity
 from protocol.draw import is_drawn
-from protocol.errors import ChainUnavailable, Reverted
+from protocol.errors import (
+    ChainAnswerInvalid,
+    ChainError,
+    ChainUnavailable,
+    Reverted,
+    TransactionLost,
+)
 from protocol.exit_codes import ExitCode
-from protocol.task import Phase, RewardRule
+from protocol.state import Phase
+from protocol.task import RewardRule
 from scripts import drive
-from scripts.due import due
+from scripts.due import Due, due
 from tests.chain import made
 from tests.chain.game import DESKS, SPONSOR, STRANGER, Game
 from tests.chain.network import SETTINGS, Network
@@ -162,18 +171,27 @@ def test_call_that_somebody_else_was_quicker_with_is_no_failure(
     assert list(drive.drive(transactor, game.task_id)) == []
 
 
-def test_loop_survives_a_node_that_does_not_answer_and_ends_with_the_task(
-    embedded: Network, run: Run, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "failure",
+    [
+        ChainUnavailable("no answer"),
+        TransactionLost("nonce 7 was used by another program"),
+        ChainAnswerInvalid("asked for one receipt, got another"),
+        ChainError("closeTask takes 0 ETH and gas, and the account has 0 ETH: send it more"),
+    ],
+)
+def test_loop_survives_what_may_pass_and_ends_with_the_task(
+    embedded: Network, run: Run, monkeypatch: pytest.MonkeyPatch, failure: ChainError
 ) -> None:
     game = Game(embedded)
     game.create()
     game.send(SPONSOR, "endTask", game.task_id)
-    answers = iter([ChainUnavailable("no answer")])
+    answers = iter([failure])
     honest = drive.drive
 
     def flaky(*args: object) -> object:
-        for failure in answers:
-            raise failure
+        for answer in answers:
+            raise answer
         return honest(*args)
 
     monkeypatch.setattr(drive, "drive", flaky)
@@ -181,7 +199,29 @@ def test_loop_survives_a_node_that_does_not_answer_and_ends_with_the_task(
 
     assert done.exit_code == ExitCode.OK, done.output
     assert done.stdout.splitlines() == ["close the task"]
-    assert "chain_unavailable" in done.stderr
+    assert str(failure) in done.stderr
+
+
+def test_signal_ends_the_loop_and_what_was_sent_is_told(
+    embedded: Network, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    game = Game(embedded)
+    game.create()
+    game.join(*DESKS)
+    honest = drive.drive
+
+    def signalled(*args: object) -> Iterator[Due]:
+        yield from honest(*args)
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise ChainUnavailable("openRound was not mined before this process was told to end")
+
+    monkeypatch.setattr(drive, "drive", signalled)
+    done = run(drive.main, game, "--json", account=DRIVER)
+
+    assert done.exit_code == ExitCode.OK, done.output
+    said = json.loads(done.stdout)
+    assert [each["function"] for each in said["sent"]] == ["openRound"]
+    assert said["closed"] is False
 
 
 def test_once_says_that_the_node_does_not_answer(
@@ -190,8 +230,10 @@ def test_once_says_that_the_node_does_not_answer(
     def fails(*_: object) -> None:
         raise ChainUnavailable("no answer")
 
+    game = Game(embedded)
+    game.create()
     monkeypatch.setattr(drive, "drive", fails)
-    done = run(drive.main, Game(embedded), "--once", account=DRIVER)
+    done = run(drive.main, game, "--once", account=DRIVER)
 
     assert done.exit_code == ExitCode.CHAIN_UNAVAILABLE
 

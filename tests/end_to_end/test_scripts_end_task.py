@@ -9,7 +9,7 @@ from eth_utils.address import to_checksum_address
 
 from protocol.chain.rpc import quantity
 from protocol.exit_codes import ExitCode
-from protocol.task import Phase
+from protocol.state import Phase
 from scripts import end_task
 from tests.chain.game import DESKS, SPONSOR, STRANGER, Game
 from tests.chain.network import Network

@@ -149,8 +149,20 @@ def test_whose_votes_are_missing_is_said_until_there_are_enough(
     assert awaited(facts) == {}
     assert names(facts) == ["refuteOutvoted"]
     game.travel(game.deadlines().challenge)
-    assert explained(game)["phase"] == "void"
-    assert names(explained(game)) == ["openRound"]
+    facts = explained(game)
+    assert (facts["phase"], facts["aggregate_root"], facts["model_root"]) == ("void", None, None)
+    assert [each["is_published"] for each in facts["votes"]] == [True, False]
+    assert names(facts) == ["openRound"]
+
+
+def test_whom_a_task_trusts_is_named(embedded: Network, run: Run, explained: Facts) -> None:
+    trusted = embedded.accounts[DESKS[1]].address
+    game = Game(embedded, rule=Rule.FLTRUST, tolerance=1, quorum=3, trusted=trusted)
+    game.begin()
+
+    assert (explained(game)["rule"], explained(game)["trusted"]) == ("fltrust", trusted)
+    said = run(round_state.main, game).stdout
+    assert f"rule fltrust, trusting {trusted}, judged by 2 votes" in said
 
 
 def test_suspended_seat_is_told_what_restores_it(embedded: Network, run: Run) -> None:

@@ -7,11 +7,11 @@ import pytest
 from numpy.typing import NDArray
 
 from node.memory import MemoryFile
-from node.tick import Participant, Stores
+from node.tick import Mandate, Participant, Stores
 from protocol.blobs import DirectoryStore
 from protocol.chain.token import allowance_wei
 from protocol.encoding import encode_model
-from protocol.task import Seat
+from protocol.state import Seat
 from tests.chain import made
 from tests.chain.game import DESKS, STRANGER, Game
 from tests.chain.network import Network
@@ -41,7 +41,7 @@ class Trainer:
         return moved
 
 
-def node(game: Game, folder: Path, **settings: object) -> Participant:
+def node(game: Game, folder: Path, **mandate: bool) -> Participant:
     """The desk's node; made again, it is the same one after kill -9."""
     blobs = DirectoryStore(folder / "blobs")
     genesis = encode_model(game.genesis, game.params.shift)
@@ -54,7 +54,7 @@ def node(game: Game, folder: Path, **settings: object) -> Participant:
         trainer=Trainer(game.params.model_spec_hash),
         stores=Stores(DirectoryStore(folder / "private"), blobs, blobs),
         memory_file=MemoryFile(folder / "memory.npz"),
-        **settings,
+        mandate=Mandate(**mandate),
     )
 
 

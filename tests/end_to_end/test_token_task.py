@@ -10,17 +10,17 @@ from click.testing import Result
 from numpy.typing import NDArray
 
 from node.memory import MemoryFile
-from node.tick import Participant, Stores
+from node.tick import Mandate, Participant, Stores
 from orchestrator.journal import Journal
 from orchestrator.tick import Orchestrator
 from protocol import rounds
 from protocol.blobs import DirectoryStore, FirstOf
 from protocol.chain.rpc import fields, quantity
-from protocol.chain.token import allowance_wei, balance_wei
+from protocol.chain.token import allowance_wei
 from protocol.encoding import encode_model
 from protocol.exit_codes import ExitCode
 from protocol.service import Outcome
-from protocol.task import Phase
+from protocol.state import Phase
 from scripts import leave
 from tests.chain import made
 from tests.chain.game import DESKS, SPONSOR, STRANGER, Game
@@ -100,7 +100,7 @@ class TokenTask:
                 trainer=Trainer(self.game.params.model_spec_hash, desk),
                 stores=Stores(DirectoryStore(folder / f"desk-{desk}"), stores[desk], peers),
                 memory_file=MemoryFile(folder / f"desk-{desk}" / "memory.npz"),
-                restores=True,
+                mandate=Mandate(restores=True),
             ).tick
 
     @property
@@ -155,7 +155,7 @@ class TokenTask:
         return self.held_wei(self.game.chain.contract)
 
     def held_wei(self, address: str) -> int:
-        return balance_wei(self.game.chain, self.game.params.currency, address)
+        return made.balance_wei(self.game.chain, self.game.params.currency, address)
 
     def allowed_wei(self, account: int) -> int:
         currency = self.game.params.currency

@@ -1,6 +1,5 @@
 """A task whose results no proof shows to be wrong: the participants' votes judge them."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,17 +8,19 @@ import numpy as np
 import pytest
 
 from node.actions import RefuteOutvoted
-from node.tick import Participant
+from node.tick import Mandate, Participant
 from orchestrator.views import Round as RoundView
 from protocol.chain import calls
+from protocol.chain.embedded import EmbeddedChain
 from protocol.errors import Reverted
 from protocol.recompute import Combined, Roots, combine, combine_updates
+from protocol.state import Phase
 from protocol.sumtree import SumTree
-from protocol.task import Phase, PreSteps, Rule
+from protocol.task import PreSteps, Rule
 from scripts.comparison import Market
 from scripts.due import due
 from scripts.verify_round import Verifier
-from tests.chain.network import Network, embedded_network
+from tests.chain.network import Network
 from tests.end_to_end.conftest import network_of
 from tests.end_to_end.fixed_desks import CHUNK
 from tests.end_to_end.random_desks import BOND_WEI, LIAR, PUBLISHER, RandomDesks, acts
@@ -28,6 +29,7 @@ pytestmark = pytest.mark.chain
 
 # Accounts 1 to 5; the aggregator is one of them, so that a liar votes too.
 FIVE = {"desks": 5, "quorum": 5, "cohort": 5, "tolerance": 1}
+TRUSTED = 3
 BOTH = PreSteps.ARC | PreSteps.NNM
 KRUM = {"rule": Rule.KRUM}
 # With a whole cohort its table would have 2^17 leaves.
@@ -40,26 +42,22 @@ TOO_HIGH_A_TABLE = {
     "genesis": np.arange(17 * CHUNK, dtype=np.int32),
 }
 CLIPPING = {"rule": Rule.CENTERED_CLIPPING, "pre_steps": BOTH, "clip_norm": 1_500}
-KINDS = {"krum": KRUM, "too high a table": TOO_HIGH_A_TABLE, "arc+nnm+centered_clipping": CLIPPING}
+TRUSTING = {"rule": Rule.FLTRUST}
+KINDS = {
+    "krum": KRUM,
+    "too high a table": TOO_HIGH_A_TABLE,
+    "arc+nnm+centered_clipping": CLIPPING,
+    "fltrust": TRUSTING,
+}
 EVERY_KIND = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 
 
-@pytest.fixture(scope="module")
-def one_chain() -> Network:
-    return embedded_network()
-
-
-@pytest.fixture
-def chain(one_chain: Network) -> Iterator[Network]:
-    before = one_chain.snapshot()
-    yield one_chain
-    one_chain.revert(before)
-
-
-def played(chain: Network, folder: Path, **changes: Any) -> RandomDesks:
+def played(embedded: Network, folder: Path, **changes: Any) -> RandomDesks:
     """Five desks whose updates wait for a result."""
     settings: dict[str, Any] = FIVE | KRUM | changes
-    desks = RandomDesks(chain, folder, **settings)
+    if settings["rule"] is Rule.FLTRUST:
+        settings["trusted"] = embedded.accounts[TRUSTED].address
+    desks = RandomDesks(embedded, folder, **settings)
     assert desks.params.by_votes
     desks.join()
     desks.play_until_aggregate()
@@ -116,9 +114,9 @@ def outvote(desks: RandomDesks, *nodes: Participant) -> None:
 
 @EVERY_KIND
 def test_lie_is_outvoted_and_an_honest_fallback_ends_the_round(
-    chain: Network, tmp_path: Path, kind: dict[str, Any]
+    embedded: Network, tmp_path: Path, kind: dict[str, Any]
 ) -> None:
-    desks = played(chain, tmp_path, **kind)
+    desks = played(embedded, tmp_path, **kind)
     honest = desks.honest(1)
     desks.publish_result(1, false_result(desks))
 
@@ -129,7 +127,7 @@ def test_lie_is_outvoted_and_an_honest_fallback_ends_the_round(
     assert desks.burned_wei() == BOND_WEI, "nobody earns anything by a vote"
     assert votes(desks) == {honest.roots: 2}
 
-    assert desks.fallback.tick().acted == "publish"
+    desks.fallback_publishes()
     assert desks.state(1).votes == 2, "votes outlive the publication that they refuted"
     third = desks.node(3)
     acts(third, "verify")
@@ -149,9 +147,9 @@ def test_lie_is_outvoted_and_an_honest_fallback_ends_the_round(
 
 
 def test_wrong_model_of_the_right_aggregate_is_proven_and_earns_its_award(
-    chain: Network, tmp_path: Path
+    embedded: Network, tmp_path: Path
 ) -> None:
-    desks = played(chain, tmp_path)
+    desks = played(embedded, tmp_path)
     right = desks.honest(1)
     model = right.model.copy()
     model[0] -= 1
@@ -165,9 +163,9 @@ def test_wrong_model_of_the_right_aggregate_is_proven_and_earns_its_award(
 
 
 def test_votes_are_cast_before_anything_is_published_and_end_a_lie_at_once(
-    chain: Network, tmp_path: Path
+    embedded: Network, tmp_path: Path
 ) -> None:
-    desks = played(chain, tmp_path)
+    desks = played(embedded, tmp_path)
     wait_for_all_turns(desks)
     for account in (5, 3):
         acts(desks.node(account), "vote")
@@ -181,13 +179,13 @@ def test_votes_are_cast_before_anything_is_published_and_end_a_lie_at_once(
     assert desks.burned_wei() == BOND_WEI
 
 
-def test_liars_as_many_as_are_tolerated_change_nothing(chain: Network, tmp_path: Path) -> None:
-    desks = played(chain, tmp_path, rule=Rule.GEOMETRIC_MEDIAN, tolerance=2)
+def test_liars_as_many_as_are_tolerated_change_nothing(embedded: Network, tmp_path: Path) -> None:
+    desks = played(embedded, tmp_path, rule=Rule.GEOMETRIC_MEDIAN, tolerance=2)
     wrong, right = false_result(desks), desks.honest(1)
     for account in (LIAR, 5):
         cast(desks, account, wrong)
     desks.travel(desks.ends().aggregator)
-    assert desks.fallback.tick().acted == "publish"
+    desks.fallback_publishes()
     refuting = (desks.task_id, 1, *wrong.roots)
     with pytest.raises(Reverted, match=r"NotOutvoted\(.*votes=2, required=3"):
         desks.senders[LIAR].simulate("refuteOutvoted", refuting)
@@ -213,9 +211,9 @@ def test_liars_as_many_as_are_tolerated_change_nothing(chain: Network, tmp_path:
 
 
 def test_lie_that_tolerated_liars_vote_for_never_becomes_final(
-    chain: Network, tmp_path: Path
+    embedded: Network, tmp_path: Path
 ) -> None:
-    desks = played(chain, tmp_path, rule=Rule.GEOMETRIC_MEDIAN, tolerance=2)
+    desks = played(embedded, tmp_path, rule=Rule.GEOMETRIC_MEDIAN, tolerance=2)
     wrong = false_result(desks)
     desks.publish_result(1, wrong)
     for account in (LIAR, 5):
@@ -228,11 +226,60 @@ def test_lie_that_tolerated_liars_vote_for_never_becomes_final(
     assert desks.burned_wei() == BOND_WEI
 
 
+def test_lie_that_was_outvoted_is_never_final_though_nobody_refutes_it(
+    embedded: Network, tmp_path: Path
+) -> None:
+    desks = played(embedded, tmp_path)
+    wrong, right = false_result(desks), desks.honest(1)
+    desks.publish_result(1, wrong)
+    for account in (LIAR, 5):
+        cast(desks, account, wrong)
+    assert desks.state(1).votes == desks.params.votes_needed
+    for account in (1, 2, 3):
+        cast(desks, account, right)
+    desks.travel(desks.ends().challenge)
+
+    assert desks.phase(1) is Phase.VOID
+    assert (desks.state(1).votes, desks.state(1).most_votes) == (2, 3)
+    (verdict,) = Verifier(desks.snapshot(), desks.task_id, desks.blobs).check("1")
+    assert "2 voted for the published result, 3 for another one" in verdict.why
+    assert [(each.is_published, each.is_right) for each in verdict.votes] == [
+        (True, False),
+        (False, True),
+    ]
+    assert desks.fallback.tick().acted == "open"
+    shown = on_the_board(desks, 1)
+    assert (shown.phase, shown.aggregate_root, shown.model_root) == ("void", None, None)
+    assert [each.is_published for each in shown.votes] == [True, False]
+    assert task_model_root(desks) == desks.params.genesis_model_root
+
+
+def test_vote_goes_on_where_another_result_has_more(embedded: Network, tmp_path: Path) -> None:
+    six = dict.fromkeys(("desks", "quorum", "cohort", "seats", "drawn"), 6)
+    desks = played(embedded, tmp_path, **six)
+    wrong = false_result(desks)
+    wait_for_all_turns(desks)
+    for account in (1, 2):
+        acts(desks.node(account), "vote")
+    third = desks.node(3)
+    assert third.tick().acted is None, "two votes are enough"
+    for account in (LIAR, 5, 6):
+        cast(desks, account, wrong)
+
+    acts(third, "vote")
+
+    assert votes(desks) == {desks.honest(1).roots: 3, wrong.roots: 3}
+    desks.travel(desks.ends().aggregator)
+    desks.fallback_publishes()
+    desks.travel(desks.ends().challenge)
+    assert desks.phase(1) is Phase.FINAL
+
+
 @pytest.mark.parametrize("lies", [False, True], ids=["right result", "wrong result"])
 def test_round_void_for_want_of_votes_returns_the_bond_and_the_next_one_goes_on(
-    chain: Network, tmp_path: Path, *, lies: bool
+    embedded: Network, tmp_path: Path, *, lies: bool
 ) -> None:
-    desks = played(chain, tmp_path)
+    desks = played(embedded, tmp_path)
     published = false_result(desks) if lies else desks.honest(1)
     desks.publish_result(1, published)
     silent = [desks.node(account, votes=False) for account in (1, 2)]
@@ -279,13 +326,13 @@ def test_desks_that_train_vote_by_themselves_and_go_on_after_a_round_that_is_voi
 ) -> None:
     network = network_of(desks, tmp_path, rule="geometric_median", tolerance=1, quorum=3)
     for participant in network.participants:
-        participant._votes = False
+        participant.mandate = Mandate(votes=False)
 
     phases = []
     for finished in network.rounds():
         phases.append(finished.phase)
         for participant in network.participants:
-            participant._votes = True
+            participant.mandate = Mandate()
 
     assert phases == ["void", "final"]
     snapshot = network.chain.at(network.chain.head())
@@ -297,10 +344,63 @@ def test_desks_that_train_vote_by_themselves_and_go_on_after_a_round_that_is_voi
     assert [verdict.verdict for verdict in verdicts] == ["void", "verified"]
 
 
-def test_last_round_that_is_void_for_want_of_votes_is_settled_and_all_money_leaves(
-    chain: Network, tmp_path: Path
+def test_desks_that_train_follow_the_one_that_their_sponsor_trusts(
+    desks: Market, tmp_path: Path
 ) -> None:
-    desks = played(chain, tmp_path, rounds=1)
+    # The accounts of `network_of`: a sponsor, an aggregator, and then the desks.
+    trusted = EmbeddedChain("test", accounts=5).accounts[2].address
+    asked = {"rule": "fltrust", "trusted": trusted, "tolerance": 1, "quorum": 3, "rounds": 1}
+    network = network_of(desks, tmp_path, **asked)
+    assert network.participants[0].account.address == trusted
+
+    assert [finished.phase for finished in network.rounds()] == ["final"]
+
+    snapshot = network.chain.at(network.chain.head())
+    (voters,) = snapshot.votes(network.task_id, 1).values()
+    assert len(voters) == network.params.votes_needed
+    (verdict,) = Verifier(snapshot, network.task_id, network.blobs).check("all")
+    assert verdict.verdict == "verified"
+    assert network.round_state(1).model_root != network.params.genesis_model_root
+
+
+@pytest.mark.parametrize("is_away", [True, False], ids=["away", "excluded"])
+def test_round_without_the_update_that_is_trusted_leaves_the_model_and_is_final(
+    embedded: Network, tmp_path: Path, *, is_away: bool
+) -> None:
+    trusted = {"trusted": embedded.accounts[TRUSTED].address}
+    desks = RandomDesks(embedded, tmp_path, **FIVE | TRUSTING | trusted | {"quorum": 3})
+    desks.join()
+    assert desks.fallback.tick().acted == "open"
+    others = [desk for desk in desks.desks if desk + 1 != TRUSTED]
+    present = others if is_away else None
+    desks.commit(present)
+    desks.reveal(present)
+    if not is_away:
+        desks.hide(TRUSTED - 1, 1)
+        desks.travel_to_flagging()
+        acts(desks.node(1), "flagupdate")
+    desks.travel(desks.ends().aggregator)
+    desks.fallback_publishes()
+
+    nodes = [desks.node(account) for account in (1, 2)]
+    for node in nodes:
+        acts(node, "verify")
+    wait_for_all_turns(desks)
+    for node in nodes:
+        acts(node, "vote")
+    desks.travel(desks.ends().challenge)
+
+    assert desks.phase(1) is Phase.FINAL
+    assert desks.state(1).aggregate_root == desks.honest(1, others).aggregate_root
+    assert desks.state(1).model_root == desks.params.genesis_model_root
+    (verdict,) = Verifier(desks.snapshot(), desks.task_id, desks.blobs).check("1")
+    assert verdict.verdict == "verified"
+
+
+def test_last_round_that_is_void_for_want_of_votes_is_settled_and_all_money_leaves(
+    embedded: Network, tmp_path: Path
+) -> None:
+    desks = played(embedded, tmp_path, rounds=1)
     desks.publish_result(1, desks.honest(1))
     desks.travel(desks.ends().challenge)
 
@@ -311,10 +411,10 @@ def test_last_round_that_is_void_for_want_of_votes_is_settled_and_all_money_leav
 
 
 def test_model_that_no_int32_holds_gets_no_vote_and_is_proven_wrong(
-    chain: Network, tmp_path: Path
+    embedded: Network, tmp_path: Path
 ) -> None:
     genesis = np.full(7 * CHUNK, 2**31 - 1, dtype=np.int32)
-    desks = played(chain, tmp_path, genesis=genesis)
+    desks = played(embedded, tmp_path, genesis=genesis)
     wait_for_all_turns(desks)
     assert desks.node(1).tick().acted is None, "there is nothing to vote for"
     aggregate = combine_updates(desks.params, desks.all_updates(1))
@@ -328,8 +428,8 @@ def test_model_that_no_int32_holds_gets_no_vote_and_is_proven_wrong(
     assert votes(desks) == {}
 
 
-def test_node_that_is_killed_at_any_time_votes_once(chain: Network, tmp_path: Path) -> None:
-    desks = played(chain, tmp_path)
+def test_node_that_is_killed_at_any_time_votes_once(embedded: Network, tmp_path: Path) -> None:
+    desks = played(embedded, tmp_path)
     desks.publish_result(1, false_result(desks))
     wait_for_all_turns(desks)
 
@@ -346,15 +446,15 @@ def test_node_that_is_killed_at_any_time_votes_once(chain: Network, tmp_path: Pa
 
 
 def test_vote_that_a_reorganisation_takes_away_is_cast_again(
-    chain: Network, tmp_path: Path
+    embedded: Network, tmp_path: Path
 ) -> None:
-    desks = played(chain, tmp_path)
+    desks = played(embedded, tmp_path)
     wait_for_all_turns(desks)
-    before = chain.snapshot()
+    before = embedded.snapshot()
     node = desks.node(1)
     acts(node, "vote")
     assert votes(desks) == {desks.honest(1).roots: 1}
-    chain.revert(before)
+    embedded.revert(before)
     assert votes(desks) == {}
 
     acts(node, "vote")
@@ -363,9 +463,9 @@ def test_vote_that_a_reorganisation_takes_away_is_cast_again(
 
 
 def test_second_node_that_refutes_comes_too_late_and_goes_on(
-    chain: Network, tmp_path: Path
+    embedded: Network, tmp_path: Path
 ) -> None:
-    desks = played(chain, tmp_path)
+    desks = played(embedded, tmp_path)
     desks.publish_result(1, false_result(desks))
     quick, slow = desks.node(1), desks.node(2)
     for node in (quick, slow):
@@ -382,9 +482,9 @@ def test_second_node_that_refutes_comes_too_late_and_goes_on(
     assert slow.memory.mismatch is None
 
 
-def test_whose_update_is_excluded_has_no_vote(chain: Network, tmp_path: Path) -> None:
+def test_whose_update_is_excluded_has_no_vote(embedded: Network, tmp_path: Path) -> None:
     settings: dict[str, Any] = FIVE | {"rule": Rule.GEOMETRIC_MEDIAN, "quorum": 4}
-    desks = RandomDesks(chain, tmp_path, **settings)
+    desks = RandomDesks(embedded, tmp_path, **settings)
     desks.join()
     desks.play_until_revealed()
     desks.hide(0, 1)
@@ -400,38 +500,40 @@ def test_whose_update_is_excluded_has_no_vote(chain: Network, tmp_path: Path) ->
     assert votes(desks) == {found.roots: 1}
 
 
-def test_what_cannot_be_fetched_is_no_reason_to_stop(chain: Network, tmp_path: Path) -> None:
-    desks = played(chain, tmp_path)
+def test_what_cannot_be_fetched_is_no_reason_to_stop(embedded: Network, tmp_path: Path) -> None:
+    desks = played(embedded, tmp_path)
     wait_for_all_turns(desks)
-    update = SumTree.of(desks.update(0, 1), CHUNK).root
-    hidden = desks.desk_blobs.file_of(update).read_bytes()
-    desks.desk_blobs.file_of(update).unlink()
-    node = desks.node(2)
+    *others, last = (SumTree.of(desks.update(desk, 1), CHUNK).root for desk in desks.desks)
+    hidden = desks.desk_blobs.file_of(last).read_bytes()
+    desks.desk_blobs.file_of(last).unlink()
+    node = desks.node(2, flags=False)
+    assert node.tick().acted is None
+    for root in others:
+        desks.desk_blobs.file_of(root).unlink()  # they came once, which is enough
     assert node.tick().acted is None
 
-    desks.desk_blobs.file_of(update).write_bytes(hidden)
+    desks.desk_blobs.file_of(last).write_bytes(hidden)
 
     acts(node, "vote")
 
 
-def test_anybody_finds_what_is_due_and_the_orchestrator_shows_the_votes(
-    chain: Network, tmp_path: Path
+def test_anybody_finds_what_is_due_and_the_orchestrator_shows_the_votes_and_refutes(
+    embedded: Network, tmp_path: Path
 ) -> None:
-    desks = played(chain, tmp_path)
+    desks = played(embedded, tmp_path)
     right, wrong = desks.honest(1), false_result(desks)
     desks.publish_result(1, wrong)
     for account in (1, 3):
         cast(desks, account, right)
-    desks.fallback.tick()
+    (refuting,) = due(desks.snapshot(), desks.task_id)
+    assert refuting.what == "refute the result of round 1: 2 found another one"
+    desks.senders[0].simulate(refuting.function, refuting.args)
+    assert desks.fallback.tick().acted == "refute"
     shown = on_the_board(desks, 1)
     assert [tally.model_root for tally in shown.votes] == [right.model_root]
     sample = desks.fallback.orchestrator.metrics.registry.get_sample_value
     assert sample("volquorum_votes", {"task": "0x" + desks.task_id.hex()}) == 0
     assert sample("volquorum_wrong_results_total", {"task": "0x" + desks.task_id.hex()}) == 1
 
-    (refuting,) = due(desks.snapshot(), desks.task_id)
-    assert refuting.what == "refute the result of round 1: 2 found another one"
-    desks.senders[0].send(refuting.function, refuting.args, purpose=refuting.purpose)
-
-    assert desks.phase(1) is Phase.AGGREGATE
+    assert desks.phase(1) is Phase.AGGREGATE, "whoever serves the task refutes it"
     assert due(desks.snapshot(), desks.task_id) == ()

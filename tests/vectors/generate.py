@@ -48,6 +48,7 @@ PARAMS: dict[str, reference.Word] = {
     "clipNorm": 0,
     "maxSquaredNorm": 2**48,
     "aggregator": DESKS[3],
+    "trusted": NOBODY,
     "selectionSeconds": 5,
     "commitSeconds": 20,
     "revealSeconds": 10,
@@ -202,8 +203,28 @@ def members() -> Iterator[Row]:
         key = keccak(f"member {number}".encode())
         member = "0x" + keccak(keys.PrivateKey(key).public_key.to_bytes())[12:].hex()
         commitment = keccak(f"commitment {number}".encode())
-        digest = reference.signed_text(CHAIN_ID, CONTRACT, task, round_number, commitment)
+        digest = reference.signed_text(
+            CHAIN_ID,
+            CONTRACT,
+            "Commit(bytes32 taskId,uint32 round,bytes32 commitment)",
+            *(task, round_number, commitment),
+        )
         r, vs = reference.signature(key, digest)
+        unavailable = keccak(f"unavailable {number}".encode())[:8]
+        found: dict[str, reference.Word] = {
+            "updatesHash": keccak(f"updates {number}".encode()),
+            "unavailable": int.from_bytes(unavailable, "big"),
+            "aggregateRoot": keccak(f"aggregate {number}".encode()),
+            "modelRoot": keccak(f"model {number}".encode()),
+        }
+        vote = reference.signed_text(
+            CHAIN_ID,
+            CONTRACT,
+            "Vote(bytes32 taskId,uint32 round,bytes32 updatesHash,uint64 unavailable,"
+            "bytes32 aggregateRoot,bytes32 modelRoot)",
+            *(task, round_number, *found.values()),
+        )
+        vote_r, vote_vs = reference.signature(key, vote)
         scores, salt = keccak(f"scores {number}".encode())[:MEMBERS], keccak(f"{number}".encode())
         place = (CHAIN_ID, CONTRACT, task, round_number, member)
         promised = reference.words(keccak(b"volquorum.scores.1"), *place, keccak(scores), salt)
@@ -219,6 +240,10 @@ def members() -> Iterator[Row]:
             "digest": _hex(digest),
             "r": _hex(r),
             "vs": _hex(vs),
+            **_cells(found | {"unavailable": unavailable}),
+            "voteDigest": _hex(vote),
+            "voteR": _hex(vote_r),
+            "voteVs": _hex(vote_vs),
             "seed": _hex(seed),
             "active": MEMBERS,
             "draws": MEMBERS // 2,
@@ -295,6 +320,7 @@ def task_ids() -> Iterator[Row]:
         ("minimum diameter", {"rule": 7}),
         ("geometric median, clipped and mixed", {"rule": 8, "preSteps": 3}),
         ("centered clipping", {"rule": 9, "clipNorm": 1}),
+        ("trusted", {"rule": 10, "trusted": DESKS[1]}),
         ("clipped twice", {"rule": 1, "clipNorm": 1, "preSteps": 1}),
         ("multi-Krum of mixed", {"rule": 4, "quorum": 5, "preSteps": 2}),
         ("too large a table", {"preSteps": 2, **_with_cohort(63), "dimension": 32 * 256 + 1}),
@@ -567,8 +593,14 @@ def invalid_tasks() -> Iterator[Row]:
         ("tolerance", {"rule": 7, "tolerance": 0}),
         ("tolerance", {"rule": 8, "tolerance": 2}),
         ("tolerance", {"rule": 9, "clipNorm": 1, "tolerance": 0}),
+        ("tolerance", {"rule": 10, "trusted": DESKS[1], "tolerance": 0}),
+        ("tolerance", {"rule": 10, "trusted": DESKS[1], "tolerance": 2}),
+        ("trusted", {"trusted": DESKS[1]}),
+        ("trusted", {"rule": 9, "clipNorm": 1, "trusted": DESKS[1]}),
+        ("trusted", {"rule": 10}),
         ("preSteps", {"preSteps": 4}),
         ("preSteps", {"rule": 8, "preSteps": 4}),
+        ("preSteps", {"rule": 10, "trusted": DESKS[1], "preSteps": 1}),
         ("clipNorm", {"clipNorm": 1}),
         ("clipNorm", {"rule": 1, "clipNorm": 0}),
         ("clipNorm", {"rule": 8, "clipNorm": 1}),

@@ -124,17 +124,15 @@ def counted(count: int, *values: Word) -> bytes:
     return keccak(words(*values))[:31] + bytes([count])
 
 
-def signed_text(chain_id: int, contract: str, task: bytes, number: int, commitment: bytes) -> bytes:
-    """EIP-712: the hash that is signed under a commitment to an update of this round."""
+def signed_text(chain_id: int, contract: str, kind: str, *content: Word) -> bytes:
+    """EIP-712: the hash that is signed under a structure of this kind."""
     domain = words(
         keccak(
             b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
         ),
         *(keccak(b"volquorum"), keccak(b"1"), chain_id, contract),
     )
-    kind = keccak(b"Commit(bytes32 taskId,uint32 round,bytes32 commitment)")
-    content = words(kind, task, number, commitment)
-    return keccak(b"\x19\x01" + keccak(domain) + keccak(content))
+    return keccak(b"\x19\x01" + keccak(domain) + keccak(words(keccak(kind.encode()), *content)))
 
 
 def signature(key: bytes, text: bytes) -> tuple[bytes, bytes]:

@@ -43,7 +43,10 @@ interface IVolquorum {
         Bulyan, // a trimmed mean around the median of those that Krum chooses one after another
         MinimumDiameter, // the mean of the n - tolerance updates that lie closest together
         GeometricMedian,
-        CenteredClipping // steps from zero by the mean of the updates' differences, each clipped to `clipNorm`
+        CenteredClipping, // steps from zero by the mean of the updates' differences, each clipped to `clipNorm`
+        // The mean of all but the `trusted` participant's update, each made as long as that one and weighted by how far it
+        // points the same way; zero if that one is not included.
+        FLTrust
     }
 
     /// @notice How a final round's reward is divided among its included updates.
@@ -88,7 +91,7 @@ interface IVolquorum {
     /// @dev A task is by votes if no transaction can prove its aggregates wrong: its rule is Krum or one behind it; or
     /// ClippedMean or MultiKrum with a bit of `preSteps`; or it would have a table (see `Result`) of more than 2^16 leaves.
     /// With n = `quorum`, such a task's `tolerance` is from 1 to (n - 1) / 2, with Krum and MultiKrum to (n - 3) / 2, with
-    /// Bulyan to (n - 3) / 4.
+    /// Bulyan to (n - 3) / 4. With FLTrust, which knows no such number, it is how many of the voters may lie.
     struct TaskParams {
         bytes32 modelSpecHash; // hash of the model's architecture and parameter order
         bytes32 genesisModelRoot; // root of the model that round 1 starts from
@@ -97,7 +100,8 @@ interface IVolquorum {
         uint8 shift; // one unit of a coordinate is 2^-shift
         Rule rule;
         uint8 tolerance; // number of liars the rule is asked to tolerate
-        uint8 preSteps; // before the rule, in this order; bit 0: adaptive clipping, bit 1: nearest-neighbour mixing
+        // Before the rule, in this order; bit 0: adaptive clipping, bit 1: nearest-neighbour mixing. None with FLTrust.
+        uint8 preSteps;
         Privacy privacy;
         uint8 quorum; // least number of included updates for a result
         uint8 cohort; // most updates a round includes, at most 64
@@ -107,6 +111,7 @@ interface IVolquorum {
         uint64 clipNorm; // in units, of ClippedMean and CenteredClipping; zero for other rules
         uint64 maxSquaredNorm; // largest squared norm of an update, in squared units
         address aggregator; // may publish alone during `aggregatorSeconds`; zero: anybody may from the start
+        address trusted; // the participant that FLTrust measures the others by; zero exactly for other rules
         uint32 selectionSeconds;
         uint32 commitSeconds;
         uint32 revealSeconds;
@@ -160,6 +165,7 @@ interface IVolquorum {
         uint8 refutations; // number of refuted results
         uint8 resultFlags; // bit = `Published`: this of the published result was flagged
         uint8 votes; // for what is published, in a task by votes
+        uint8 mostVotes; // that any result of the round has, published or not; a refutation leaves it as it is
         // Bit i, counted in order of reveal from 0: the update is flagged and not posted, or its norm is false.
         uint64 unavailable;
         bytes32 updatesHash; // running hash over the revealed updates, in order of reveal; last byte: their number
@@ -212,6 +218,14 @@ interface IVolquorum {
     /// "1", this chain and this contract; in the short form of EIP-2098.
     struct SignedCommit {
         bytes32 commitment;
+        bytes32 r;
+        bytes32 vs;
+    }
+
+    /// @notice A participant's signature under a vote: EIP-712, of `Vote(bytes32 taskId,uint32 round,bytes32 updatesHash,
+    /// uint64 unavailable,bytes32 aggregateRoot,bytes32 modelRoot)`, written without the space, in the domain and the form
+    /// of `SignedCommit`.
+    struct Signature {
         bytes32 r;
         bytes32 vs;
     }
@@ -344,6 +358,16 @@ interface IVolquorum {
         uint256 awardWei,
         uint256 lostWei
     );
+    /// @notice An award that was burned, for its proof had no seal, went to who had sealed the challenge.
+    event AwardClaimed(
+        bytes32 indexed taskId,
+        uint32 indexed round,
+        address indexed challenger,
+        uint8 kind,
+        uint32 chunk,
+        bytes32 subject,
+        uint256 awardWei
+    );
     event RewardClaimed(bytes32 indexed taskId, address indexed participant, uint256 amountWei);
     event Withdrawn(address indexed account, address indexed to, address indexed currency, uint256 amountWei);
 
@@ -425,6 +449,8 @@ interface IVolquorum {
     error NormTooLarge(uint64 squaredNorm, uint64 maxSquaredNorm);
     /// @notice Thrown when somebody else publishes during the aggregator's head start.
     error AggregatorFirst(bytes32 taskId, uint32 round, address aggregator, uint64 until);
+    /// @notice Thrown when a result is published at the very time at which the round's latest one was refuted.
+    error JustRefuted(bytes32 taskId, uint32 round);
     /// @notice Thrown when a result was computed, or is contested, from another set of updates than the revealed one,
     /// or from the same in another order.
     error UpdatesMismatch(bytes32 taskId, uint32 round, bytes32 given, bytes32 revealed);
@@ -448,6 +474,8 @@ interface IVolquorum {
     error DepositNotFree(bytes32 taskId, address participant);
     /// @notice Thrown when a seal was stored before.
     error SealExists(bytes32 seal);
+    /// @notice Thrown when no proof of this challenge lacked a seal, its award was claimed, or the caller had not sealed it.
+    error NoAward(bytes32 taskId, uint32 round, address account);
     /// @notice Thrown when a vector has no chunk, or a table no leaf, of this number.
     error UnknownChunk(uint32 chunk, uint256 chunks);
     /// @notice Thrown when openings or a posted part are not exactly as long as their layout asks for.
@@ -541,7 +569,8 @@ interface IVolquorum {
     /// @notice Opens the commitments of many; anybody may who was told what opens them.
     function revealUpdates(bytes32 taskId, uint32 round, Opening[] calldata openings) external;
 
-    /// @notice Publishes a round's result with exactly `bondWei`.
+    /// @notice Publishes a round's result with exactly `bondWei`; after a refutation not before the next block, so that
+    /// no single transaction can spend all the refutations that a round has.
     function publish(bytes32 taskId, uint32 round, Result calldata result) external payable;
 
     /// @notice Makes the latest round's result the task's model and credits its publisher with bond and `publisherWei`.
@@ -606,12 +635,20 @@ interface IVolquorum {
     // ---------------------------------------------------------------------------------------------- challenges
 
     /// @notice Announces a challenge by its hash. The award of a challenge goes to who sealed it in an earlier block;
-    /// without a seal a proof does the same, but earns nothing, so that nobody gains by copying one.
+    /// without a seal a proof does the same, but earns nothing, so that nobody gains by copying one. What it would have
+    /// earned is burned, until who had sealed it claims it with `claimAward`.
     /// @param seal keccak256(abi.encode(keccak256("volquorum.seal.1"), chain id, this contract, task id, round,
     /// challenger, kind, chunk, subject, salt)). Kind and subject are 0 and the published aggregate's root, 1 and the
     /// published model's root, 2 and the update's root for a norm, 3 and the table's root for a product, whose leaf's
     /// number stands for the chunk, or 4 and the table's root for a choice, with chunk 0.
     function sealChallenge(bytes32 seal) external;
+
+    /// @notice Credits the caller with what somebody else's proof without a seal did not earn, if the caller had sealed
+    /// the same challenge in a block before that proof: who copies a proof on its way into a block takes nothing away.
+    /// Of several proofs of one challenge, the same lie having been published again or revealed by many, with all that he
+    /// had sealed it before; of several who had, whoever comes first.
+    /// @param kind As in the seal, like the three behind it.
+    function claimAward(bytes32 taskId, uint32 round, uint8 kind, uint32 chunk, bytes32 subject, bytes32 salt) external;
 
     /// @notice Proves in Availability that the norm of a revealed update is false: that somewhere on the way from a
     /// chunk up to the root a recorded sum of squares is not that of what lies below it. The update is excluded for
@@ -716,11 +753,16 @@ interface IVolquorum {
     /// Challenge, whatever is published. For who has an included update in this round, once. As `tolerance` bounds the
     /// liars among these, more votes than that have an honest one among them, and the honest can always cast so many.
     ///
-    /// When Challenge ends, the published result becomes final if it has more votes than `tolerance`; else the round is
-    /// void.
+    /// When Challenge ends, the published result becomes final if it has more votes than `tolerance`, and no fewer than any
+    /// other result of the round; else the round is void.
     /// @param result The roots, without a table, and what they were computed from: a vote that a reorganisation brings to
     /// other updates is refused.
     function vote(bytes32 taskId, uint32 round, Result calldata result) external;
+
+    /// @notice Casts the votes of everybody who signed this result, as if each had called `vote`; anybody may send them.
+    /// Who has voted in this round is passed over, so that a signature sent before, alone or twice, spoils nothing. Who
+    /// signed two results voted for that which comes first.
+    function relayVotes(bytes32 taskId, uint32 round, Result calldata result, Signature[] calldata signatures) external;
 
     /// @notice Refutes the published result, in a task by votes, if these other roots have more votes than `tolerance`
     /// and more than it has. The same follows as from a challenge, but the whole bond is lost to everybody. Votes stay,
@@ -761,7 +803,8 @@ interface IVolquorum {
     /// @notice What an account may withdraw.
     function creditOf(address currency, address account) external view returns (uint256);
 
-    /// @notice What refuted publishers and slashed seats lost to nobody. It lies in the contract for ever.
+    /// @notice What refuted publishers and slashed seats lost to nobody. It lies in the contract for ever, but for awards
+    /// that are claimed later.
     function burnedOf(address currency) external view returns (uint256);
 
     /// @notice The block in which a seal was stored; zero if it was not.

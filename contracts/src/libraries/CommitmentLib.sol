@@ -23,6 +23,10 @@ library CommitmentLib {
     bytes32 internal constant DOMAIN_VERSION = keccak256("1");
     // solhint-disable-next-line gas-small-strings
     bytes32 internal constant COMMIT_TYPE = keccak256("Commit(bytes32 taskId,uint32 round,bytes32 commitment)");
+    // solhint-disable-next-line gas-small-strings
+    bytes32 internal constant VOTE_TYPE = keccak256(
+        "Vote(bytes32 taskId,uint32 round,bytes32 updatesHash,uint64 unavailable,bytes32 aggregateRoot,bytes32 modelRoot)"
+    );
 
     // What a sealed challenge contests.
     uint8 internal constant SEAL_AGGREGATE = 0;
@@ -116,6 +120,11 @@ library CommitmentLib {
         );
     }
 
+    /// @notice What a challenge in a task is about, whoever makes it.
+    function claimKey(Claim memory claim) internal pure returns (bytes32) {
+        return keccak256(abi.encode(claim.round, claim.kind, claim.chunk, claim.subject));
+    }
+
     /// @dev The low 224 bits, which share a storage slot with the round's number.
     function stored(bytes32 full) internal pure returns (bytes28) {
         return bytes28(full << 32);
@@ -126,16 +135,43 @@ library CommitmentLib {
     }
 
     /// @notice Who signed a commitment; `index` names it in the error.
-    function signer(
+    function committer(
         bytes32 separator,
         bytes32 task,
         uint32 round,
         IVolquorum.SignedCommit calldata signed,
         uint256 index
-    ) internal view returns (address account) {
+    ) internal view returns (address) {
         bytes32 content = keccak256(abi.encode(COMMIT_TYPE, task, round, signed.commitment));
-        account = ECDSA.tryRecover(keccak256(abi.encodePacked(hex"1901", separator, content)), signed.r, signed.vs);
+        return signer(typed(separator, content), signed.r, signed.vs, index);
+    }
+
+    /// @notice What everybody signs who votes for a result.
+    function voteDigest(bytes32 task, uint32 round, IVolquorum.Result calldata result) internal view returns (bytes32) {
+        bytes32 content = keccak256(
+            abi.encode(
+                VOTE_TYPE, task, round, result.updatesHash, result.unavailable, result.aggregateRoot, result.modelRoot
+            )
+        );
+        return typed(domainSeparator(), content);
+    }
+
+    /// @notice Who signed a digest; `index` names the signature in the error.
+    function signer(bytes32 digest, bytes32 r, bytes32 vs, uint256 index) internal view returns (address account) {
+        account = ECDSA.tryRecover(digest, r, vs);
         if (account == address(0)) revert IVolquorum.BadSignature(index);
+    }
+
+    /// @dev EIP-712's digest of a structure. Its 66 bytes need no memory but that of the free pointer, which is put back.
+    function typed(bytes32 separator, bytes32 content) private pure returns (bytes32 digest) {
+        assembly ("memory-safe") {
+            let free := mload(0x40)
+            mstore(0x00, 0x1901)
+            mstore(0x20, separator)
+            mstore(0x40, content)
+            digest := keccak256(0x1e, 66)
+            mstore(0x40, free)
+        }
     }
 
     /// @notice What a participant commits to before it reveals scores.

@@ -37,7 +37,9 @@ library ParamsLib {
         within("drawn", params.drawn, params.quorum, params.cohort);
         bool draws = params.seats != params.cohort;
         require_((params.seedSource != address(0)) == draws, "seedSource", uint160(params.seedSource));
-        within("preSteps", params.preSteps, 0, ChoiceLib.ARC | ChoiceLib.NNM);
+        bool byTrust = params.rule == IVolquorum.Rule.FLTrust;
+        within("preSteps", params.preSteps, 0, byTrust ? 0 : ChoiceLib.ARC | ChoiceLib.NNM);
+        require_((params.trusted != address(0)) == byTrust, "trusted", uint160(params.trusted));
         (uint256 least, uint256 most) = liars(params.rule, params.preSteps, params.quorum);
         within("tolerance", params.tolerance, least, most);
         require_((params.clipNorm != 0) == clips(params.rule), "clipNorm", params.clipNorm);

@@ -54,7 +54,13 @@ library PhaseLib {
             return time < end ? IVolquorum.Phase.Aggregate : IVolquorum.Phase.Void;
         }
         if (time < published + task.challengeSeconds) return IVolquorum.Phase.Challenge;
-        return task.byVotes && round.votes <= task.tolerance ? IVolquorum.Phase.Void : IVolquorum.Phase.Final;
+        return task.byVotes && lacksVotes(task, round) ? IVolquorum.Phase.Void : IVolquorum.Phase.Final;
+    }
+
+    /// @dev Invariant: what another result of the round has outvoted is not final, however many lie.
+    function lacksVotes(Task storage task, IVolquorum.RoundState storage round) private view returns (bool) {
+        uint256 votes = round.votes;
+        return votes <= task.tolerance || votes < round.mostVotes;
     }
 
     /// @dev All zero for a round that was not opened.

@@ -7,6 +7,12 @@ import {IVolquorum} from "../interfaces/IVolquorum.sol";
 import {ChoiceLib} from "./ChoiceLib.sol";
 import {SumTree} from "./SumTree.sol";
 
+/// @notice What a proof without a seal would have earned, nothing once that was claimed, and the block that it came in.
+struct Unclaimed {
+    uint96 awardWei;
+    uint64 blockNumber;
+}
+
 /// @notice A task as it is stored: its parameters, its changing facts, its rounds and its seats.
 /// @dev Ordered by who reads what, not by meaning: one slot serves every commit and reveal.
 struct Task {
@@ -76,11 +82,14 @@ struct Task {
     bytes32 modelSpecHash;
     bytes32 genesisModelRoot;
     bytes32 salt;
+    address trusted;
     mapping(uint32 round => IVolquorum.RoundState) roundOf;
     mapping(address account => IVolquorum.Seat) seatOf;
     mapping(address participant => IVolquorum.Flag) updateFlagOf;
     mapping(IVolquorum.Published what => IVolquorum.Flag) resultFlagOf;
     mapping(bytes32 resultKey => uint8) votesOf;
+    // Several of one challenge: a lie may be published again, a false update be revealed by many.
+    mapping(bytes32 claimKey => Unclaimed[]) unclaimedOf;
 }
 
 /// @notice Writes a task's parameters to storage and reads parameters and state back as the interface shows them.
@@ -114,6 +123,7 @@ library TaskLib {
         task.clipNorm = given.clipNorm;
         task.maxSquaredNorm = given.maxSquaredNorm;
         task.aggregator = given.aggregator;
+        task.trusted = given.trusted;
         task.selectionSeconds = given.selectionSeconds;
         task.commitSeconds = given.commitSeconds;
         task.revealSeconds = given.revealSeconds;
@@ -193,6 +203,7 @@ library TaskLib {
         copy.clipNorm = task.clipNorm;
         copy.maxSquaredNorm = task.maxSquaredNorm;
         copy.aggregator = task.aggregator;
+        copy.trusted = task.trusted;
         copy.selectionSeconds = task.selectionSeconds;
         copy.commitSeconds = task.commitSeconds;
         copy.revealSeconds = task.revealSeconds;

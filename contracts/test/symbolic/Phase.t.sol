@@ -46,6 +46,13 @@ contract PhaseChecks is Test {
         if (current.isEnd()) assert(task.phase(round, later) == current);
     }
 
+    /// @dev However many lie, and whatever was refuted before.
+    function check_WhatAnotherResultHasOutvotedIsNeverFinal(Facts calldata facts, uint256 time) public {
+        store(facts);
+        vm.assume(task.byVotes && round.votes < round.mostVotes);
+        assert(task.phase(round, time) != IVolquorum.Phase.Final);
+    }
+
     function check_EarlyPhaseAgreesUpToReveal(Facts calldata facts, uint256 time) public {
         store(facts);
         IVolquorum.Phase current = task.phase(round, time);
@@ -164,7 +171,7 @@ contract PhaseChecks is Test {
         if (current == IVolquorum.Phase.Availability) return open;
         if (current == IVolquorum.Phase.Aggregate) return waits;
         if (current == IVolquorum.Phase.Challenge) return published && contested;
-        bool counts = !task.byVotes || round.votes > task.tolerance;
+        bool counts = !task.byVotes || (round.votes > task.tolerance && round.votes >= round.mostVotes);
         if (current == IVolquorum.Phase.Final) return published && !contested && counts;
         return !open && !waits && (!published || (!contested && !counts));
     }

@@ -35,3 +35,13 @@ def test_every_weight_and_every_formula_gets_a_line(small, capsys):
 def test_updates_are_judged_round_by_round(small, capsys):
     small("--updates", "--weights", "5")
     assert capsys.readouterr().out.startswith("weight 5\n  round   1: honest at most +0.0")
+
+
+def test_smiles_fitted_to_quotes_stand_beside_the_network_at_listed_expiries(small, capsys):
+    small("--listed")
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("|z|")[0].split()[1] for line in lines] == [
+        *("svi,", "svi,", "ssvi,", "ssvi,", "ssvi,", "quadratic,", "federated")
+    ]
+    fitted, formula = (float(line.split("|z|")[0].split()[-1]) for line in (lines[0], lines[5]))
+    assert fitted < formula

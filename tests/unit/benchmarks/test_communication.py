@@ -9,40 +9,32 @@ import numpy as np
 import pytest
 
 from benchmarks import communication
-from benchmarks.communication import CODINGS, entropy_bytes, packed
+from benchmarks.communication import CODINGS, Row, entropy_bytes, packed
 from benchmarks.field import Field
 from node.learning.training import TrainingSettings
 from node.learning.update import Precision
 from protocol.encoding import HEADER
-from tests.unit.node import small_market
+from tests.unit.benchmarks import small_field
 
 pytestmark = pytest.mark.unit
 
 
 @pytest.fixture
-def small_field(monkeypatch):
-    """Four desks that deal one made-up fortnight out among themselves and train for a moment."""
-    everything = small_market.samples()
-    rows = np.arange(len(everything))
-    dealt = Field(
-        desks=tuple(everything.take(rows % 4 == desk) for desk in range(4)),
-        anchors=everything.take(rows % 5 == 0),
-        pooled=everything,
-        validation=everything,
-        held_out={"test": everything, "stress": everything},
-    )
+def brief_tasks(monkeypatch):
+    """Desks that train for a moment."""
+    dealt = small_field.dealt(4, anchor_every=5)
     monkeypatch.setattr(Field, "cut", lambda *_, **__: dealt)
     short = partial(TrainingSettings, steps_per_round=4, batch_size=64)
     monkeypatch.setattr(communication, "TrainingSettings", short)
 
 
-@pytest.mark.usefixtures("small_field")
+@pytest.mark.usefixtures("brief_tasks")
 def test_row_of_every_rule_and_precision_is_written(monkeypatch, tmp_path, capsys):
     written = tmp_path / "rows.json"
     arguments = ["--rounds", "2", "--precision", "16", "--precision", "4:0.5"]
     monkeypatch.setattr(sys, "argv", ["communication", *arguments, "--json", str(written)])
     communication.main()
-    rows = json.loads(written.read_text(encoding="utf-8"))
+    rows = rows_in(written)
     cases = [row["case"] for row in rows]
     made = {(case["rule"], case["bits"], case["largest"]) for case in cases}
     assert made == {(rule, *each) for rule in communication.RULES for each in ((16, 1.0), (4, 0.5))}
@@ -58,16 +50,21 @@ def test_row_of_every_rule_and_precision_is_written(monkeypatch, tmp_path, capsy
 
     # Again, with one seed more: what is in the file is not run.
     ran = []
+    known = {row.case: row for row in map(Row.from_dict, rows)}
 
     def noted(_field, case):
         ran.append(case)
-        return replace(communication.rows_in(written)[replace(case, seed=0)], case=case)
+        return replace(known[replace(case, seed=0)], case=case)
 
     monkeypatch.setattr(communication, "run", noted)
     monkeypatch.setattr(sys, "argv", [*sys.argv, "--seeds", "2"])
     communication.main()
     assert [case.seed for case in ran] == [1] * len(rows)
-    assert len(communication.rows_in(written)) == 2 * len(rows)
+    assert len(rows_in(written)) == 2 * len(rows)
+
+
+def rows_in(written):
+    return [json.loads(line) for line in written.read_text(encoding="utf-8").splitlines()]
 
 
 def test_entropy_is_that_of_the_values():

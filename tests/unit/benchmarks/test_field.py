@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from benchmarks import field as fields
-from benchmarks import models
 from benchmarks.field import Field
+from node.learning.division import Market
+from node.market.pipeline import cleaned_chain
 from node.market.sources import quotes_of
 
 pytestmark = pytest.mark.unit
@@ -18,8 +19,7 @@ DESKS = 3
 
 @pytest.fixture(autouse=True)
 def short_market(monkeypatch):
-    for module in (fields, models):
-        monkeypatch.setattr(module, "quotes_of", partial(quotes_of, days=14))
+    monkeypatch.setattr(fields, "quotes_of", partial(quotes_of, days=14))
 
 
 def cut(how="desks", *, anchored=False):
@@ -54,8 +54,9 @@ def test_desks_that_divide_by_what_is_quoted_have_a_part_of_the_test_each():
     assert cut("time").own_test == ()
 
 
-def test_models_see_all_desks_quotes_and_the_public_points():
-    whole, field = models.Field.of(None), Field.cut(None, "desks", 1, 0, anchored=True)
+def test_one_anchored_desk_has_all_quotes_and_the_public_points():
+    whole = Market.of(cleaned_chain(fields.quotes_of(None)))
+    field = Field.cut(None, "desks", 1, 0, anchored=True)
     np.testing.assert_array_equal(whole.pooled.target_vol, field.pooled.target_vol)
     assert {name: len(window) for name, window in whole.windows.items()} == {
         "validation": len(field.validation),

@@ -10,26 +10,19 @@ import pytest
 
 from benchmarks import incentives
 from benchmarks.attacks import View
+from benchmarks.behaviours import BEHAVIOURS, Terms, net_shares
+from benchmarks.conducts import CONDUCTS
 from benchmarks.field import Field
-from benchmarks.incentives import CONDUCTS, SNAPSHOT, Market, gas, play
-from benchmarks.incentives_table import (
-    BEHAVIOURS,
-    Draws,
-    Run,
-    Scored,
-    Story,
-    Terms,
-    advantages,
-    draw,
-    earnings,
-    net_shares,
-)
+from benchmarks.incentives import SNAPSHOT, gas, play
+from benchmarks.incentives_plot import draw
+from benchmarks.incentives_table import Draws, advantages, earnings
 from benchmarks.robustness import Desk
-from node.learning.contribution import AGREEMENT
+from benchmarks.stories import Run, Scored, Story
+from benchmarks.valuation import AGREEMENT
 from node.learning.training import TrainingSettings
 from node.models.smile import SMILE
 from protocol.task import RewardRule
-from tests.unit.node import small_market
+from tests.unit.benchmarks import small_field
 
 pytestmark = pytest.mark.unit
 
@@ -59,24 +52,13 @@ TERMS = Terms(
 
 
 @pytest.fixture(scope="module")
-def market():
-    """Five desks that deal one made-up fortnight out among themselves, priced on all of it."""
-    everything = small_market.samples()
-    rows = np.arange(len(everything))
-    return Market.of(
-        Field(
-            desks=tuple(everything.take(rows % 5 == desk) for desk in range(5)),
-            anchors=everything.take(rows % 7 == 0),
-            pooled=everything,
-            validation=everything,
-            held_out={"test": everything, "stress": everything},
-        )
-    )
+def field():
+    return small_field.dealt(5, anchor_every=7)
 
 
 @pytest.fixture(scope="module")
-def honest(market):
-    return play(market, SMALL)
+def honest(field):
+    return play(field, SMALL)
 
 
 def asked(tmp_path, **changed):
@@ -110,25 +92,22 @@ def asked(tmp_path, **changed):
 # ------------------------------------------------------------------------------- what is sent
 
 
-def test_alike_desks_have_as_much_of_everything(market, monkeypatch):
-    monkeypatch.setattr(Field, "cut", lambda *_, **__: market.field)
-    dealt = Market.cut(None, "alike", 5, 0).field.desks
-    everything = market.field.pooled
+def test_alike_desks_have_as_much_of_everything(field, monkeypatch):
+    monkeypatch.setattr(Field, "cut", lambda *_, **__: field)
+    dealt = incentives.dealt(None, "alike", 5, 0).desks
+    everything = field.pooled
     assert sum(map(len, dealt)) == len(everything)
     for own in dealt:
         assert len(own) == pytest.approx(len(everything) / 5, rel=0.1)
         assert own.is_btc.mean() == pytest.approx(everything.is_btc.mean(), abs=0.05)
-    assert len(Market.cut(None, "desks", 5, 0).field.desks[0]) == len(market.field.desks[0])
+    assert len(incentives.dealt(None, "desks", 5, 0).desks[0]) == len(field.desks[0])
 
 
-def test_desks_train_on_none_of_the_days_that_they_score_by(market):
-    for own, held_out in zip(market.field.desks, market.held_out, strict=True):
+def test_desks_train_on_none_of_the_days_that_they_score_by(field):
+    for trained, held_out, own in zip(*incentives.held_back(field), field.desks, strict=True):
         assert 0 < len(held_out) < len(own)
         assert held_out.snapshot.min() == own.snapshot[own.snapshot >= held_out.snapshot.min()][0]
-    for trained, own, held_out in zip(
-        market.trained, market.field.desks, market.held_out, strict=True
-    ):
-        assert len(trained) == len(own) - len(held_out) + len(market.field.anchors)
+        assert len(trained) == len(own) - len(held_out) + len(field.anchors)
 
 
 def test_everybody_scores_everybody_and_nobody_itself(honest):
@@ -142,8 +121,8 @@ def test_everybody_scores_everybody_and_nobody_itself(honest):
 
 
 @pytest.mark.parametrize("conduct", CONDUCTS)
-def test_every_conduct_can_be_run(market, honest, conduct):
-    story = play(market, replace(SMALL, conduct=conduct, liars=1))
+def test_every_conduct_can_be_run(field, honest, conduct):
+    story = play(field, replace(SMALL, conduct=conduct, liars=1))
     liar = SMALL.order[0]
     sent = [liar in scored.included for scored in story.rounds]
     if conduct == "absent":
@@ -166,9 +145,9 @@ def paid_to(story, desk):
 @pytest.mark.parametrize(
     "conduct", ["lazy", "nothing", "noise", "sign_flip", "copy_last", "mirrored"]
 )
-def test_scores_pay_honest_desks_and_not_who_sends_nothing_of_use(market, honest, conduct):
+def test_scores_pay_honest_desks_and_not_who_sends_nothing_of_use(field, honest, conduct):
     liar = SMALL.order[0]
-    told = play(market, replace(SMALL, conduct=conduct, liars=1))
+    told = play(field, replace(SMALL, conduct=conduct, liars=1))
     earned, honestly = paid_to(told, liar), paid_to(honest, liar)
     assert 4 * earned <= honestly
     # Of 1,000 in each of three rounds, for one of five.
@@ -190,16 +169,17 @@ def test_stretched_update_is_as_long_as_an_honest_one():
     assert np.corrcoef(sent[0], own[0])[0, 1] > 0.99
 
 
-def test_copies_are_paid_where_nobody_was_shown_the_original(market):
+def test_copies_are_paid_where_nobody_was_shown_the_original(field):
     model, desk, other = SMILE.genesis(SMALL.seed), SMALL.order[0], SMALL.order[1]
     settings = TrainingSettings(rounds=1, steps_per_round=30, batch_size=64)
+    trained, held_out = incentives.held_back(field)
     sent = {
         number: Desk(samples, settings, number, SMALL.seed).update(model, 1)
-        for number, samples in enumerate(market.trained)
+        for number, samples in enumerate(trained)
     }
 
     def paid(*shown):
-        found = incentives.scored(market, SMALL, model, sent, shown)
+        found = incentives.scored(held_out, SMALL, model, sent, shown)
         return found.shares_wei(RewardRule.SCORES, 1000)[desk]
 
     assert paid() > 100
@@ -304,8 +284,8 @@ def test_every_behaviour_sends_something_that_can_be_run():
 # ------------------------------------------------------------------------- what is run and printed
 
 
-def test_stories_on_file_are_not_run_again(market, tmp_path, monkeypatch):
-    monkeypatch.setattr(Market, "cut", lambda *_: market)
+def test_stories_on_file_are_not_run_again(field, tmp_path, monkeypatch):
+    monkeypatch.setattr(incentives, "dealt", lambda *_: field)
     first = incentives.told_stories(asked(tmp_path))
     assert len((tmp_path / "stories.jsonl").read_text().splitlines()) == 1 + len(CONDUCTS)
     monkeypatch.setattr(incentives, "play", None)
@@ -313,7 +293,7 @@ def test_stories_on_file_are_not_run_again(market, tmp_path, monkeypatch):
 
 
 def test_story_is_read_as_it_was_written(honest):
-    assert Story.from_json(json.dumps(asdict(honest))) == honest
+    assert Story.from_dict(json.loads(json.dumps(asdict(honest)))) == honest
 
 
 def test_other_settings_are_other_runs(tmp_path):
@@ -389,8 +369,8 @@ def test_picture_is_small_and_the_same_on_every_run(draws, tmp_path):
     assert words[-1] == "ring that does not"
 
 
-def test_report_has_both_tables_of_every_partition(market, tmp_path, monkeypatch):
-    monkeypatch.setattr(Market, "cut", lambda *_: market)
+def test_report_has_both_tables_of_every_partition(field, tmp_path, monkeypatch):
+    monkeypatch.setattr(incentives, "dealt", lambda *_: field)
     wanted = asked(tmp_path, svg=tmp_path, rounds=1)
     parts = list(incentives.report(wanted, incentives.told_stories(wanted)))
     assert [part.splitlines()[0] for part in parts] == [

@@ -1,14 +1,14 @@
 """What the comparison of methods runs and how it is read."""
 
-import numpy as np
+from dataclasses import replace
+
 import pytest
 
-from benchmarks.field import Field
 from benchmarks.learning import Bench, Row, reached
-from node.learning.methods import METHODS
+from benchmarks.methods import METHODS
 from node.learning.training import TrainingSettings
 from protocol.task import Rule
-from tests.unit.node import small_market
+from tests.unit.benchmarks import small_field
 
 pytestmark = pytest.mark.unit
 
@@ -17,18 +17,8 @@ RECIPE = TrainingSettings(rounds=2, steps_per_round=6, batch_size=64, arbitrage_
 
 @pytest.fixture(scope="module")
 def bench():
-    everything = small_market.samples()
-    rows = np.arange(len(everything))
-    desks = tuple(everything.take(rows % 3 == desk) for desk in range(3))
-    field = Field(
-        desks=desks,
-        anchors=everything.take(rows % 50 == 0),
-        pooled=everything,
-        validation=everything,
-        held_out={"test": everything, "stress": everything},
-        own_test=desks,
-    )
-    return Bench(field, "desks", 0, RECIPE)
+    field = small_field.dealt(3, anchor_every=50)
+    return Bench(replace(field, own_test=field.desks), "desks", 0, RECIPE)
 
 
 def test_a_run_is_priced_after_every_round_and_counts_what_was_sent(bench):

@@ -3,7 +3,8 @@ from functools import cache
 import numpy as np
 import pytest
 
-from benchmarks.models import BOOSTING, Field, Run, runs, table
+from benchmarks.field import Field
+from benchmarks.models import BOOSTING, Run, runs, table
 from node.evaluation.metrics import measure
 from node.learning.training import TrainingSettings
 from node.market.samples import Samples
@@ -25,7 +26,9 @@ def field():
     cut = {
         name: found.take(place == i + 1) for i, name in enumerate(("validation", "test", "stress"))
     }
-    return Field(Samples.join(found.take(place == 0), prior_anchors(panel())), cut)
+    own, anchors = found.take(place == 0), prior_anchors(panel())
+    pooled = Samples.join(own, anchors)
+    return Field((pooled,), anchors, pooled, cut.pop("validation"), cut)
 
 
 def test_every_model_is_scored_on_every_window_and_learns():

@@ -5,7 +5,6 @@ from argparse import Namespace
 from dataclasses import replace
 from xml.etree import ElementTree as ET
 
-import numpy as np
 import pytest
 
 from benchmarks import robustness
@@ -21,7 +20,7 @@ from benchmarks.robustness_table import (
     table_of_errors,
     tables,
 )
-from tests.unit.node import small_market
+from tests.unit.benchmarks import small_field
 
 pytestmark = pytest.mark.unit
 
@@ -41,16 +40,7 @@ SMALL = Cell(
 
 @pytest.fixture(scope="module")
 def field():
-    """Four desks that deal one made-up fortnight out among themselves, priced on all of it."""
-    everything = small_market.samples()
-    rows = np.arange(len(everything))
-    return Field(
-        desks=tuple(everything.take(rows % 4 == desk) for desk in range(4)),
-        anchors=everything.take(rows % 5 == 0),
-        pooled=everything,
-        validation=everything,
-        held_out={"test": everything, "stress": everything},
-    )
+    return small_field.dealt(4, anchor_every=5)
 
 
 def asked(tmp_path, **changed):
@@ -66,7 +56,7 @@ def asked(tmp_path, **changed):
         "batch": 64,
         "seed": [0],
         "unanchored": False,
-        "trusting": False,
+        "recipe": "task's",
         "json": tmp_path / "cells.jsonl",
     }
     return Namespace(**(wanted | changed))
@@ -103,6 +93,15 @@ def test_honest_cell_does_not_depend_on_how_many_would_lie(field):
     assert one.test == two.test
 
 
+def test_desks_train_by_the_tasks_recipe_or_another_one(field):
+    one_of_four = replace(SMALL, rounds=3)
+    found = {
+        recipe: robustness.run(field, replace(one_of_four, recipe=recipe)).test
+        for recipe in ("task's", "trusting", "wary")
+    }
+    assert found["task's"] == found["wary"] != found["trusting"]
+
+
 def test_absent_desks_are_missed(field):
     alone = robustness.run(field, replace(SMALL, attack="absent"))
     assert alone.test not in (None, robustness.run(field, SMALL).test)
@@ -127,7 +126,7 @@ def test_other_settings_are_other_cells(tmp_path):
         {"seed": [1]},
         {"rounds": 3},
         {"unanchored": True},
-        {"trusting": True},
+        {"recipe": "wary"},
         {"liars": [2]},
     ):
         assert first.isdisjoint(robustness.wanted_cells(asked(tmp_path, **changed)))

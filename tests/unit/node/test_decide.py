@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from node.actions import (
     Challenge,
     ChallengeNorm,
+    ClaimAward,
     Commit,
     CommitScores,
     Distribute,
@@ -26,6 +27,7 @@ from node.actions import (
     RefuteUnavailable,
     RelayCommit,
     RelayReveal,
+    RelayVote,
     Restore,
     Reveal,
     RevealScores,
@@ -36,20 +38,12 @@ from node.actions import (
     Vote,
     Wait,
 )
-from node.decide import Dispute, Facts, Relaying, decide, own_turn
+from node.decide import decide
+from node.facts import Dispute, Facts, Relaying
+from node.turns import own_turn
 from protocol import rounds
-from protocol.task import (
-    SUSPENDED,
-    ZERO_ADDRESS,
-    Phase,
-    Published,
-    RewardRule,
-    RoundState,
-    Rule,
-    Seat,
-    TaskParams,
-    TaskState,
-)
+from protocol.state import SUSPENDED, Flag, Phase, Published, RoundState, Seat, TaskState
+from protocol.task import ZERO_ADDRESS, RewardRule, Rule, TaskParams
 
 pytestmark = pytest.mark.unit
 
@@ -133,6 +127,7 @@ def facts(**changes) -> Facts:
         place=0,
         owes_update=False,
         owes_result=None,
+        claims_award=False,
         reclaimable=None,
         withheld=None,
         undistributed=None,
@@ -156,8 +151,7 @@ PROVABLE = Dispute(
     wrong=Published.AGGREGATE,
     provable=True,
     sealed=False,
-    flagged=False,
-    answered=False,
+    flag=None,
     for_votes=False,
     outvoted=False,
 )
@@ -165,18 +159,25 @@ SEALED = replace(PROVABLE, sealed=True)
 FOR_VOTES = replace(PROVABLE, provable=False, for_votes=True)
 OUTVOTED = replace(FOR_VOTES, outvoted=True)
 HIDDEN = replace(PROVABLE, provable=False)
-FLAGGED = replace(HIDDEN, flagged=True)
+HIDDEN_AND_FLAGGED = {
+    "dispute": replace(HIDDEN, flag=Flag(flagger=OTHER)),
+    "round_state": replace(PUBLISHED, result_flags=1 << Published.AGGREGATE),
+}
 WRONG = facts(
     now=IN_CHALLENGE, round_state=PUBLISHED, mismatch="round 3: model root", dispute=PROVABLE
 )
 WRONG_BY_VOTES = replace(WRONG, params=BY_VOTES, dispute=FOR_VOTES)
 VOTING = facts(now=IN_AGGREGATE, params=BY_VOTES, round_state=REVEALED, seat=OPENED, votes_alike=0)
 VERIFIED = {"verified_round": LATEST, "verified_model_root": MODEL}
+JUST_REFUTED = replace(REVEALED, restarted_at=IN_AGGREGATE, refutations=1)
 REFUSING = "refusing to go on: round 3: model root"
 AVAILABLE = facts(now=FLAGGING, round_state=REVEALED)
 ASKING = Relaying(signs=True, taken=False, ask_from=0, affords=True)
 TAKEN = replace(ASKING, taken=True, ask_from=T0 + 7)
 RELAYED = facts(relaying=ASKING)
+RELAYED_VOTE = replace(VOTING, relaying=ASKING)
+TAKEN_VOTE = replace(ASKING, taken=True)
+VOTED_BY_RELAY = replace(RELAYED_VOTE, relaying=TAKEN_VOTE, round_state=PUBLISHED, **VERIFIED)
 # No further round can open, and the latest is settled and verified.
 LAST = {
     "task": replace(TASK, ended=True),
@@ -193,13 +194,12 @@ JUDGING = facts(params=BY_SCORES, now=IN_AGGREGATE, round_state=REVEALED, seat=O
 
 @st.composite
 def any_dispute(draw) -> Dispute:
-    provable, flagged = draw(st.booleans()), draw(st.booleans())
+    provable = draw(st.booleans())
     return Dispute(
         wrong=draw(st.sampled_from(Published)),
         provable=provable,
         sealed=provable and draw(st.booleans()),
-        flagged=flagged,
-        answered=flagged and draw(st.booleans()),
+        flag=draw(st.sampled_from([None, Flag(), Flag(flagger=OTHER)])),
         for_votes=not provable and draw(st.booleans()),
         outvoted=draw(st.booleans()),
     )
@@ -227,8 +227,10 @@ def any_facts(draw) -> Facts:
         )
         if revealed >= PARAMS.quorum and draw(st.booleans()):
             at = draw(st.integers(IN_AGGREGATE, T0 + 62))
-            state = replace(state, published_at=at, model_root=MODEL)
-            state = replace(state, votes=draw(st.sampled_from([0, 2])))
+            flags = draw(st.sampled_from([0, 0, 1, 6]))
+            state = replace(state, published_at=at, model_root=MODEL, result_flags=flags)
+            votes = draw(st.sampled_from([0, 2]))
+            state = replace(state, votes=votes, most_votes=draw(st.sampled_from([votes, 3])))
     near = st.sampled_from([0, max(number - 1, 0), number, number + 1])
     params = draw(st.sampled_from([PARAMS, BY_SCORES, BY_VOTES]))
     seats = draw(st.integers(0, PARAMS.seats))
@@ -266,6 +268,7 @@ def any_facts(draw) -> Facts:
         place=draw(st.integers(0, max(seats - 1, 0))),
         owes_update=draw(st.booleans()),
         owes_result=draw(st.sampled_from([None, *Published])),
+        claims_award=draw(st.sampled_from([False, False, True])),
         reclaimable=draw(st.sampled_from([None, None, OTHER])),
         withheld=draw(st.sampled_from([None, None, OTHER, OWN])),
         undistributed=draw(st.sampled_from([None, None, 1])),
@@ -290,7 +293,7 @@ def any_facts(draw) -> Facts:
 def enough_votes(known: Facts) -> int:
     """What makes a result final, or refutes the published one."""
     refuting = known.round_state.votes + 1 if known.mismatch else 0
-    return max(known.params.votes_needed, refuting)
+    return max(known.params.votes_needed, known.round_state.most_votes, refuting)
 
 
 def phase_of(known: Facts) -> Phase:
@@ -432,8 +435,8 @@ def test_drives_only_if_told_and_only_what_the_contract_would_accept(known):
 def test_mismatch_is_contested_or_stops_everything_and_is_named(known):
     action = decide(known)
     contesting = Seal | Challenge | FlagResult | RefuteUnavailable | RefuteOutvoted
-    answering = PostUpdate | PostResult | ReclaimDeposit
-    judging = CommitScores | RevealScores | Vote
+    answering = PostUpdate | PostResult | ReclaimDeposit | ClaimAward
+    judging = CommitScores | RevealScores | Vote | RelayVote
     if known.mismatch and not isinstance(action, contesting | answering | judging):
         assert isinstance(action, Wait)
         assert known.mismatch in action.why
@@ -462,12 +465,12 @@ def test_contests_only_if_told_and_only_while_the_contract_listens(known):
             assert known.flags
             assert not known.dispute.for_votes
             assert what is known.dispute.wrong
-            assert not known.dispute.flagged
+            assert not known.round_state.is_flagged(what)
             assert known.now < ends.flag_result
         case RefuteUnavailable(what):
             assert what is known.dispute.wrong
-            assert known.dispute.flagged
-            assert not known.dispute.answered
+            assert known.round_state.is_flagged(what)
+            assert known.dispute.flag == Flag(flagger=OTHER), "and nobody has posted it since"
             assert known.now >= ends.post_result
 
 
@@ -521,9 +524,9 @@ def test_turn_comes_in_the_first_quarter_of_its_window_and_the_first_seat_waits_
         assert known.now < later.until < begins + max((end - begins) / 4, 1)
     else:
         # Whatever can be done meanwhile is.
-        assert isinstance(
-            later, CommitScores | RevealScores | Vote | ReclaimDeposit | SlashWithheld | Distribute
-        )
+        waiting_for_nothing = ClaimAward | ReclaimDeposit | SlashWithheld | Distribute
+        judging = CommitScores | RevealScores | Vote | RelayVote
+        assert isinstance(later, waiting_for_nothing | judging)
 
 
 @given(any_facts())
@@ -531,16 +534,33 @@ def test_votes_where_votes_are_missing_when_there_is_nothing_else_to_do(known):
     action = decide(known)
     if isinstance(action, Vote):
         assert known.votes_alike < enough_votes(known)
-        nothing = {"reclaimable": None, "withheld": None, "undistributed": None}
+        nothing = {"claims_award": False, "reclaimable": None}
+        nothing |= {"withheld": None, "undistributed": None}
         assert isinstance(decide(replace(known, votes_alike=None, **nothing)), Wait)
     if known.votes_alike is not None and known.votes_alike < enough_votes(known):
-        assert not isinstance(decide(replace(known, place=0)), Wait)
+        assert not isinstance(decide(replace(known, place=0, relaying=None)), Wait)
+
+
+@given(any_facts())
+def test_who_has_a_relayer_sends_its_vote_itself_only_in_the_last_third_and_with_gas(known):
+    action, relaying = decide(known), known.relaying
+    if isinstance(action, RelayVote):
+        assert relaying is not None
+        assert not relaying.taken
+        assert known.now >= relaying.ask_from
+        assert known.votes_alike < enough_votes(known)
+    if isinstance(action, Vote) and relaying is not None:
+        published_at = known.round_state.published_at
+        ends = rounds.deadlines(known.params, known.round_state)
+        assert relaying.affords
+        assert published_at
+        assert known.now >= own_turn(published_at, ends.challenge, taken=relaying.taken)
 
 
 @given(any_facts())
 def test_every_seat_votes_in_time_for_a_result_that_is_published_at_once(known):
     last = max(known.task.seats - 1, 0)
-    action = decide(replace(known, place=last))
+    action = decide(replace(known, place=last, relaying=None))
     ends = rounds.deadlines(known.params, known.round_state)
     if known.votes_alike == 0 and known.now >= ends.availability + PARAMS.challenge_seconds // 4:
         assert not isinstance(action, Wait)
@@ -568,6 +588,14 @@ def test_deposit_is_taken_back_when_there_is_nothing_else_to_do(known):
         nothing = {"reclaimable": None, "withheld": None, "undistributed": None}
         assert isinstance(decide(replace(known, **nothing)), Wait)
     assert not (isinstance(action, Wait) and known.reclaimable)
+
+
+@given(any_facts())
+def test_award_of_a_copied_proof_is_claimed_when_there_is_nothing_more_urgent(known):
+    action = decide(known)
+    if isinstance(action, ClaimAward):
+        assert known.claims_award
+    assert not (isinstance(action, ReclaimDeposit | Wait) and known.claims_award)
 
 
 @given(any_facts())
@@ -725,7 +753,7 @@ def test_waiting_says_why_and_until_a_time_to_come(known):
             Verify(),
         ),
         (replace(WRONG, params=BY_SCORES, seat=OPENED), Seal()),
-        (replace(WRONG, params=BY_SCORES, seat=OPENED, dispute=FLAGGED), CommitScores()),
+        (replace(WRONG, params=BY_SCORES, seat=OPENED, **HIDDEN_AND_FLAGGED), CommitScores()),
         # What anybody may do is done by whoever drives, when nothing else is to be done.
         (facts(now=IN_SELECTION, withheld=OTHER, drives=True), SlashWithheld(OTHER)),
         (facts(now=IN_COMMIT, withheld=OWN), SlashWithheld(OWN)),
@@ -822,13 +850,16 @@ def test_waiting_says_why_and_until_a_time_to_come(known):
         (replace(WRONG, dispute=HIDDEN), FlagResult(Published.AGGREGATE)),
         (replace(WRONG, dispute=HIDDEN, flags=False), Wait(FLAGS_OVER, REFUSING)),
         (replace(WRONG, dispute=HIDDEN, now=FLAGS_OVER), Wait(POSTS_OVER, REFUSING)),
-        (replace(WRONG, dispute=FLAGGED), Wait(POSTS_OVER, "its publisher must post it")),
+        (replace(WRONG, **HIDDEN_AND_FLAGGED), Wait(POSTS_OVER, "its publisher must post it")),
         (
-            replace(WRONG, dispute=FLAGGED, now=POSTS_OVER),
+            replace(WRONG, **HIDDEN_AND_FLAGGED, now=POSTS_OVER),
             RefuteUnavailable(Published.AGGREGATE),
         ),
-        (replace(WRONG, dispute=replace(FLAGGED, answered=True)), Wait(FLAGS_OVER, REFUSING)),
-        (replace(WRONG, dispute=replace(FLAGGED, provable=True)), Seal()),
+        (
+            replace(WRONG, **HIDDEN_AND_FLAGGED | {"dispute": replace(HIDDEN, flag=Flag())}),
+            Wait(FLAGS_OVER, REFUSING),
+        ),
+        (replace(WRONG, **HIDDEN_AND_FLAGGED | {"dispute": PROVABLE}), Seal()),
         (replace(WRONG_BY_VOTES, dispute=FOR_VOTES), Wait(FLAGS_OVER, "it is for votes to refute")),
         (replace(WRONG_BY_VOTES, votes_alike=1), Vote()),
         (replace(WRONG_BY_VOTES, votes_alike=2), Wait(FLAGS_OVER, "it is for votes to refute")),
@@ -858,6 +889,60 @@ def test_waiting_says_why_and_until_a_time_to_come(known):
         (
             replace(VOTING, now=IN_CHALLENGE, round_state=PUBLISHED, **VERIFIED),
             Vote(),
+        ),
+        # A relayer gets a vote at once; what it does not send is sent late in the challenge phase,
+        # which begins at +44: from two thirds of it on, or three quarters if the relayer took it.
+        (RELAYED_VOTE, RelayVote()),
+        (replace(RELAYED_VOTE, place=3), RelayVote()),
+        (
+            replace(RELAYED_VOTE, relaying=TAKEN_VOTE),
+            Wait(HEAD_START_OVER, "round 3 is in aggregate"),
+        ),
+        (
+            replace(RELAYED_VOTE, relaying=replace(ASKING, ask_from=T0 + 46)),
+            Wait(T0 + 46, "round 3 is in aggregate"),
+        ),
+        (replace(RELAYED_VOTE, now=IN_CHALLENGE, round_state=PUBLISHED, **VERIFIED), RelayVote()),
+        (replace(RELAYED_VOTE, now=FLAGS_OVER, round_state=PUBLISHED), RelayVote()),
+        (replace(RELAYED_VOTE, now=T0 + 55, round_state=PUBLISHED, **VERIFIED), RelayVote()),
+        (replace(RELAYED_VOTE, now=T0 + 56, round_state=PUBLISHED, **VERIFIED), Vote()),
+        (
+            replace(VOTED_BY_RELAY, now=T0 + 56),
+            Wait(T0 + 57, "round 3 is in challenge"),
+        ),
+        (replace(VOTED_BY_RELAY, now=T0 + 57), Vote()),
+        (
+            replace(VOTED_BY_RELAY, now=T0 + 57, place=3, task=replace(TASK, seats=5)),
+            Vote(),
+        ),
+        (
+            replace(VOTED_BY_RELAY, now=T0 + 57, relaying=replace(TAKEN_VOTE, affords=False)),
+            Wait(AFTER, "round 3 is in challenge"),
+        ),
+        # Votes for another result than what is published, and than this node's own, are to be met.
+        (
+            replace(
+                VOTING,
+                now=IN_CHALLENGE,
+                round_state=replace(PUBLISHED, votes=2, most_votes=3),
+                votes_alike=2,
+                **VERIFIED,
+            ),
+            Vote(),
+        ),
+        (
+            replace(VOTING, publishes=True, round_state=JUST_REFUTED, votes_alike=2),
+            Wait(IN_AGGREGATE + 1, "round 3 was refuted just now"),
+        ),
+        (
+            replace(
+                VOTING,
+                publishes=True,
+                round_state=JUST_REFUTED,
+                votes_alike=2,
+                now=IN_AGGREGATE + 1,
+            ),
+            Publish(),
         ),
         (facts(now=IN_AGGREGATE, round_state=REVEALED, publishes=True), Publish()),
         (

@@ -11,7 +11,8 @@ from node.duties import Duties
 from node.sending import Sending
 from protocol.errors import Reverted
 from protocol.recompute import RevealedUpdate
-from protocol.task import RoundState, Seat, TaskParams
+from protocol.state import RoundState, Seat
+from protocol.task import TaskParams
 
 pytestmark = pytest.mark.unit
 

@@ -1,5 +1,8 @@
 """What a participant remembers survives a restart, and a file that is not it is named."""
 
+import errno
+import os
+import re
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -8,7 +11,7 @@ import pytest
 
 from node import memory as memory_module
 from node.memory import VERSION, Memory, MemoryFile, Mismatch, Pending, Scores, Signed
-from protocol.errors import ConfigError
+from protocol.errors import ConfigError, StorageError
 
 pytestmark = pytest.mark.unit
 
@@ -91,14 +94,16 @@ def test_save_that_a_crash_cut_off_is_ignored(file):
 def test_failed_save_leaves_the_old_memory(file, monkeypatch):
     file.save(FULL)
 
-    def full_disk(*_args, **_kwargs):
-        raise OSError("no space left on device")
+    def full_disk(_descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(memory_module.np, "savez", full_disk)
-    with pytest.raises(OSError, match="no space left"):
+    monkeypatch.setattr(os, "fsync", full_disk)
+    wanted = f"{file.path} cannot be written: No space left"
+    with pytest.raises(StorageError, match=re.escape(wanted)):
         file.save(replace(FULL, verified_round=9))
 
     assert_same(file.load(DIMENSION), FULL)
+    assert list(file.path.parent.iterdir()) == [file.path]
 
 
 def test_memory_of_another_model_is_refused(file):

@@ -9,6 +9,7 @@ import pytest
 from node.config import NodeConfig
 from node.market.cleaning import clean
 from node.market.desks import write_desk
+from node.market.layouts import read_batches
 from node.market.panel import build_panel
 from node.market.quotes import QUOTES
 from node.market.samples import Samples, build_samples
@@ -16,7 +17,7 @@ from node.market.split import split_for
 from node.market.synthetic import market
 from node.models.prior import prior_anchors
 from node.private_data import at_public_snapshots, desk_samples, judging_desk_samples
-from protocol.errors import DataError
+from protocol.errors import ConfigError, DataError
 
 pytestmark = pytest.mark.unit
 
@@ -120,9 +121,19 @@ def test_desk_without_public_quotes_takes_the_panel_from_its_own(public, chain):
     assert same(desk_samples(config(data=public)), expected)
 
 
-def test_empty_folder_is_refused(tmp_path):
-    with pytest.raises(DataError, match="wanted parquet, CSV or JSON files"):
+def test_folder_that_is_missing_empty_or_of_other_things_is_refused_for_what_it_is(tmp_path, own):
+    with pytest.raises(DataError, match="found it empty"):
         desk_samples(config(data=tmp_path))
+    (tmp_path / "quotes.xlsx").write_text("")
+    with pytest.raises(DataError, match=r"parquet, CSV or JSON files .*, found none among its 1"):
+        desk_samples(config(data=tmp_path))
+    missing = tmp_path / "qoutes"
+    with pytest.raises(ConfigError, match=f"^data: .* found nothing at {missing}$"):
+        desk_samples(config(data=missing))
+    with pytest.raises(ConfigError, match=f"^reference: .* found nothing at {missing}$"):
+        desk_samples(config(data=own, reference=missing))
+    with pytest.raises(DataError, match="found no such folder"):
+        read_batches(missing)
 
 
 def test_own_quotes_are_dated_to_the_public_snapshot_before_them(own, public, tmp_path):

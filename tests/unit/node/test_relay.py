@@ -11,7 +11,8 @@ from eth_account import Account
 from structlog.testing import capture_logs
 
 from node.relay import LARGEST_REASON_BYTES, Relayer
-from protocol.signing import CommitDomain, SignedCommit
+from protocol.recompute import Result
+from protocol.signing import Signature, SignedCommit, SigningDomain
 
 pytestmark = pytest.mark.http
 
@@ -80,9 +81,23 @@ def test_opening_goes_out_as_the_relayer_reads_it():
     assert (sent["tree_top"], sent["salt"]) == ("0x" + "01" * 32, "0x" + "02" * 32)
 
 
+def test_vote_goes_out_as_the_relayer_reads_it():
+    found = Result(b"\1" * 32, b"\2" * 32, b"\3" * 32, 2**64 - 1)
+    with server(answering("202 Accepted")) as (relayer, requests):
+        assert relayer.takes_vote(TASK, ROUND, OWN, found, Signature(b"\4" * 32, b"\5" * 32))
+
+    ((where, sent),) = requests
+    assert where == ["POST", "/relay/votes"]
+    named = ("aggregate_root", "model_root", "updates_hash", "r", "vs", "task_id")
+    assert [sent[name] for name in named] == [
+        f"0x0{digit}" + f"0{digit}" * 31 for digit in "123455"
+    ]
+    assert (sent["unavailable"], sent["round"]) == (str(2**64 - 1), ROUND)
+
+
 def test_what_is_signed_for_a_relayer_names_its_signer():
     account = Account.from_key(b"\7" * 32)
-    domain = CommitDomain(31337, "0x" + "c0" * 20, TASK, ROUND)
+    domain = SigningDomain(31337, "0x" + "c0" * 20, TASK, ROUND)
     signed = domain.sign(account, b"\1" * 32)
 
     with server(answering("202 Accepted")) as (relayer, requests):

@@ -6,7 +6,7 @@ import pytest
 
 from node import sending
 from node.sending import GAS_OF_OWN_CALL, TOO_LATE, Sending, can_pay_gas
-from protocol.chain.gateway import INTERFACE
+from protocol.chain.code import INTERFACE
 from protocol.errors import Reverted
 
 pytestmark = pytest.mark.unit

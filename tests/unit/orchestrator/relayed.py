@@ -5,13 +5,15 @@ from dataclasses import replace
 from eth_account import Account
 
 from orchestrator.reading import RoundReading, TaskReading
-from orchestrator.relay_store import RelayedOpening
+from orchestrator.relay_store import RelayedOpening, RelayedVote
 from protocol import rounds
 from protocol.chain.events import Block
 from protocol.commitment import counted, stored_commitment, update_commitment
-from protocol.signing import CommitDomain
+from protocol.recompute import Result, RevealedUpdate
+from protocol.signing import SigningDomain
+from protocol.state import RoundState, Seat, TaskState
 from protocol.sumtree import root_hash
-from protocol.task import RoundState, Seat, TaskParams, TaskState
+from protocol.task import Rule, TaskParams
 
 CHAIN_ID = 31337
 CONTRACT = "0x" + "Cc" * 20
@@ -30,10 +32,15 @@ PARAMS = replace(
 )
 COMMIT, REVEAL, AVAILABILITY = T0 + 6, T0 + 18, T0 + 30
 SALT = b"\x5a" * 32
+BY_VOTES = replace(PARAMS, rule=Rule.GEOMETRIC_MEDIAN, challenge_seconds=12)
+AGGREGATE = AVAILABILITY + PARAMS.availability_seconds
+PUBLISHED = AGGREGATE + 1
+# Everybody revealed, and the last one's update is excluded.
+EXCLUDED = 4
 
 
 def domain(number=1):
-    return CommitDomain(CHAIN_ID, CONTRACT, TASK, number)
+    return SigningDomain(CHAIN_ID, CONTRACT, TASK, number)
 
 
 def opening(desk, *, squared_norm=9):
@@ -58,6 +65,42 @@ def commitment(desk, **changes):
 
 def signed(desk, *, number=1, **changes):
     return domain(number).sign(ACCOUNTS[desk], commitment(desk, **changes))
+
+
+def found_in(number=1, *, root=b"\1" * 32, unavailable=1 << EXCLUDED):
+    """What a vote in `voting` may be for."""
+    updates_hash = counted(bytes([number]) * 32, len(ADDRESSES))
+    return Result(root, b"\2" * 32, updates_hash, unavailable)
+
+
+def vote(desk, *, number=1, **changes):
+    found = found_in(number, **changes)
+    return RelayedVote(ADDRESSES[desk], found, domain(number).sign_vote(ACCOUNTS[desk], found), 0)
+
+
+def voting(now=PUBLISHED, *, published_at=PUBLISHED, voted=(), params=BY_VOTES):
+    """The round when its updates are known, `found_in()` published; `voted` have voted directly."""
+    found = found_in()
+    state = RoundState(
+        opened_at=T0,
+        updates_hash=found.updates_hash,
+        unavailable=found.unavailable,
+        **({"published_at": published_at} | found.roots._asdict() if now >= published_at else {}),
+    )
+    revealed = tuple(RevealedUpdate(address, b"\1" * 32, 9) for address in ADDRESSES)
+    latest = replace(
+        reading(now, params=params).rounds[-1],
+        state=state,
+        phase=rounds.phase(params, state, now),
+        deadlines=rounds.deadlines(params, state),
+        revealed=revealed,
+        included=rounds.included(state, revealed),
+    )
+    everybody = seats(revealed=range(len(ADDRESSES)))
+    everybody |= {
+        ADDRESSES[desk]: replace(everybody[ADDRESSES[desk]], voted_round=1) for desk in voted
+    }
+    return replace(reading(now, params=params, found=everybody), rounds=(latest,))
 
 
 def seats(*, committed=(), revealed=()):

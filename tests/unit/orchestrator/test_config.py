@@ -55,6 +55,11 @@ def test_host_and_port_are_read_from_listen(load):
         (LEAST + 'keystore = "k"\npassword_env = "P"\nkey_env = "K"\n', "not both"),
         (LEAST + "[evaluator_settings]\ndata = 1\n", "evaluator_settings without evaluator"),
         (LEAST + "relay = true\n", "relay needs a key"),
+        (
+            LEAST + f'task_ids = ["0x{"ab" * 32}"]\nall_tasks = true\n',
+            "either task_ids or all_tasks",
+        ),
+        (LEAST + 'key_env = "K"\nrelay = true\nall_tasks = true\n', "give task_ids"),
         ('state_dir = "s"\n', "rpc_url"),
         ("= 3", "is not TOML"),
     ],

@@ -17,6 +17,7 @@ from orchestrator.decide import (
     Publish,
     ReclaimDeposit,
     RecordSeed,
+    RefuteOutvoted,
     SendBatch,
     SlashEquivocation,
     SlashWithheld,
@@ -27,7 +28,9 @@ from orchestrator.decide import (
 from orchestrator.relay_batches import Batch
 from protocol import rounds
 from protocol.commitment import counted
-from protocol.task import ZERO_ADDRESS, Phase, Published, RoundState, TaskParams, TaskState
+from protocol.recompute import Result, Roots
+from protocol.state import Phase, Published, RoundState, TaskState
+from protocol.task import ZERO_ADDRESS, TaskParams
 
 pytestmark = pytest.mark.unit
 
@@ -218,6 +221,34 @@ def test_what_was_handed_in_is_sent_and_then_an_equivocation_slashed(now, end):
     assert decide(relaying).until == T0 + end - 5
     assert decide(replace(relaying, equivocator=OTHER)) == SlashEquivocation(1, OTHER)
     assert decide(replace(relaying, equivocator=OTHER, batch=COMMITS)) == SendBatch(1, COMMITS)
+
+
+FOUND = Result(b"\1" * 32, b"\3" * 32, REVEALED.updates_hash, 0)
+VOTES = Batch("relayVotes", (), FOUND)
+
+
+def test_votes_are_sent_while_a_result_may_be_contested_but_what_is_owed_comes_first():
+    contested = facts(now=AVAILABLE_AT, round_state=PUBLISHED, relay_until=AVAILABLE_AT + 1)
+    assert decide(contested) == Wait(AVAILABLE_AT + 1, "round 1 is in challenge")
+    assert decide(replace(contested, batch=VOTES)) == SendBatch(1, VOTES)
+    outvoted = replace(contested, outvoted_by=Roots(b"\1" * 32, b"\2" * 32))
+    assert decide(outvoted) == RefuteOutvoted(1, Roots(b"\1" * 32, b"\2" * 32))
+    held_up = decide(replace(outvoted, batch=VOTES))
+    assert held_up == RefuteOutvoted(1, outvoted.outvoted_by), "the votes of liars may be many"
+    published = replace(PUBLISHED, aggregate_root=FOUND.aggregate_root, model_root=FOUND.model_root)
+    too_few = replace(outvoted, batch=VOTES, round_state=published)
+    assert decide(too_few) == held_up, "nothing is final by so few"
+    enough = replace(published, votes=PARAMS.votes_needed)
+    assert decide(replace(too_few, round_state=enough)) == SendBatch(1, VOTES)
+    owing = replace(contested, batch=VOTES, owes_result=Published.MODEL)
+    assert decide(owing) == PostResult(1, Published.MODEL)
+
+
+def test_nothing_is_published_in_the_second_of_a_refutation():
+    refuted = replace(REVEALED, restarted_at=AVAILABLE_AT + 2, refutations=1)
+    again = facts(now=AVAILABLE_AT + 2, round_state=refuted)
+    assert decide(again) == Wait(AVAILABLE_AT + 3, "round 1 was refuted just now")
+    assert decide(replace(again, now=AVAILABLE_AT + 3)) == Publish(1, AVAILABLE_AT + 22)
 
 
 def test_a_withheld_commitment_is_slashed_before_its_seat_can_serve_again():

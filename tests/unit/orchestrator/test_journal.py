@@ -1,8 +1,13 @@
 """The journal writes a round once and survives being cut off."""
 
+import errno
+import os
+import re
+
 import pytest
 
 from orchestrator.journal import Evaluation, Journal
+from protocol.errors import StorageError
 
 pytestmark = pytest.mark.unit
 
@@ -49,3 +54,18 @@ def test_a_line_cut_off_by_a_kill_is_written_again_and_harms_no_other(file, cut)
     journal = Journal(file)
     journal.append(SECOND)
     assert Journal(file).all() == (FIRST, SECOND)
+
+
+def test_line_that_a_full_disk_refused_is_written_later(file, monkeypatch):
+    def full(_descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    journal = Journal(file)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(StorageError, match=re.escape(str(file))):
+            journal.append(FIRST)
+    assert journal.all() == ()
+
+    journal.append(FIRST)
+    assert Journal(file).all() == (FIRST,)

@@ -8,23 +8,29 @@ from orchestrator.relay import Relay
 from orchestrator.relay_store import RelayStore
 from protocol.draw import draw_of, is_drawn
 from protocol.errors import Reverted
-from protocol.task import SUSPENDED, TaskState
+from protocol.state import SUSPENDED, TaskState
 from tests.unit.orchestrator.relayed import (
     ACCOUNTS,
     ADDRESSES,
+    AGGREGATE,
     AVAILABILITY,
     CHAIN_ID,
     COMMIT,
     CONTRACT,
+    EXCLUDED,
     PARAMS,
+    PUBLISHED,
     REVEAL,
     T0,
     TASK,
     domain,
+    found_in,
     opening,
     reading,
     seats,
     signed,
+    vote,
+    voting,
 )
 
 pytestmark = pytest.mark.unit
@@ -242,6 +248,152 @@ def test_no_more_openings_are_sent_than_the_round_has_room_for(relay):
     opened(relay, *range(5))
     found = reading(REVEAL + 8, revealed=2, found=seats(committed=range(5)))
     assert who(relay.batch(found).entries) == [0, 1, 2]
+
+
+# ------------------------------------------------------------------------------------------- votes
+
+
+def take_vote(relay, desk, *, given=None, number=1, **changes):
+    handed_in = given or vote(desk, number=number, **changes)
+    return relay.take_vote(TASK, number, ADDRESSES[desk], handed_in.found, handed_in.signature)
+
+
+def voted(relay, *desks, at=AGGREGATE, **changes):
+    relay.show(voting(at))
+    for desk in desks:
+        assert take_vote(relay, desk, **changes) is None
+
+
+@pytest.mark.parametrize("now", [AGGREGATE, PUBLISHED, PUBLISHED + 11])
+def test_a_vote_is_taken_before_and_after_a_publication(relay, now):
+    voted(relay, 0, at=now)
+    voted(relay, 0, at=now)
+    assert who(relay.votes(voting(now))) == [0]
+
+
+@pytest.mark.parametrize(
+    ("facts", "desk", "changes", "refused"),
+    [
+        (voting(AGGREGATE, params=PARAMS), 0, {}, (409, "no votes judge")),
+        (voting(AGGREGATE - 1), 0, {}, (409, "round 1 is in availability")),
+        (voting(PUBLISHED + 12), 0, {}, (409, "round 1 is in void")),
+        (voting(), 0, {"number": 2}, (409, "not the latest one")),
+        (voting(), EXCLUDED, {}, (403, "no included update")),
+        (voting(voted=[0]), 0, {}, (403, "has voted")),
+        (replace(voting(), seats={}), 0, {}, (403, "no included update")),
+        (voting(), 0, {"unavailable": 0}, (409, "computed from other updates")),
+        (voting(), 0, {"root": bytes(32)}, (422, "no root that is zero")),
+        (voting(), 0, {"given": vote(1)}, (403, f"{ADDRESSES[1]} signed this vote")),
+    ],
+)
+def test_a_vote_that_would_not_count_is_refused(relay, facts, desk, changes, refused):
+    relay.show(facts)
+    refusal = take_vote(relay, desk, **changes)
+    status, why = refused
+    assert refusal.status == status
+    assert why in refusal.why
+    assert relay.votes(facts) == ()
+
+
+def test_of_two_votes_the_first_stays(relay):
+    voted(relay, 0)
+    refusal = take_vote(relay, 0, root=b"\7" * 32)
+    assert (refusal.status, refusal.why) == (
+        409,
+        f"{ADDRESSES[0]} has signed another vote, which came first",
+    )
+    assert [each.found for each in relay.votes(voting(AGGREGATE))] == [found_in()]
+
+
+def test_votes_wait_for_a_publication_and_then_for_everybody_who_is_included(relay):
+    voted(relay, 0, 1)
+    assert relay.due_at(voting(AGGREGATE)) is None
+    assert relay.batch(voting(AGGREGATE)) is None
+    waiting = voting(PUBLISHED, voted=[2])
+    assert (relay.batch(waiting), relay.due_at(waiting)) == (None, PUBLISHED + 6)
+    voted(relay, 3)
+    batch = relay.batch(waiting)
+    assert (batch.function, who(batch.entries)) == ("relayVotes", [0, 1, 3])
+    result, signatures = batch.arguments
+    assert result == tuple(found_in())
+    assert signatures == tuple(tuple(vote(desk).signature) for desk in (0, 1, 3))
+
+
+def test_votes_go_at_half_of_the_challenge_and_later_ones_at_two_thirds(relay):
+    voted(relay, 0)
+    assert relay.batch(voting(PUBLISHED + 5)) is None
+    assert who(relay.batch(voting(PUBLISHED + 6)).entries) == [0]
+    voted(relay, 1, at=PUBLISHED + 7)
+    later = {"voted": [0]}
+    assert relay.due_at(voting(PUBLISHED + 7, **later)) == PUBLISHED + 8
+    assert who(relay.batch(voting(PUBLISHED + 8, **later)).entries) == [1]
+    assert relay.batch(voting(PUBLISHED + 8, voted=[0, 1])) is None
+
+
+def standing(roots, votes):
+    """What is published, and its votes."""
+    found = voting()
+    (latest,) = found.rounds
+    state = replace(latest.state, **roots._asdict(), votes=votes)
+    return replace(
+        found, rounds=(replace(latest, state=state, votes={roots: ADDRESSES[2:][:votes]}),)
+    )
+
+
+def test_votes_that_refute_what_is_published_go_at_once(relay):
+    lie = found_in(root=b"\7" * 32).roots
+    voted(relay, 0)
+    assert relay.batch(standing(lie, votes=1)) is None, "one vote refutes nothing"
+    voted(relay, 1)
+    assert who(relay.batch(standing(lie, votes=1)).entries) == [0, 1]
+    assert relay.batch(standing(lie, votes=2)) is None, "they are not more"
+    assert relay.batch(standing(found_in().roots, votes=0)) is None, "others may hand theirs in"
+
+
+def test_a_call_carries_the_votes_for_one_result_the_most_of_them_first(relay):
+    voted(relay, 0, root=b"\7" * 32)
+    voted(relay, 1, 2)
+    now = PUBLISHED + 6
+    assert who(relay.batch(voting(now)).entries) == [1, 2]
+    rest = relay.batch(voting(now, voted=[1, 2]))
+    assert (who(rest.entries), rest.found.aggregate_root) == ([0], b"\7" * 32)
+
+
+def test_the_vote_that_others_were_cast_alike_goes_before_those_of_liars(relay):
+    voted(relay, 0, root=b"\7" * 32)
+    voted(relay, 1, root=b"\6" * 32)
+    voted(relay, 2)
+    found = voting(PUBLISHED + 6, voted=[3])
+    (latest,) = found.rounds
+    cast = {found_in().roots: (ADDRESSES[3],)}
+    batch = relay.batch(replace(found, rounds=(replace(latest, votes=cast),)))
+    assert who(batch.entries) == [2]
+
+
+def test_a_vote_that_the_contract_refuses_is_given_up_and_the_rest_goes(relay):
+    voted(relay, 0, 1)
+    found = voting(PUBLISHED + 6)
+
+    def simulate(entries):
+        if any(entry.participant == ADDRESSES[0] for entry in entries):
+            raise Reverted("relayVotes", "NotIncluded", {"account": ADDRESSES[0]})
+
+    sound = relay.weed(found, relay.batch(found), simulate)
+    assert (who(sound.entries), sound.found) == ([1], found_in())
+    assert list(relay.dropped(found)) == [ADDRESSES[0]]
+    assert "NotIncluded" in take_vote(relay, 0).why
+
+
+def test_votes_for_what_a_reorganisation_took_away_are_not_sent(relay):
+    voted(relay, 0)
+    before = voting(PUBLISHED + 6)
+    (latest,) = before.rounds
+    after = replace(before, rounds=(replace(latest, state=replace(latest.state, unavailable=0b1)),))
+    assert relay.votes(after) == ()
+    assert relay.batch(after) is None
+    relay.show(after)
+    assert take_vote(relay, 1, unavailable=0b1) is None
+    assert who(relay.votes(after)) == [1]
 
 
 # ------------------------------------------------------------------------------------------ sending

@@ -12,8 +12,10 @@ from orchestrator import relay_api
 from orchestrator.relay import Relay
 from orchestrator.relay_api import LARGEST_BODY_BYTES, relay_router
 from orchestrator.relay_store import RelayStore
+from protocol.storage import unwritable
 from tests.unit.orchestrator.relayed import (
     ADDRESSES,
+    AGGREGATE,
     CHAIN_ID,
     COMMIT,
     CONTRACT,
@@ -24,6 +26,8 @@ from tests.unit.orchestrator.relayed import (
     reading,
     seats,
     signed,
+    vote,
+    voting,
 )
 
 pytestmark = pytest.mark.unit
@@ -82,6 +86,7 @@ def test_entries_are_accepted_and_shown_without_what_is_in_them(relay, ask):
         "due_at": COMMIT + 6,
         "commits": [ADDRESSES[0]],
         "openings": [],
+        "votes": [],
         "dropped": {},
         "equivocators": [],
     }
@@ -92,6 +97,40 @@ def test_entries_are_accepted_and_shown_without_what_is_in_them(relay, ask):
     page = ask("GET", "/relay")
     assert page.json()["tasks"][0]["openings"] == [ADDRESSES[0], ADDRESSES[1]]
     assert SALT.hex() not in page.text
+
+
+def vote_entry(desk=0, **changes):
+    given = vote(desk)
+    parts = {name: hexed(part) for name, part in given.signature._asdict().items()}
+    parts |= {
+        name: hexed(getattr(given.found, name))
+        for name in ("updates_hash", "aggregate_root", "model_root")
+    }
+    entry = {"task_id": hexed(TASK), "round": 1, "participant": ADDRESSES[desk]}
+    return entry | parts | {"unavailable": given.found.unavailable} | changes
+
+
+def test_votes_are_accepted_and_shown(relay, ask):
+    relay.show(voting(AGGREGATE))
+    for desk, unavailable in ((0, 16), (1, "16")):
+        answer = ask("POST", "/relay/votes", json=vote_entry(desk, unavailable=unavailable))
+        assert (answer.status_code, answer.json()) == (202, {"accepted": True})
+    (shown,) = ask("GET", "/relay").json()["tasks"]
+    assert (shown["phase"], shown["votes"]) == ("aggregate", [ADDRESSES[0], ADDRESSES[1]])
+    assert shown["due_at"] is None
+    refused = ask("POST", "/relay/votes", json=vote_entry(2, unavailable=0))
+    assert (refused.status_code, refused.json()["detail"]) == (
+        409,
+        "it was computed from other updates than round 1 includes",
+    )
+
+
+@pytest.mark.parametrize("name", ["updates_hash", "unavailable", "aggregate_root", "r", "vs"])
+def test_a_malformed_vote_is_refused_by_the_name_of_its_fault(relay, ask, name):
+    relay.show(voting(AGGREGATE))
+    answer = ask("POST", "/relay/votes", json=vote_entry(**{name: "0x12"}))
+    assert answer.status_code == 422
+    assert answer.json()["detail"].startswith(f"{name}: ")
 
 
 @pytest.mark.parametrize(
@@ -143,7 +182,7 @@ def test_a_malformed_opening_is_refused_and_not_repeated(relay, ask, changes):
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'{"task_id": 1e999}', b"\xff"])
 def test_what_is_no_entry_at_all_is_refused(relay, ask, body):
     relay.show(reading(COMMIT))
-    for page in ("commits", "openings"):
+    for page in ("commits", "openings", "votes"):
         assert ask("POST", f"/relay/{page}", content=body).status_code == 422
 
 
@@ -195,3 +234,18 @@ def test_an_equivocation_is_told_and_shown(relay, ask):
     assert answer.status_code == 409
     assert "two commitments" in answer.json()["detail"]
     assert ask("GET", "/relay").json()["tasks"][0]["equivocators"] == [ADDRESSES[0]]
+
+
+def test_relay_without_room_says_that_it_kept_nothing(ask, relay, monkeypatch):
+    relay.show(reading(COMMIT))
+
+    def full(*_: object) -> None:
+        raise unwritable("/state/relay.sqlite", "database or disk is full")
+
+    monkeypatch.setattr(relay._store._database, "execute", full)
+    refused = ask("POST", "/relay/commits", json=commit_entry())
+    assert refused.status_code == 503
+    assert "send it yourself" in refused.text
+    assert "/state" not in refused.text
+    monkeypatch.undo()
+    assert ask("POST", "/relay/commits", json=commit_entry()).status_code == 202

@@ -8,7 +8,7 @@ from orchestrator.relay_batches import Batch, due_at, weed
 from orchestrator.relay_store import RelayedCommit
 from protocol.errors import Reverted
 from protocol.signing import SignedCommit
-from tests.unit.orchestrator.relayed import SALT, opening
+from tests.unit.orchestrator.relayed import SALT, found_in, opening
 
 pytestmark = pytest.mark.unit
 
@@ -77,3 +77,5 @@ def test_a_batchs_name_is_its_own_and_tells_nothing():
     one, other = (Batch("revealUpdates", (opening(desk),)) for desk in (0, 1))
     assert one.name == Batch("revealUpdates", (opening(0),)).name != other.name
     assert SALT.hex() not in one.name
+    votes = [Batch("relayVotes", (), found_in(root=root)) for root in (b"\1" * 32, b"\2" * 32)]
+    assert votes[0].name != votes[1].name

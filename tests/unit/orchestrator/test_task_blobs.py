@@ -1,5 +1,7 @@
 """A task's blobs are verified, kept, and asked for in the task's own unit."""
 
+import errno
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 from orchestrator.task_blobs import TaskBlobs
 from protocol.blobs import Backend, DirectoryStore
 from protocol.encoding import encode_update
-from protocol.errors import BlobCorrupt, BlobNotFound, BlobStoreDown
+from protocol.errors import BlobCorrupt, BlobNotFound, BlobStoreDown, StorageError
 from protocol.sumtree import SumTree
 from protocol.task import TaskParams
 
@@ -122,3 +124,17 @@ def test_several_participants_share_the_work(own, tmp_path):
     for number, update in enumerate(UPDATES):
         remotes[number % 3].put(encode_update(update, 12), chunk_length=CHUNK)
     assert TaskBlobs(PARAMS, own, remotes).mirror(roots) == {}
+
+
+def test_own_disk_that_is_full_is_not_taken_for_a_missing_update(own, node, monkeypatch):
+    def full(_descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    blobs, root = TaskBlobs(PARAMS, own, [node]), root_of(UPDATES[0])
+    # Whoever flags what it could not keep pays for it.
+    with pytest.raises(StorageError):
+        blobs.mirror([root])
+    with pytest.raises(StorageError):
+        blobs.get(root, chunk_length=CHUNK)
+    assert not own.has(root)

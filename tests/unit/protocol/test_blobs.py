@@ -2,16 +2,18 @@
 
 import fcntl
 import os
+import re
 
 import pytest
 
-from protocol.blobs import Backend, DirectoryStore, FirstOf
+from protocol.blobs import Backend, DirectoryStore, FirstOf, Keeping
 from protocol.encoding import encode_update
 from protocol.errors import (
     BlobCorrupt,
     BlobNotFound,
     BlobStoreDown,
     EncodingError,
+    StorageError,
 )
 from tests.unit.protocol.blob_suite import CHUNK, SHIFT, UPDATE, BlobStoreSuite, root_of
 
@@ -50,6 +52,14 @@ class TestFirstOf(BlobStoreSuite):
     @pytest.fixture
     def store(self, behind, tmp_path):
         return FirstOf([DirectoryStore(tmp_path / "empty"), behind])
+
+
+class TestKeeping(BlobStoreSuite):
+    """Nor if what it lacks is put there."""
+
+    @pytest.fixture
+    def store(self, behind, tmp_path):
+        return Keeping([DirectoryStore(tmp_path / "empty"), behind])
 
 
 @pytest.fixture
@@ -107,7 +117,8 @@ def test_a_full_disk_is_an_expected_error(directory, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(BlobStoreDown, match="No space left"):
+    wanted = f"{directory.file_of(ROOT)} cannot be written: No space left"
+    with pytest.raises(StorageError, match=re.escape(wanted)):
         directory.put(CONTENT, chunk_length=CHUNK)
     assert list(directory.path.iterdir()) == []
 
@@ -156,3 +167,14 @@ def test_what_is_put_goes_to_the_first_store(tmp_path):
     assert FirstOf([first, second]).put(CONTENT, chunk_length=CHUNK) == ROOT
     assert first.has(ROOT)
     assert not second.has(ROOT)
+
+
+def test_what_another_store_answers_is_kept_in_the_first_one(tmp_path):
+    first, second = DirectoryStore(tmp_path / "first"), DirectoryStore(tmp_path / "second")
+    second.put(CONTENT, chunk_length=CHUNK)
+    keeping = Keeping([first, second])
+    assert keeping.get(ROOT, chunk_length=CHUNK, shift=SHIFT).values.size
+    second.file_of(ROOT).unlink()
+    assert keeping.get_bytes(ROOT, chunk_length=CHUNK) == CONTENT
+    with pytest.raises(BlobNotFound):
+        keeping.get(b"\1" * 32, chunk_length=CHUNK)

@@ -7,7 +7,7 @@ import pytest
 from protocol.chain import calls
 from protocol.posting import Part
 from protocol.recompute import Result, RevealedUpdate, Roots
-from protocol.task import Flag, Published, RoundState, Seat
+from protocol.state import Flag, Published, RoundState, Seat
 
 pytestmark = pytest.mark.unit
 

@@ -9,33 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.blobs import DirectoryStore
-from protocol.chain.gateway import INTERFACE
-from protocol.challenge import (
-    Case,
-    challenge_norm,
-    encode_sums,
-    falsely_recorded,
-    wrong_aggregate,
-    wrong_model,
-    wrong_norm,
-)
+from protocol.chain.code import INTERFACE
+from protocol.challenge import Case, challenge_norm
 from protocol.choice import choice_of
 from protocol.commitment import Evidence, ProofKind, counted, seal
 from protocol.encoding import encode_model, encode_update
 from protocol.errors import BlobNotFound, VerificationFailed
 from protocol.gram import Table, choice_hash, encode_masks
+from protocol.proofs import encode_sums, falsely_recorded, wrong_aggregate, wrong_model, wrong_norm
 from protocol.recompute import RevealedUpdate, combine, combine_updates
+from protocol.state import Published, RoundState
 from protocol.sumtree import SumTree, depth_of
-from protocol.task import (
-    MAX_CHUNK_LENGTH,
-    MAX_COHORT,
-    ZERO_HASH,
-    PreSteps,
-    Published,
-    RoundState,
-    Rule,
-    TaskParams,
-)
+from protocol.task import MAX_CHUNK_LENGTH, MAX_COHORT, ZERO_HASH, PreSteps, Rule, TaskParams
 from tests.vectors import reference_rules
 
 pytestmark = pytest.mark.unit
@@ -328,6 +313,18 @@ def test_right_result_of_a_task_by_votes_is_for_nobody_to_refute(store):
     right = combine(VOTING, BASE, UPDATES)
     case = case_of(right.aggregate_root, right.model_root, params=VOTING)
     assert (case.wrong, case.is_for_votes, case.challenge(store)) == (None, False, None)
+
+
+def test_result_of_fltrust_is_judged_by_the_update_of_whom_it_trusts():
+    gone, trusted = 0, 2
+    params = replace(PARAMS, rule=Rule.FLTRUST, tolerance=0, trusted=REVEALED[trusted].participant)
+    right = combine(params, BASE, UPDATES[1:], trusted - 1)
+    case = case_of(right.aggregate_root, right.model_root, params=params)
+    state = replace(case.round_state, unavailable=1 << gone)
+    assert right.aggregate.any()
+    assert replace(case, round_state=state, updates=UPDATES[1:]).wrong is None
+    without = replace(case.round_state, unavailable=1 << trusted)
+    assert not replace(case, round_state=without, updates=UPDATES[:trusted]).honest.any()
 
 
 def test_wrong_model_of_a_right_aggregate_is_challenged(store):

@@ -26,9 +26,10 @@ def an_update(shift=16):
 def test_update_survives(update, shift):
     blob = encoding.encode_update(update, shift)
     assert len(blob) == encoding.blob_length(encoding.Kind.UPDATE, update.size)
-    found = encoding.decode_update(blob, dimension=update.size, shift=shift)
-    assert found.dtype == np.dtype(np.int16)
-    np.testing.assert_array_equal(found, update)
+    found = encoding.decode(blob)
+    assert (found.kind, found.shift) == (encoding.Kind.UPDATE, shift)
+    assert found.values.dtype == np.dtype(np.int16)
+    np.testing.assert_array_equal(found.values, update)
 
 
 @exact
@@ -95,17 +96,15 @@ def test_values_in_another_byte_order_or_stride_are_encoded_alike():
         ({"dimension": 3, "shift": 15}, "shift must be 15; found 16"),
     ],
 )
-def test_update_of_another_task_is_refused(wanted, message):
-    with pytest.raises(EncodingError, match=message):
-        encoding.decode_update(an_update(), **wanted)
-
-
-def test_update_is_no_model_and_model_no_update():
+def test_model_of_another_task_is_refused(wanted, message):
     model = encoding.encode_model(np.zeros(3, dtype=np.int32), 16)
+    with pytest.raises(EncodingError, match=message):
+        encoding.decode_model(model, **wanted)
+
+
+def test_update_is_no_model():
     with pytest.raises(EncodingError, match="kind"):
         encoding.decode_model(an_update(), dimension=3, shift=16)
-    with pytest.raises(EncodingError, match="kind"):
-        encoding.decode_update(model, dimension=3, shift=16)
 
 
 def test_refusal_says_what_was_wanted_and_found():

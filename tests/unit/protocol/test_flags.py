@@ -11,8 +11,9 @@ from protocol.encoding import encode_update
 from protocol.errors import BlobNotFound, VerificationFailed
 from protocol.flags import first_missing, flagged_table
 from protocol.recompute import RevealedUpdate
+from protocol.state import RoundState
 from protocol.sumtree import SumTree
-from protocol.task import PreSteps, RoundState, Rule, TaskParams
+from protocol.task import PreSteps, Rule, TaskParams
 
 pytestmark = pytest.mark.unit
 

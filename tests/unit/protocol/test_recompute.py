@@ -12,9 +12,10 @@ from protocol.encoding import Blob, Kind, encode_model, encode_update
 from protocol.errors import BlobCorrupt, BlobNotFound, RangeError, RuleError, VerificationFailed
 from protocol.gram import Table, choice_hash, neighbours
 from protocol.recompute import RevealedUpdate, check_published, combine, recompute_round
-from protocol.rules import arc, compose
+from protocol.rules import RULES, arc, compose
+from protocol.state import RoundState
 from protocol.sumtree import SumTree
-from protocol.task import ZERO_HASH, PreSteps, RoundState, Rule, TaskParams
+from protocol.task import ZERO_HASH, PreSteps, Rule, TaskParams
 
 pytestmark = pytest.mark.unit
 
@@ -252,6 +253,30 @@ def test_multi_krum_shows_whom_it_averages():
 def test_result_without_a_choice_has_no_evidence(changes):
     found = combine(replace(PARAMS, **changes), BASE, drawn_updates())
     assert (found.table_root, found.choice_hash) == (bytes(32), bytes(32))
+
+
+TRUSTING = replace(PARAMS, rule=Rule.FLTRUST, tolerance=1, trusted=DESKS[3])
+
+
+def test_fltrust_finds_its_reference_among_the_included_updates(store):
+    updates = drawn_updates() // 4 + np.int16(1000)  # so that all agree
+    reveals = revealed_in(store, updates)
+    others = np.delete(updates, 3, axis=0)
+
+    found = recompute_round(TRUSTING, BASE, reveals, store)
+
+    np.testing.assert_array_equal(found.aggregate, RULES["fltrust"](others, updates[3]))
+    assert found.aggregate.any()
+    shuffled = [reveals[index] for index in (3, 1, 4, 0, 2)]
+    assert recompute_round(TRUSTING, BASE, shuffled, store).roots == found.roots
+    assert recompute_round(TRUSTING, BASE, reveals[:4], store).roots != found.roots
+
+
+def test_without_its_reference_fltrust_leaves_the_model_as_it_is(store):
+    reveals = revealed_in(store, drawn_updates())
+    found = recompute_round(TRUSTING, BASE, [*reveals[:3], reveals[4]], store)
+    assert not found.aggregate.any()
+    np.testing.assert_array_equal(found.model, BASE)
 
 
 def test_result_names_what_it_was_computed_from():

@@ -17,6 +17,7 @@ from protocol.rounds import (
     can_open,
     can_post_result,
     can_post_update,
+    can_publish,
     can_reclaim,
     can_refute_unavailable,
     can_reveal_scores,
@@ -31,24 +32,22 @@ from protocol.rounds import (
     is_withheld,
     lacks_votes,
     next_deadline,
+    outvoted_by,
     phase,
     publication,
+    votes_to_stand,
 )
-from protocol.task import (
+from protocol.state import (
     MAX_REFUTATIONS,
-    ZERO_HASH,
     Deadlines,
     Flag,
     Phase,
-    PreSteps,
     Published,
-    RewardRule,
     RoundState,
-    Rule,
     Seat,
-    TaskParams,
     TaskState,
 )
+from protocol.task import ZERO_HASH, PreSteps, RewardRule, Rule, TaskParams
 
 pytestmark = pytest.mark.unit
 
@@ -131,7 +130,8 @@ def rounds(draw, published=None):
         moment = draw(st.integers(earliest, ends.aggregate - 1))
         facts = replace(facts, published_at=moment)
         if params.by_votes:
-            facts = replace(facts, votes=draw(st.integers(0, facts.included)))
+            most = draw(st.integers(0, facts.included))
+            facts = replace(facts, votes=draw(st.integers(0, most)), most_votes=most)
     return params, facts
 
 
@@ -196,7 +196,16 @@ def test_refuted_result_gives_the_whole_window_again_without_a_head_start():
     ends = deadlines(PARAMS, REFUTED)
     assert (ends.aggregator, ends.aggregate, ends.challenge) == (1_150, 1_210, 0)
     assert deadlines(PARAMS, AGAIN).challenge == 1_270
-    assert next_deadline(PARAMS, REFUTED, 1_150) == 1_210
+    assert next_deadline(PARAMS, REFUTED, 1_151) == 1_210
+
+
+def test_nothing_is_published_at_the_time_of_a_refutation():
+    assert phase(PARAMS, REFUTED, 1_150) is Phase.AGGREGATE
+    assert not can_publish(PARAMS, REFUTED, 1_150)
+    assert next_deadline(PARAMS, REFUTED, 1_150) == 1_151
+    assert can_publish(PARAMS, REFUTED, 1_151)
+    assert can_publish(PARAMS, QUORATE, 1_100)
+    assert not can_publish(PARAMS, PUBLISHED, 1_120)
 
 
 @exact
@@ -286,6 +295,7 @@ def permitted(params, facts, now):
         can_commit_scores(params, facts, now),
         can_reveal_scores(params, facts, now),
         can_vote(params, facts, Seat(active_from=1, committed_round=1), 1, now),
+        can_publish(params, facts, now),
     )
 
 
@@ -355,11 +365,24 @@ REVEALED_SEAT = Seat(active_from=1, committed_round=4)
 
 @pytest.mark.parametrize(("votes", "wanted"), [(0, Phase.VOID), (1, Phase.VOID), (2, Phase.FINAL)])
 def test_result_by_votes_is_final_with_one_vote_more_than_may_lie(votes, wanted):
-    voted = replace(PUBLISHED, votes=votes)
+    voted = replace(PUBLISHED, votes=votes, most_votes=votes)
     assert phase(BY_VOTES, voted, 1_189) is Phase.CHALLENGE
     assert phase(BY_VOTES, voted, 1_190) is wanted
     assert lacks_votes(BY_VOTES, voted) == (wanted is Phase.VOID)
     assert ended_at(BY_VOTES, voted) == 1_190
+    assert phase(PARAMS, voted, 1_190) is Phase.FINAL
+
+
+@pytest.mark.parametrize(
+    ("votes", "most_votes", "wanted"),
+    [(2, 3, Phase.VOID), (3, 3, Phase.FINAL), (1, 3, Phase.VOID)],
+)
+def test_result_by_votes_that_another_one_has_outvoted_is_void(votes, most_votes, wanted):
+    voted = replace(PUBLISHED, votes=votes, most_votes=most_votes)
+    assert phase(BY_VOTES, voted, 1_189) is Phase.CHALLENGE
+    assert phase(BY_VOTES, voted, 1_190) is wanted
+    assert votes_to_stand(BY_VOTES, voted) == most_votes
+    assert votes_to_stand(BY_VOTES, QUORATE) == 2
     assert phase(PARAMS, voted, 1_190) is Phase.FINAL
 
 
@@ -403,6 +426,15 @@ def test_more_votes_than_may_lie_and_than_the_published_result_has_refute_it(
     facts = replace(PUBLISHED, votes=for_published)
     assert is_outvoted(BY_VOTES, facts, for_another) == outvoted
     assert not is_outvoted(PARAMS, facts, for_another)
+
+
+def test_published_result_is_refuted_by_the_first_that_outvotes_it_in_time():
+    facts = replace(PUBLISHED, votes=1)
+    votes = {"one": "ab", "other": "abc", "few": "a"}
+    assert outvoted_by(BY_VOTES, facts, votes, 1_189) == "one"
+    assert outvoted_by(BY_VOTES, facts, {"few": "a"}, 1_189) is None
+    assert outvoted_by(BY_VOTES, facts, votes, 1_190) is None
+    assert outvoted_by(PARAMS, facts, votes, 1_189) is None
 
 
 RUNNING = TaskState(sponsor="0x" + "11" * 20, round=1, seats=5, active=5)

@@ -303,6 +303,25 @@ def test_rule_of_a_task_has_the_tasks_tolerance_and_clipping_norm(rule, steps):
     assert found.tolist() == OF_TASKS[rule](rows)
 
 
+@pytest.mark.parametrize("row", [0, 3, 6])
+def test_fltrust_of_a_task_measures_the_other_updates_by_the_trusted_one(row):
+    settings = {"tolerance": 1, "clip_norm": 0}
+    found = rules.aggregate(Rule.FLTRUST, SEVEN, trusted_row=row, **settings)
+    others = np.delete(SEVEN, row, axis=0).tolist()
+    assert found.dtype == np.int16
+    assert found.tolist() == reference_rules.fltrust(others, SEVEN[row].tolist())
+    order = [row, *(each for each in range(7) if each != row)]
+    again = rules.aggregate(Rule.FLTRUST, SEVEN[order], trusted_row=0, **settings)
+    np.testing.assert_array_equal(again, found)
+
+
+def test_fltrust_of_a_task_trusts_nobody_without_the_trusted_update_or_beside_it():
+    nobody = rules.aggregate(Rule.FLTRUST, SEVEN, tolerance=1, clip_norm=0)
+    assert (nobody.dtype, nobody.tolist()) == (np.int16, [0] * 12)
+    alone = rules.aggregate(Rule.FLTRUST, SEVEN[:1], tolerance=0, clip_norm=0, trusted_row=0)
+    assert (alone.dtype, alone.tolist()) == (np.int16, [0] * 12)
+
+
 def test_trimming_everything_is_refused():
     updates = np.ones((4, 2), dtype=np.int16)
     with pytest.raises(RuleError, match="tolerating 2 liars needs at least 5 updates; got 4"):

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.scores import shares_wei
-from protocol.task import RewardRule, RoundState, TaskParams
+from protocol.state import RoundState
+from protocol.task import RewardRule, TaskParams
 
 pytestmark = pytest.mark.unit
 

@@ -8,7 +8,8 @@ import pytest
 from protocol.chain import seed
 from protocol.chain.seed import Standing, standing
 from protocol.errors import ChainAnswerInvalid, Reverted
-from protocol.task import RoundState, TaskParams, TaskState
+from protocol.state import RoundState, TaskState
+from protocol.task import TaskParams
 
 pytestmark = pytest.mark.unit
 

@@ -6,6 +6,7 @@ import threading
 import time
 
 import pytest
+from structlog.testing import capture_logs
 
 from protocol.errors import ChainUnavailable
 from protocol.exit_codes import ExitCode
@@ -73,6 +74,26 @@ def test_a_signal_lets_the_tick_finish_and_then_stops(number):
     Service(tick, 1000.0, "test").run()
     assert seen == ["finished"]
     assert signal.getsignal(number) is before
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_shortens_a_tick_that_waits_and_that_is_no_failure(number):
+    told = threading.Event()
+
+    def tick():
+        os.kill(os.getpid(), number)
+        assert told.is_set()
+        raise ChainUnavailable("not mined before this process was told to end")
+
+    service = Service(tick, 1000.0, "test")
+    service.on_stop(told.set)
+    with capture_logs() as logs:
+        service.run()
+    assert [line["event"] for line in logs] == [
+        "service_started",
+        "tick_cut_short",
+        "service_stopped",
+    ]
 
 
 def test_stop_from_another_thread_interrupts_the_wait():
@@ -151,3 +172,12 @@ def test_the_heartbeat_file_is_touched_by_every_tick(tmp_path):
     os.utime(file, (0, 0))
     service.step()
     assert file.stat().st_mtime > 0
+
+
+def test_a_heartbeat_that_the_disk_refuses_ends_no_loop(tmp_path):
+    (tmp_path / "file").write_text("")
+    service = Service(lambda: IDLE, 1.0, "test", heartbeat_file=tmp_path / "file" / "heartbeat")
+    with capture_logs() as logs:
+        assert service.step() == 1.0
+    assert [line["log_level"] for line in logs] == ["info", "warning"]
+    assert service.healthy()

@@ -9,11 +9,13 @@ import pytest
 from click.testing import CliRunner, Result
 from fastapi import FastAPI
 
+from protocol.errors import ConfigError
 from protocol.exit_codes import ExitCode
 from protocol.http import Health
 from protocol.service import Outcome
 from protocol.service_command import service_command
 from protocol.settings import ServiceSettings
+from protocol.storage import unwritable
 
 pytestmark = pytest.mark.unit
 
@@ -32,6 +34,9 @@ class Ticking:
 
     def tick(self) -> Outcome:
         return self.outcome
+
+    def stop(self) -> None:
+        """It waits for nothing."""
 
     def app(self, health: Health) -> FastAPI:  # noqa: ARG002 - the protocol's signature
         return FastAPI()
@@ -73,6 +78,38 @@ def test_state_folder_of_a_running_process_is_refused(tmp_path):
     assert refused.exit_code == ExitCode.CONFIG
     assert f"another process works in {state}" in refused.stderr
     assert run(tmp_path, "state", "--once").exit_code == ExitCode.OK
+
+
+def test_setting_that_is_wrong_only_in_use_is_named_with_its_file(tmp_path):
+    file = tmp_path / "settings.toml"
+    file.write_text('rpc_url = "http://x"\nlisten = "127.0.0.1:0"\nstate_dir = "state"\n')
+
+    def refuse(_: Settings) -> Ticking:
+        raise ConfigError("data: wanted a folder of quotes, found nothing at qoutes")
+
+    command = service_command("test", "A service.", Settings, refuse)
+    refused = CliRunner().invoke(command, ["--config", str(file)])
+
+    assert refused.exit_code == ExitCode.CONFIG
+    assert (
+        refused.stderr
+        == f"ConfigError: {file}: data: wanted a folder of quotes, found nothing at qoutes\n"
+    )
+
+
+def test_tick_that_finds_the_disk_full_says_where_and_ends_with_its_own_status(tmp_path):
+    class Full(Ticking):
+        def tick(self) -> Outcome:
+            raise unwritable(tmp_path / "state" / "memory.npz", "No space left on device")
+
+    file = tmp_path / "settings.toml"
+    file.write_text('rpc_url = "http://x"\nlisten = "127.0.0.1:0"\nstate_dir = "state"\n')
+    full = Full(Outcome(None, None, ""))
+    command = service_command("test", "A service.", Settings, lambda _: full)
+    refused = CliRunner().invoke(command, ["--config", str(file), "--once"])
+
+    assert refused.exit_code == ExitCode.STORAGE
+    assert "memory.npz cannot be written: No space left on device; make room" in refused.stderr
 
 
 def test_state_folder_that_cannot_be_made_is_refused(tmp_path):

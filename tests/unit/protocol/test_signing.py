@@ -4,13 +4,16 @@ import pytest
 from eth_account import Account
 
 from protocol.errors import VerificationFailed
-from protocol.signing import HIGHEST_S, CommitDomain
+from protocol.recompute import Result
+from protocol.signing import HIGHEST_S, SigningDomain
 
 pytestmark = pytest.mark.unit
 
 ACCOUNT = Account.from_key(b"\1" * 32)
-DOMAIN = CommitDomain(31337, "0x" + "ab" * 20, b"\2" * 32, 3)
+DOMAIN = SigningDomain(31337, "0x" + "ab" * 20, b"\2" * 32, 3)
 SIGNED = DOMAIN.sign(ACCOUNT, b"\5" * 32)
+FOUND = Result(b"\7" * 32, b"\6" * 32, b"\5" * 32, 0b100)
+VOTED = DOMAIN.sign_vote(ACCOUNT, FOUND)
 
 
 @pytest.mark.parametrize(
@@ -25,10 +28,25 @@ SIGNED = DOMAIN.sign(ACCOUNT, b"\5" * 32)
 def test_signature_is_worth_nothing_elsewhere(other):
     assert DOMAIN.signer(SIGNED) == ACCOUNT.address
     assert other.signer(SIGNED) != ACCOUNT.address
+    assert DOMAIN.voter(FOUND, VOTED) == ACCOUNT.address
+    assert other.voter(FOUND, VOTED) != ACCOUNT.address
 
 
 def test_signature_is_under_one_commitment():
     assert DOMAIN.signer(SIGNED._replace(commitment=b"\6" * 32)) != ACCOUNT.address
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"aggregate_root": b"\1" * 32},
+        {"model_root": b"\1" * 32},
+        {"updates_hash": b"\1" * 32},
+        {"unavailable": 0b101},
+    ],
+)
+def test_signature_is_under_one_vote(changes):
+    assert DOMAIN.voter(FOUND._replace(**changes), VOTED) != ACCOUNT.address
 
 
 def test_signing_again_gives_the_same_signature():
@@ -49,6 +67,8 @@ def test_signing_again_gives_the_same_signature():
 def test_what_nobody_can_have_signed_is_refused(forged):
     with pytest.raises(VerificationFailed):
         DOMAIN.signer(forged)
+    with pytest.raises(VerificationFailed):
+        DOMAIN.voter(FOUND, VOTED._replace(r=forged.r, vs=forged.vs))
 
 
 def test_every_signature_has_the_smaller_s():

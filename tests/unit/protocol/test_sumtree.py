@@ -20,8 +20,8 @@ from protocol.sumtree import (
     leaf_hash,
     parent,
     root_hash,
-    verify_opening,
 )
+from tests.unit.protocol.openings import verify_opening
 from tests.vectors import reference
 
 pytestmark = pytest.mark.unit

@@ -11,24 +11,18 @@ from hypothesis import strategies as st
 
 from protocol import task
 from protocol.errors import ConfigError
-from protocol.task import (
-    SUSPENDED,
-    ZERO_ADDRESS,
+from protocol.state import (
     Deadlines,
     Fault,
     Flag,
     Offence,
     Phase,
-    PreSteps,
-    Privacy,
     Published,
-    RewardRule,
     RoundState,
-    Rule,
     Seat,
-    TaskParams,
     TaskState,
 )
+from protocol.task import ZERO_ADDRESS, PreSteps, Privacy, RewardRule, Rule, TaskParams
 
 pytestmark = pytest.mark.unit
 
@@ -45,8 +39,12 @@ def block(kind, name):
     return [line for line in lines if line]
 
 
+TRUSTED = "0x" + "1a" * 20
+
+
 def snake(name):
-    return re.sub(r"([A-Z])", r"_\1", name).lower().lstrip("_")
+    # Capitals in a row are the beginning of one word.
+    return re.sub(r"(?<![A-Z])([A-Z])", r"_\1", name).lower().lstrip("_")
 
 
 def valid(**changes):
@@ -55,6 +53,8 @@ def valid(**changes):
     if "drawn" not in changes:
         changes["drawn"] = min(5, changes.get("cohort", 5))
         changes["drawn"] = max(changes["drawn"], changes.get("quorum", 3))
+    if changes.get("rule") is Rule.FLTRUST:
+        changes = {"trusted": TRUSTED} | changes
     params = TaskParams.default(
         model_spec_hash=bytes([1]) * 32,
         genesis_model_root=bytes([2]) * 32,
@@ -145,6 +145,7 @@ def test_default_is_a_task_that_the_contract_accepts():
         {"rule": Rule.MINIMUM_DIAMETER},
         {"rule": Rule.GEOMETRIC_MEDIAN, "pre_steps": PreSteps.NNM},
         {"rule": Rule.CENTERED_CLIPPING, "clip_norm": 2**64 - 1},
+        {"rule": Rule.FLTRUST},
         {"rule": Rule.CLIPPED_MEAN, "clip_norm": 1, "pre_steps": PreSteps.ARC},
         {"rule": Rule.MULTI_KRUM, "quorum": 5, "pre_steps": PreSteps.ARC | PreSteps.NNM},
         {"selection_seconds": 0, "availability_seconds": 0, "challenge_seconds": 0},
@@ -206,6 +207,27 @@ def test_refusal_says_range_and_value():
         valid(seats=6).check()
     with pytest.raises(ConfigError, match=source.format("the zero address", 5)):
         valid(seed_source="0x" + "11" * 20).check()
+
+
+@pytest.mark.parametrize(
+    ("changes", "refusal"),
+    [
+        ({"rule": Rule.FLTRUST, "trusted": ZERO_ADDRESS}, "trusted must be a participant's"),
+        ({"trusted": TRUSTED}, "trusted must be the zero address with trimmed_mean"),
+        ({"rule": Rule.FLTRUST, "pre_steps": PreSteps.ARC}, "pre_steps must be from 0 to 0"),
+        ({"rule": Rule.FLTRUST, "tolerance": 2}, "tolerance must be from 1 to 1"),
+    ],
+)
+def test_fltrust_names_whom_it_trusts_and_no_other_rule_does(changes, refusal):
+    with pytest.raises(ConfigError, match=f"^{refusal}"):
+        valid(**changes).check()
+
+
+def test_trusted_row_is_found_among_those_included():
+    params = valid(rule=Rule.FLTRUST, trusted=TRUSTED)
+    others = ["0x" + digit * 40 for digit in "bc"]
+    assert params.trusted_row([others[0], TRUSTED.upper().replace("X", "x"), others[1]]) == 1
+    assert params.trusted_row(others) is None
 
 
 def test_sponsor_pays_all_rounds_in_advance():
@@ -306,41 +328,3 @@ def test_table_of_more_than_two_to_the_sixteen_leaves_is_none(cohort, chunks, fi
 
 def test_one_vote_more_than_may_lie_is_needed():
     assert valid(tolerance=3).votes_needed == 4
-
-
-def test_included_are_the_revealed_that_are_not_unavailable():
-    state = RoundState(opened_at=1, updates_hash=bytes(31) + b"\5", unavailable=0b10010)
-    assert (state.revealed, state.included) == (5, 3)
-    assert [state.is_unavailable(index) for index in range(5)] == [False, True, False, False, True]
-
-
-def test_a_result_flag_is_a_bit_of_its_vector():
-    state = RoundState(result_flags=1 << Published.MODEL)
-    assert state.is_flagged(Published.MODEL)
-    assert not state.is_flagged(Published.AGGREGATE)
-
-
-def test_running_hashes_tell_how_many_revealed_and_scored():
-    state = RoundState(updates_hash=b"\7" * 31 + b"\3", scores_hash=b"\7" * 31 + b"\2")
-    assert (state.revealed, state.scored) == (3, 2)
-    assert (RoundState().revealed, RoundState().scored) == (0, 0)
-
-
-@pytest.mark.parametrize(
-    ("seat", "committed", "revealed"),
-    [
-        (Seat(), False, False),
-        (Seat(active_from=1), False, False),
-        (Seat(active_from=1, committed_round=2, commitment=b"\1" * 28), True, False),
-        (Seat(active_from=1, committed_round=2), True, True),
-        (Seat(active_from=1, committed_round=1), False, False),
-    ],
-)
-def test_a_seat_tells_what_it_did_in_a_round(seat, committed, revealed):
-    assert (seat.committed_in(2), seat.revealed_in(2)) == (committed, revealed)
-    assert not seat.committed_in(0)
-
-
-def test_a_suspended_seat_serves_no_round():
-    assert Seat(active_from=SUSPENDED).suspended
-    assert not Seat(active_from=1).suspended

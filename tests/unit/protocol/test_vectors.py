@@ -11,8 +11,9 @@ from eth_abi.abi import decode as abi_decode
 from eth_account import Account
 from eth_hash.auto import keccak
 
-from protocol import challenge, commitment, encoding, errors, numbers, posting, rules, sumtree
+from protocol import commitment, encoding, errors, numbers, posting, proofs, rules, sumtree
 from protocol.draw import draw_of, is_drawn
+from protocol.recompute import Result
 from protocol.scores import (
     given_scores,
     scores_commitment,
@@ -20,8 +21,10 @@ from protocol.scores import (
     shares_wei,
     stored_scores_commitment,
 )
-from protocol.signing import CommitDomain, SignedCommit
-from protocol.task import RewardRule, RoundState, Rule, TaskParams
+from protocol.signing import Signature, SignedCommit, SigningDomain
+from protocol.state import RoundState
+from protocol.task import RewardRule, Rule, TaskParams
+from tests.unit.protocol.openings import verify_opening
 from tests.vectors import generate, reference
 
 pytestmark = pytest.mark.unit
@@ -67,7 +70,7 @@ def opening_of(case: dict[str, Any]) -> sumtree.Opening:
 
 
 def verify(case: dict[str, Any]) -> Any:
-    return sumtree.verify_opening(
+    return verify_opening(
         opening_of(case),
         root=case["root"],
         dimension=case["dimension"],
@@ -187,12 +190,24 @@ def test_updates_hash_runs_over_every_reveal() -> None:
 @pytest.mark.parametrize("case", cases("members.json"))
 def test_commitment_is_signed_and_its_signer_found(case: dict[str, Any]) -> None:
     account = Account.from_key(case["key"])
-    domain = CommitDomain(case["chainId"], case["contract"], case["taskId"], case["round"])
+    domain = SigningDomain(case["chainId"], case["contract"], case["taskId"], case["round"])
     signed = SignedCommit(case["commitment"], case["r"], case["vs"])
     assert account.address.lower() == case["participant"]
     assert domain.digest(case["commitment"]) == case["digest"]
     assert domain.sign(account, case["commitment"]) == signed
     assert domain.signer(signed) == account.address
+
+
+@pytest.mark.parametrize("case", cases("members.json"))
+def test_vote_is_signed_and_its_voter_found(case: dict[str, Any]) -> None:
+    account = Account.from_key(case["key"])
+    domain = SigningDomain(case["chainId"], case["contract"], case["taskId"], case["round"])
+    unavailable = int.from_bytes(case["unavailable"], "big")
+    found = Result(case["aggregateRoot"], case["modelRoot"], case["updatesHash"], unavailable)
+    signature = Signature(case["voteR"], case["voteVs"])
+    assert domain.vote_digest(found) == case["voteDigest"]
+    assert domain.sign_vote(account, found) == signature
+    assert domain.voter(found, signature) == account.address
 
 
 @pytest.mark.parametrize("case", cases("members.json"))
@@ -274,10 +289,10 @@ def test_wrong_result_is_opened(case: dict[str, Any]) -> None:
     chunk_length = case["chunkLength"]
     if case["name"] == "aggregate":
         published = integers(case["published"], 2)
-        proof = challenge.wrong_aggregate(updates, honest, published, chunk_length)
+        proof = proofs.wrong_aggregate(updates, honest, published, chunk_length)
     else:
         base, published = integers(case["baseModel"], 4), integers(case["published"], 4)
-        proof = challenge.wrong_model(base, honest, published, chunk_length)
+        proof = proofs.wrong_model(base, honest, published, chunk_length)
     assert proof == (case["chunk"], case["openings"])
 
 
@@ -294,8 +309,8 @@ def test_false_sum_is_opened(case: dict[str, Any]) -> None:
         listed = listed[1 << (depth - height) :]
     tree = sumtree.SumTree.recorded(values, case["chunkLength"], sums)
     assert (tree.root, tree.squared_norm) == (case["root"], case["squaredNorm"])
-    assert challenge.encode_sums(tree, case["chunk"]) == case["opening"]
-    proof = challenge.wrong_norm(tree)
+    assert proofs.encode_sums(tree, case["chunk"]) == case["opening"]
+    proof = proofs.wrong_norm(tree)
     assert proof == ((case["chunk"], case["opening"]) if case["false"] else None)
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from protocol.chain.events import Block, Happened
 from protocol.chain.gateway import Snapshot
-from protocol.task import RoundState, Seat, TaskParams, TaskState
+from protocol.state import RoundState, Seat, TaskState
+from protocol.task import TaskParams
 
 pytestmark = pytest.mark.unit
 

@@ -128,6 +128,12 @@ def test_named_task_is_taken_with_and_without_prefix(named):
     assert choose_task(KnownTasks(TASK, OTHER_TASK), named) == OTHER_TASK
 
 
+def test_task_that_the_contract_does_not_have_is_refused_with_those_it_has():
+    named = "0x" + "07" * 32
+    with pytest.raises(errors.ConfigError, match=f"no task {named}; .* 1 tasks: 0x{TASK.hex()}"):
+        choose_task(KnownTasks(TASK), named)
+
+
 @pytest.mark.parametrize("named", ["0x12", "", "0x" + "zz" * 32])
 def test_task_that_is_no_hash_is_refused(named):
     with pytest.raises(errors.ConfigError, match="64 hexadecimal digits"):

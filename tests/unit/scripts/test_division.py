@@ -64,3 +64,9 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path):
     refused = invoked("--data", str(tmp_path / "nowhere"))
     assert refused.exit_code == ExitCode.CONFIG
     assert "wanted a folder of quotes, found nothing at" in refused.stderr
+
+
+def test_rule_that_trusts_one_desk_is_none_for_desks_without_names():
+    refused = invoked("--rule", "fltrust")
+    assert refused.exit_code == 2
+    assert "'fltrust' is not one of" in refused.stderr

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
@@ -248,3 +249,106 @@ def test_root_is_64_digits(run, folders, shared, tmp_path):
     refused = run(price, *folders, *options)
     assert refused.exit_code == ExitCode.CONFIG
     assert "64 hexadecimal digits" in refused.stderr
+
+
+def priced(run: Callable[..., Result], *options: object) -> pl.DataFrame:
+    done = run(price, *options, "--json")
+    assert done.exit_code == ExitCode.OK, done.output
+    return pl.DataFrame(json.loads(done.stdout)["options"])
+
+
+def test_any_option_is_priced_as_its_quote_would_be(run, folders, shared, tmp_path):
+    csv = tmp_path / "prices.csv"
+    run(price, "--model", shared, *folders, "--out", csv)
+    quoted = pl.read_csv(csv)
+    # The very file of prices names the options: it has their columns.
+    found = priced(run, "--model", shared, *folders[2:], "--options", csv)
+    for name in ("model_vol", "price_coin", "delta", "vega_usd", "theta_usd"):
+        np.testing.assert_allclose(found[name], quoted[name], rtol=1e-6)
+    assert found["trained_on"].all()
+
+
+def test_options_that_no_quote_exists_for_are_priced_together_with_their_twins(
+    run, folders, shared, tmp_path, quotes
+):
+    now = quotes["timestamp"].max()
+    spot = quotes.filter(currency="ETH")["forward_usd"][-1]
+    file = tmp_path / "options.csv"
+    lines = [
+        f"ETH,{(now + timedelta(days=days)).isoformat()},{spot * share:.2f},{kind}"
+        for days in (0.5, 11.3, 500)
+        for share in (0.5, 0.97, 1.6)
+        for kind in ("call", "put")
+    ]
+    file.write_text("\n".join(["currency,expiry,strike_usd,is_call", *lines]) + "\n")
+    found = priced(run, "--model", shared, *folders[2:], "--options", file)
+    calls, puts = found.filter("is_call"), found.filter(~pl.col("is_call"))
+    np.testing.assert_allclose(
+        calls["price_usd"] - puts["price_usd"],
+        calls["forward_usd"] - calls["strike_usd"],
+        atol=1e-6 * spot,
+    )
+    np.testing.assert_array_equal(calls["model_vol"], puts["model_vol"])
+    np.testing.assert_array_equal(calls["trained_on"], puts["trained_on"])
+    assert calls["trained_on"].to_list()[4] is True
+    assert calls["trained_on"].to_list()[::8] == [False, False]
+
+
+def test_people_read_the_prices_of_the_options_they_name(run, folders, shared, tmp_path, quotes):
+    name = f"BTC-{quotes['timestamp'].max() + timedelta(days=20):%d%b%y}-91234-P".upper()
+    csv = tmp_path / "prices.csv"
+    done = run(price, "--model", shared, *folders[2:], "--option", name, "--out", csv)
+    assert done.exit_code == ExitCode.OK, done.output
+    assert "91234 put" in done.stdout
+    assert pl.read_csv(csv)["strike_usd"].to_list() == [91234.0]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--option", "BTC-27MAR26-90000-C"], "--reference: wanted a folder"),
+        (["--option", "gold"], "--reference: wanted a folder"),
+        ([], "--option NAME"),
+    ],
+)
+def test_what_is_to_be_priced_must_be_named(run, shared, options, message):
+    refused = run(price, "--model", shared, *options)
+    assert refused.exit_code == ExitCode.CONFIG
+    assert message in refused.stderr
+
+
+def test_all_snapshots_are_for_quotes(run, folders, shared):
+    options = ["--option", "BTC-27MAR26-90000-C", "--all"]
+    refused = run(price, "--model", shared, *folders, *options)
+    assert (refused.exit_code, "--all is for quotes" in refused.stderr) == (ExitCode.CONFIG, True)
+
+
+def test_quotes_that_are_left_out_are_counted(run, quotes, shared, reference, tmp_path):
+    some = quotes.filter(pl.col("timestamp") == quotes["timestamp"].max()).with_row_index("row")
+    crossed = pl.when(pl.col("row") % 3 == 0).then(pl.col("ask_coin") * 2).otherwise("bid_coin")
+    folder = tmp_path / "crossed"
+    write_desk(folder, some.with_columns(bid_coin=crossed).drop("row"))
+    options = ["--data", folder, "--reference", reference, "--out", tmp_path / "prices.csv"]
+    done = run(price, "--model", shared, *options)
+    assert "left out" in done.stdout
+    left_out = json.loads(run(price, "--model", shared, *options, "--json").stdout)["left_out"]
+    assert left_out["crossed"] > some.height // 4
+
+
+@pytest.mark.parametrize("command", [personal, price])
+@pytest.mark.parametrize("last_layer", [2**30, -(2**30)])
+def test_model_that_gives_no_volatilities_is_blamed_itself(
+    run, folders, shared, tmp_path, *, command, last_layer
+):
+    garbage = SMILE.spec.unflatten(values_of(shared))
+    garbage = {
+        name: np.full_like(value, last_layer if name.startswith(LAST_LAYER) else 1)
+        for name, value in garbage.items()
+    }
+    file, out = tmp_path / "garbage.model", tmp_path / "out"
+    units = SMILE.spec.flatten(garbage).astype(np.int32)
+    file.write_bytes(encode_model(units, DEFAULT_SHIFT))
+    refused = run(command, "--model", file, *folders, "--out", out)
+    assert refused.exit_code == ExitCode.DATA
+    assert "The fault is the model's, not the quotes'" in refused.stderr
+    assert not out.exists()

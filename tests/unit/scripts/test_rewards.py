@@ -8,7 +8,8 @@ import pytest
 from protocol.chain.events import Happened
 from protocol.errors import VerificationFailed
 from protocol.recompute import RevealedUpdate
-from protocol.task import RewardRule, RoundState, Seat, TaskParams
+from protocol.state import RoundState, Seat
+from protocol.task import RewardRule, TaskParams
 from scripts.rewards import check_rewards
 
 pytestmark = pytest.mark.unit

@@ -11,7 +11,8 @@ from protocol.chain.events import Happened
 from protocol.draw import draw_of, is_drawn
 from protocol.errors import VerificationFailed
 from protocol.recompute import RevealedUpdate
-from protocol.task import Offence, RoundState, TaskParams
+from protocol.state import Offence, RoundState
+from protocol.task import TaskParams
 from scripts import selection
 from scripts.selection import Selection, replay
 

@@ -206,6 +206,13 @@ def test_scores_have_the_time_of_the_challenge_phase_unless_another_is_given(loa
     assert load(by_scores + "score_seconds = 60\n").params(NOW).score_seconds == 60
 
 
+def test_fltrust_trusts_whom_the_sponsor_names(load):
+    params = load(f'rule = "fltrust"\ntrusted = "{TOKEN}"\n').params(NOW)
+
+    assert (params.rule, params.trusted, params.tolerance) == (Rule.FLTRUST, TOKEN, 1)
+    assert params.by_votes
+
+
 def test_samples_are_counted_up_to_their_cap(load):
     params = load('reward_rule = "samples"\nmin_samples = 100\nsample_cap = 5000\n').params(NOW)
 
@@ -217,7 +224,8 @@ def test_samples_are_counted_up_to_their_cap(load):
     ("text", "named"),
     [
         ("qourum = 3\n", "qourum"),
-        ('rule = "fltrust"\n', "rule"),
+        ('rule = "bulian"\n', "rule"),
+        ('trusted = "0x12"\n', "trusted"),
         ('aggregator = "0x12"\n', "aggregator"),
         (f'aggregator = "{"0x" + "aB" * 20}"\n', "whose mixed case is its checksum"),
         ("stake = -1\n", "stake"),
@@ -266,6 +274,9 @@ def test_mistake_is_refused_with_file_and_key(load, tmp_path, text, named):
         ),
         ({"rule": "bulyan", "tolerance": 1, "quorum": 6}, "tolerance"),
         ({"rule": "geometric_median", "tolerance": 0}, "tolerance"),
+        ({"rule": "fltrust"}, "trusted must be a participant's address with fltrust"),
+        ({"trusted": TOKEN}, "trusted must be the zero address with trimmed_mean"),
+        ({"rule": "fltrust", "trusted": TOKEN, "pre_steps": ["nnm"]}, "pre_steps"),
         ({"rule": "clipped_mean"}, "clip_norm"),
         ({"rule": "centered_clipping"}, "clip_norm"),
         ({"rule": "krum", "quorum": 5, "clip_norm": 1.0}, "clip_norm"),

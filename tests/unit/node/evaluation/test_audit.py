@@ -6,17 +6,19 @@ from functools import partial
 import numpy as np
 import pytest
 
-from node.evaluation.audit import WING_Z, YEARS, Z, audit
+from node.evaluation.audit import WING_Z, YEARS, Z, audit, audit_listed
 from node.market.panel import Panel
 from node.models.arbitrage import REACH_Z
+from node.models.expiries import Expiries
 from node.models.formulas import flat, quadratic_smile
 from node.models.smile import SMILE
 from protocol.errors import DataError
-from tests.unit.node.small_market import panel
+from tests.unit.node.small_market import panel, samples
 
 pytestmark = pytest.mark.unit
 
 FEW = panel().take(np.arange(8))
+QUOTES = samples().take(np.isin(samples().snapshot, FEW.snapshot))
 
 
 def falling(samples):
@@ -34,6 +36,7 @@ def test_flat_surface_passes():
     assert found.pop("panels") == FEW.snapshot.size
     assert found.pop("points") == FEW.snapshot.size * Z.size * YEARS.size
     assert found.pop("worst_snapshot") in FEW.snapshot
+    assert found.pop("broken_days") is found.pop("broken_from_z") is None
     assert set(found.values()) == {0.0}
 
 
@@ -41,6 +44,9 @@ def test_share_of_falling_variance_is_that_of_the_times_where_it_falls():
     found = audit(falling, FEW)
     assert found.calendar == pytest.approx((YEARS > 0.5).mean(), abs=1 / YEARS.size)
     assert found.calendar_depth == pytest.approx(0.6, rel=1e-6)
+    late = YEARS[YEARS > 0.5 / 1.02]
+    assert found.broken_days == pytest.approx((365.25 * late[0], 365.25 * late[-1]), rel=0.2)
+    assert found.broken_from_z == 0.0
     assert found.butterfly == 0.0
 
 
@@ -92,3 +98,33 @@ def test_no_panels_are_refused():
     none = np.zeros(0, dtype=np.int64)
     with pytest.raises(DataError, match="panel"):
         audit(flat, Panel(none, none.astype(bool), np.zeros((0, 3, 5)), 0))
+
+
+def test_flat_surface_passes_at_listed_expiries():
+    found, expiries = audit_listed(flat, QUOTES), Expiries.of(QUOTES)
+    assert (found.calendar, found.butterfly) == (0.0, 0.0)
+    assert found.points == len(expiries.keys) * Z.size
+    assert found.pairs == (len(expiries.keys) - expiries.surfaces()[0].size) * Z.size
+
+
+def test_falling_variance_is_found_between_listed_expiries():
+    found = audit_listed(lambda asked: 0.1 * asked.years**-0.6, QUOTES)
+    assert (found.calendar, found.butterfly) == (1.0, 0.0)
+
+
+def test_only_the_strikes_where_listed_variance_falls_are_counted():
+    def price(asked):
+        return 0.1 * np.where(asked.log_moneyness > 0.0, asked.years**-0.6, 1.0)
+
+    assert audit_listed(price, QUOTES).calendar == pytest.approx(0.5, abs=0.01)
+
+
+def test_a_dent_in_one_expirys_smile_is_a_butterfly():
+    longest = QUOTES.years.max()
+
+    def price(asked):
+        dented = (np.abs(asked.years - longest) < 1e-9) & (np.abs(asked.z) < 0.5)
+        return np.where(dented, 0.9, 0.6)
+
+    found = audit_listed(price, QUOTES)
+    assert 0.0 < found.butterfly < 1.0 / 8

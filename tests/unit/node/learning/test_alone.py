@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from node.evaluation.metrics import measure
-from node.learning.alone import train_alone, train_central
+from node.learning.alone import central_recipe, train_alone, train_central
 from node.learning.training import LocalTraining, TrainingSettings, round_seed
 from node.models.architecture import DEFAULT_SHIFT
 from node.models.smile import SMILE
@@ -36,12 +36,12 @@ def priced_by(vector):
     return replace(samples(), target_vol=SMILE.predict(vector, samples()))
 
 
-@pytest.mark.parametrize("best", range(SHORT.rounds))
-def test_central_model_takes_the_batches_of_all_at_once_and_its_best_round_is_kept(best):
-    wanted = rounds(replace(SHORT, batch_size=5 * SHORT.batch_size))[best]
-    found = train_central(
-        GENESIS, samples(), SHORT, participants=5, validation=priced_by(wanted), seed=1
-    )
+@pytest.mark.parametrize("best", range(2 * SHORT.rounds))
+def test_central_model_trains_longer_and_its_best_round_is_kept(best):
+    longer = replace(SHORT, rounds=6, steps_per_round=15)
+    assert central_recipe(SHORT) == longer
+    wanted = rounds(longer)[best]
+    found = train_central(GENESIS, samples(), SHORT, validation=priced_by(wanted), seed=1)
     np.testing.assert_array_equal(found, wanted)
 
 

@@ -1,7 +1,6 @@
 """What an update is worth to a desk: help scores; harm, copies, trifles and its own do not."""
 
 from dataclasses import replace
-from itertools import permutations
 
 import numpy as np
 import pytest
@@ -9,21 +8,15 @@ import torch
 
 from node.learning import contribution
 from node.learning.contribution import (
-    AGREEMENT,
     CHANCE_DEVIATIONS,
-    METHODS,
     Judge,
     agreement,
-    alone,
     contribution_scores,
-    hold_out,
     newness,
-    shapley,
-    without,
 )
 from node.learning.training import LocalTraining, TrainingSettings
 from node.learning.update import make_update
-from node.market.quotes import MICROSECONDS_PER_DAY
+from node.market.split import hold_out
 from node.models.arbitrage import Stencil
 from node.models.architecture import DEFAULT_SHIFT
 from node.models.smile import SMILE
@@ -66,30 +59,15 @@ def scores(updates, **asked):
 
 
 def by_loss(updates, **asked):
-    return scores(updates, method="alone", **asked)
+    """Worth what it lowers the loss by, where that is more than 2 % of it."""
+    return scores(
+        updates, worth_of=lambda judge, moves, _: (judge.lowered(moves), 0.02 * judge.loss), **asked
+    )
 
 
 def beside(own, updates, **asked):
     """What a desk that sent `own` gives the others by agreement."""
     return scores([own, *updates], own=0, **asked)[1:]
-
-
-def test_latest_whole_days_are_held_out():
-    days = samples().snapshot // MICROSECONDS_PER_DAY
-    assert len(TRAINED) + len(HELD_OUT) == len(samples())
-    assert set(TRAINED.snapshot // MICROSECONDS_PER_DAY) == set(np.unique(days)[:-1])
-    assert set(HELD_OUT.snapshot // MICROSECONDS_PER_DAY) == {days.max()}
-
-
-@pytest.mark.parametrize(("share", "kept_back"), [(0.01, 1), (0.25, 3), (0.5, 7)])
-def test_share_of_the_days_is_held_out_and_at_least_one(share, kept_back):
-    _, held_out = hold_out(samples(), share)
-    assert np.unique(held_out.snapshot // MICROSECONDS_PER_DAY).size == kept_back
-
-
-def test_desk_of_one_day_has_nothing_to_judge_by():
-    with pytest.raises(DataError, match="two days"):
-        hold_out(HELD_OUT)
 
 
 def test_updates_that_go_the_desks_own_way_are_scored_by_how_far(helpful, peers):
@@ -172,30 +150,8 @@ def test_trifle_is_not_scored_even_where_nobody_does_better(helpful):
 
 def test_model_that_leaves_the_finite_numbers_is_worth_nothing(helpful):
     absurd = np.full(BASE.size, np.iinfo(np.int16).max, dtype=np.int16)
-    for method in METHODS:
-        assert scores([absurd, helpful], method=method)[0] == 0
     assert by_loss([absurd, helpful]) == [0, 255]
     assert beside(lesser(helpful), [absurd, helpful]) == [0, 255]
-
-
-@pytest.mark.parametrize("method", [AGREEMENT, *METHODS])
-def test_every_method_tells_help_from_harm(method, helpful):
-    found = scores([-helpful, helpful, lesser(helpful)], method=method, own=2)
-    assert found == [0, 255, 0]
-
-
-@pytest.mark.parametrize("method", [AGREEMENT, *METHODS])
-def test_the_same_inputs_give_the_same_scores(method, helpful):
-    updates = [helpful, lesser(helpful), -helpful]
-    first, second = (scores(updates, method=method, own=1) for _ in range(2))
-    assert first == second
-
-
-def test_round_of_one_update_is_scored(helpful):
-    for method in METHODS:
-        assert scores([helpful], method=method) == [255]
-    for method in (AGREEMENT, *METHODS):
-        assert scores([helpful], method=method, own=0) == [0]
 
 
 def test_update_counts_by_the_share_of_it_that_is_new(helpful):
@@ -264,7 +220,7 @@ def test_models_are_evaluated_a_few_at_a_time(helpful, monkeypatch):
 
 def test_judging_leaves_the_callers_torch_as_it_was(helpful):
     threads, state = torch.get_num_threads(), torch.get_rng_state()
-    scores([helpful], method="shapley")
+    by_loss([helpful])
     assert torch.get_num_threads() == threads
     assert torch.equal(torch.get_rng_state(), state)
 
@@ -280,80 +236,12 @@ def test_base_model_without_a_finite_loss_is_refused():
         Judge(broken, numbers.to_float(BASE, SHIFT))
 
 
-# ------------------------------------------------------------------ methods, on known vectors
-
-
-TARGET = np.array([2.0, -1.0, 0.5])
-UPDATES = np.array([[2.0, 0.0, 0.0], [1.0, -2.0, 0.0], [-1.0, 1.0, 1.0]])
-
-
-def lowered(moves):
-    """The drop of the squared distance to a target from the origin."""
-    return np.asarray((TARGET**2).sum() - ((moves - TARGET) ** 2).sum(axis=1))
-
-
 def test_agreement_is_what_the_longer_of_two_has_in_common_with_the_other():
     aside = np.array([1.0, 2.0, 0.0])
-    sent = np.vstack([UPDATES[0], 2 * UPDATES[0], UPDATES[0] / 4, -UPDATES[0], aside, 0 * aside])
+    own = np.array([2.0, 0.0, 0.0])
+    sent = np.vstack([own, 2 * own, own / 4, -own, aside, 0 * aside])
     np.testing.assert_allclose(agreement(sent, 0), [1.0, 0.5, 0.25, -1.0, 2.0 / 5.0, 0.0])
     assert agreement(np.zeros((2, 3)), 0).tolist() == [0.0, 0.0]
-
-
-def test_alone_is_the_drop_by_each_update():
-    np.testing.assert_array_equal(alone(lowered, UPDATES), lowered(UPDATES))
-
-
-def test_without_is_what_the_mean_loses():
-    expected = [
-        3 * (lowered(UPDATES.mean(axis=0)[None]) - lowered(np.delete(UPDATES, j, 0).mean(0)[None]))
-        for j in range(3)
-    ]
-    np.testing.assert_allclose(without(lowered, UPDATES), np.ravel(expected))
-
-
-def walked(updates):
-    """Shapley values of the mean, over every order."""
-    found = np.zeros(len(updates))
-    orders = list(permutations(range(len(updates))))
-    for order in orders:
-        before = 0.0
-        for place, coming in enumerate(order):
-            now = float(lowered(updates[list(order[: place + 1])].mean(axis=0)[None])[0])
-            found[coming] += now - before
-            before = now
-    return found / len(orders)
-
-
-def test_shapley_comes_near_the_mean_over_every_order():
-    found = shapley(lowered, UPDATES, permutations=4000, truncation=0.0, seed=1)
-    np.testing.assert_allclose(found / 3, walked(UPDATES), atol=0.1)
-
-
-def test_shapley_divides_what_all_do_together():
-    found = shapley(lowered, UPDATES, permutations=5, truncation=0.0, seed=1)
-    assert found.sum() / 3 == pytest.approx(lowered(UPDATES.mean(axis=0)[None])[0])
-
-
-def test_shapley_walks_no_farther_than_it_is_worth():
-    asked = []
-
-    def counting(moves):
-        asked.append(len(moves))
-        return lowered(moves)
-
-    alike = np.tile(UPDATES[0], (6, 1))
-    found = shapley(counting, alike, permutations=8, truncation=0.05, seed=0)
-    # The first update of an order does what all do.
-    assert asked == [1, 8]
-    assert found.sum() == pytest.approx(6 * lowered(UPDATES[:1])[0])
-
-
-def test_shapley_depends_on_its_seed_alone():
-    def values(seed):
-        return shapley(lowered, UPDATES, permutations=3, truncation=0.0, seed=seed).tolist()
-
-    assert values(1) == values(1)
-    assert any(values(1) != values(seed) for seed in range(2, 6))
 
 
 # ------------------------------------------------------------------------------------------- copies

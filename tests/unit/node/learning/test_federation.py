@@ -55,6 +55,23 @@ def test_the_model_learns_and_is_the_same_bits_again(desks):
     assert trained < untrained
 
 
+def test_the_version_that_is_best_on_validation_is_kept(desks):
+    everything, versions = small_market.samples(), []
+    upside_down = replace(everything, target_vol=1.0 - everything.target_vol)
+    settings = replace(SETTINGS, rounds=4)
+    kept = federate(
+        desks,
+        settings,
+        validation=upside_down,
+        on_round=lambda _, version: versions.append(version),
+    )
+    errors = [
+        measure(SMILE.predict(version, upside_down), upside_down).rmse for version in versions
+    ]
+    np.testing.assert_array_equal(kept, versions[int(np.argmin(errors))])
+    assert kept is not versions[-1]
+
+
 def test_a_rule_that_cannot_tolerate_so_many_liars_is_refused(desks):
     with pytest.raises(RuleError, match="tolerates at most 0"):
         federate(desks, SETTINGS, rule=Rule.MEAN)

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from node.learning.contribution import hold_out
 from node.learning.personal import HEAD, LOCAL, SHARED, PersonalSettings, choose, fit_head
 from node.learning.training import LocalTraining, TrainingSettings
 from node.learning.validation import rmse_vol_points
+from node.market.split import hold_out
 from node.models.architecture import DEFAULT_SHIFT, LAST_LAYER
 from node.models.smile import SMILE
 from protocol import numbers

@@ -89,8 +89,14 @@ def test_one_absurd_target_does_not_steer_the_fit():
 
 def test_a_target_that_is_no_number_is_reported():
     broken = replace(samples(), target_vol=np.full(len(samples()), np.nan))
-    with pytest.raises(DataError, match="finite"):
+    with pytest.raises(DataError, match="look for extreme volatilities in the data"):
         LocalTraining(broken, SHORT).train(GENESIS, seed=1)
+
+
+def test_a_model_that_gives_no_volatilities_is_blamed_and_not_the_quotes():
+    garbage = np.full_like(GENESIS, 1e5)
+    with pytest.raises(DataError, match="the fault is that model's, not the quotes'"):
+        LocalTraining(samples(), SHORT).train(garbage, seed=1)
 
 
 def test_the_learning_rate_falls_from_the_first_to_the_last_round_and_stays():
@@ -156,10 +162,15 @@ def test_what_may_be_left_out_may_not_be_below_zero(name):
         TrainingSettings(**{name: -0.1})
 
 
-def test_task_that_tolerates_liars_has_neither_echoes_nor_momentum():
-    recipe = TrainingSettings()
-    assert recipe.tolerating(0) == recipe
-    assert recipe.tolerating(1) == replace(recipe, look_ahead=0.0, echo_share=0.0)
+@pytest.mark.parametrize(("liars", "participants"), [(0, 1), (1, 10), (1, 11), (3, 30), (6, 64)])
+def test_task_that_tolerates_a_tenth_is_trained_like_one_that_tolerates_nobody(liars, participants):
+    assert TrainingSettings().tolerating(liars, participants) == TrainingSettings()
+
+
+@pytest.mark.parametrize(("liars", "participants"), [(1, 3), (1, 9), (2, 10), (2, 19), (7, 64)])
+def test_task_that_tolerates_more_has_neither_echoes_nor_momentum(liars, participants):
+    wary = TrainingSettings().tolerating(liars, participants)
+    assert wary == replace(TrainingSettings(), look_ahead=0.0, echo_share=0.0)
 
 
 def test_loss_is_that_of_the_quotes_without_echoes():

@@ -10,7 +10,7 @@ from node.market.desks import partition, write_desk
 from node.market.layouts import read_batches
 from node.market.quotes import DAYS_PER_YEAR, QUOTES, log_moneyness, years_to_expiry
 from node.market.synthetic import market
-from protocol.errors import ConfigError, DataError
+from protocol.errors import ConfigError, DataError, StorageError
 from tests.unit.node.market.test_deribit_parquet import recorded
 from tests.unit.node.recorded import NOON, quotes
 
@@ -153,15 +153,16 @@ def test_invalid_quotes_are_not_written(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, chain, monkeypatch):
+@pytest.mark.parametrize("failure", [OSError, pl.exceptions.ComputeError])
+def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, chain, monkeypatch, failure):
     write_desk(tmp_path, chain.head(5))
 
     def full(_table, path):
         path.write_bytes(b"half")
-        raise OSError("no space left")
+        raise failure("no space left")
 
     monkeypatch.setattr(pl.DataFrame, "write_parquet", full)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(StorageError, match=r"quotes\.parquet cannot be written: no space"):
         write_desk(tmp_path, chain)
     monkeypatch.undo()
     assert [each.name for each in tmp_path.iterdir()] == ["quotes.parquet"]
@@ -231,7 +232,7 @@ def test_same_quote_in_two_files_is_refused(tmp_path):
 
 
 def test_empty_folder_is_refused(tmp_path):
-    with pytest.raises(DataError, match="found none"):
+    with pytest.raises(DataError, match="found it empty"):
         whole(read_batches(tmp_path))
 
 

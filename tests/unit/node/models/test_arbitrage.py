@@ -20,10 +20,12 @@ from node.models.arbitrage import (
     ROWS,
     SHORTEST_YEARS,
     TENOR_REACH,
+    TOLERANCE,
     Stencil,
     Watch,
 )
 from node.models.formulas import flat, term_structure
+from node.models.points import Points
 from node.models.smile import SMILE
 from protocol import numbers
 from protocol.errors import ConfigError
@@ -135,6 +137,20 @@ def test_neighbours_lie_on_the_same_surface_at_the_same_strike():
     np.testing.assert_array_less(at.strike, upper.strike)
     for part in (lower, upper, later):
         np.testing.assert_array_equal(part.surface_row, at.surface_row)
+
+
+def test_float32_moves_the_conditions_less_than_the_tolerance():
+    rng = np.random.default_rng(3)
+    vector = numbers.to_float(SMILE.genesis(0), 14) + 0.05 * rng.normal(size=SMILE.spec.dimension)
+    module = SMILE.module()
+    SMILE.load(module, vector)
+    with torch.inference_mode():
+        exact = module.double()(*SMILE.inputs(Points.of(STENCIL.samples)))
+    rounded = STENCIL.conditions(torch.from_numpy(SMILE.predict(vector, STENCIL.samples)))
+    wanted = STENCIL.conditions(exact)
+    for name in ("calendar", "butterfly"):
+        found = getattr(rounded, name)
+        assert 0.0 < (found - getattr(wanted, name)).abs().max() < 1e-4 < TOLERANCE
 
 
 class Falling(nn.Module):

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from benchmarks.methods import METHODS, by_samples, learn, settings_of
 from node.learning.federation import federate
-from node.learning.methods import METHODS, by_samples, learn, settings_of
 from node.learning.training import TrainingSettings
 from node.models.architecture import DEFAULT_SHIFT
 from protocol import numbers

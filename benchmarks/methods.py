@@ -1,7 +1,7 @@
 """Ways to learn together from desks that differ, by name: what each changes about the recipe.
 
-Those that measurably help are in the recipe's defaults; the others are here to be compared with.
-`benchmarks/learning.py` does, and docs/learning.md says what came of it.
+Those that measurably help are in the recipe's defaults; the others are here to be compared with by
+`learning.py`, and docs/learning.md says what came of it.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
