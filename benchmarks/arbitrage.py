@@ -40,7 +40,6 @@ from node.market.pipeline import cleaned_chain
 from node.market.samples import Samples
 from node.market.sources import quotes_of
 from node.market.split import hold_out
-from node.models import arbitrage
 from node.models.arbitrage import MARGIN, REACH_Z, ROWS, Stencil, Watch
 from node.models.architecture import DEFAULT_SHIFT
 from node.models.expiries import visible_half
@@ -268,8 +267,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    arbitrage.MARGIN = asked.margin  # type: ignore[misc]  # what is held against what is used
-    recipe = replace(TrainingSettings(), rounds=asked.rounds)
+    recipe = replace(TrainingSettings(), rounds=asked.rounds, arbitrage_margin=asked.margin)
     weights = asked.weights or [0.0, recipe.arbitrage_weight]
     if asked.steps:
         step_costs()

@@ -20,7 +20,7 @@ from node.learning.echo import echo_points
 from node.market.panel import Floats
 from node.market.quotes import VOL_POINTS
 from node.market.samples import Samples
-from node.models.arbitrage import Watch
+from node.models.arbitrage import MARGIN, Watch
 from node.models.architecture import Architecture
 from node.models.smile import SMILE
 from protocol.errors import ConfigError, DataError
@@ -33,7 +33,14 @@ FEW_LIARS: Final = 0.1
 of ten does, two do not. Source: docs/robustness.md, "By the share of liars"."""
 
 _MAY_BE_ZERO: Final = frozenset(
-    {"look_ahead", "echo_share", "proximal", "weight_decay", "arbitrage_weight"}
+    {
+        "look_ahead",
+        "echo_share",
+        "proximal",
+        "weight_decay",
+        "arbitrage_weight",
+        "arbitrage_margin",
+    }
 )
 
 
@@ -67,6 +74,8 @@ class TrainingSettings:
     """AdamW: the share of its step size by which a step shrinks every parameter."""
     arbitrage_weight: float = 500.0
     """Of the penalty for static arbitrage, in squared vol points; 0 trains without."""
+    arbitrage_margin: float = MARGIN
+    """By which the penalty wants both conditions kept."""
     arbitrage_points: int = 128
     """Points of surfaces that the penalty looks at in a step."""
     arbitrage_every: int = 4
@@ -284,7 +293,9 @@ def _descend(
         loss = _huber(module(*batch.seen), batch.target, settings)
         if watch is not None and step % settings.arbitrage_every == 0:
             look = step // settings.arbitrage_every
-            loss = loss + settings.arbitrage_weight * watch.penalty(module, look)
+            loss = loss + settings.arbitrage_weight * watch.penalty(
+                module, look, settings.arbitrage_margin
+            )
         if settings.proximal:
             loss = loss + 0.5 * settings.proximal * steered.distance()
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped

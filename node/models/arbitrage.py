@@ -156,13 +156,13 @@ class Watch:
         """What a module's answer to a look means. Shape: vols [4 n]"""
         return _conditions(vols, *self.geometry[look])
 
-    def penalty(self, module: nn.Module, look: int) -> Tensor:
+    def penalty(self, module: nn.Module, look: int, margin: float = MARGIN) -> Tensor:
         """Mean of what falls short of the margin, calendar and butterfly together, squared.
 
         Where it is deep it grows straight: a bent model would outweigh every quote.
         """
         found = self.conditions(module(*(part[look] for part in self.seen)), look)
-        short = relu(MARGIN - torch.stack([found.calendar, found.butterfly]))
+        short = relu(margin - torch.stack([found.calendar, found.butterfly]))
         return 4.0 * huber_loss(short, torch.zeros_like(short), delta=DEEP)
 
 
