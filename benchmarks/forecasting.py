@@ -10,7 +10,7 @@ import argparse
 import json
 import resource
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -38,17 +38,28 @@ from node.market.panel import (
 from node.market.pipeline import cleaned_chain
 from node.market.quotes import CURRENCIES
 from node.market.split import Split, split_for
-from node.market.state import DAY, LAYOUTS, Series, chain_state, market_state, read_series
+from node.market.state import (
+    DAY,
+    LAYOUTS,
+    Series,
+    chain_state,
+    market_state,
+    read_series,
+    read_state,
+)
 
 HORIZONS = (timedelta(hours=6), timedelta(hours=24))
 DAILY_REFITS = ("2023-01-01", "2024-01-01", "2025-01-01", "2025-07-01", "2026-01-01", "2026-07-01")
+NEVER = "2100-01-01"
 DAILY_WINDOWS = {
     "choices": ("2023-01-01", "2025-01-01"),
-    "test": ("2025-01-01", "2100-01-01"),
+    "test": ("2025-01-01", NEVER),
 }
 """Settings were chosen on the first; the second was looked at once."""
 
 Window = tuple[int, int]
+StateFiles = Sequence[tuple[str, Path]]
+"""Files that tell the market's state, each beside its layout's name."""
 
 
 @dataclass(frozen=True)
@@ -111,9 +122,11 @@ def _interval(statistic: Floats) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def dvol(folder: Path, seeds: int) -> Iterator[tuple[str, dict[str, Score]]]:
+def dvol(
+    folder: Path, seeds: int, files: StateFiles = ()
+) -> Iterator[tuple[str, dict[str, Score]]]:
     """Deribit's volatility index, a day ahead."""
-    pairs = Pairs.join([dvol_pairs(folder, currency) for currency in CURRENCIES])
+    pairs = Pairs.join([dvol_pairs(folder, currency, files) for currency in CURRENCIES])
     refits = [at for day in DAILY_REFITS if (at := of_day(day)) < pairs.origin[-1]]
     off = errors(pairs, DAILY, refits, seeds)
     for window, (start, end) in DAILY_WINDOWS.items():
@@ -124,7 +137,7 @@ def dvol(folder: Path, seeds: int) -> Iterator[tuple[str, dict[str, Score]]]:
             yield f"dvol 1d {currency} {window}", scores(pairs.origin[rows], kept, 0)
 
 
-def dvol_pairs(folder: Path, currency: str) -> Pairs:
+def dvol_pairs(folder: Path, currency: str, files: StateFiles = ()) -> Pairs:
     """One coin's days, without the file's last, which was not over when it was fetched."""
 
     def bar(column: str) -> Series:
@@ -132,14 +145,18 @@ def dvol_pairs(folder: Path, currency: str) -> Pairs:
         series = read_series(folder / f"{currency.lower()}_dvol.csv", layout, currency)
         return Series(series.known_at[:-1], series.value[:-1])
 
-    return daily_pairs(bar("close"), bar("high"), bar("low"), is_btc=currency == "BTC")
+    close = bar("close")
+    state = market_state(close.known_at, read_state(files, currency), DAY).values
+    return daily_pairs(close, bar("high"), bar("low"), is_btc=currency == "BTC", state=state)
 
 
-def surfaces(folder: Path, seeds: int) -> Iterator[tuple[str, dict[str, Score]]]:
-    """The panel's fifteen numbers, some hours ahead."""
+def surfaces(
+    folder: Path, seeds: int, files: StateFiles = (), until: str = NEVER
+) -> Iterator[tuple[str, dict[str, Score]]]:
+    """The panel's fifteen numbers, some hours ahead; targets of the day `until` are not scored."""
     quotes = cleaned_chain(read_batches(folder))
     panel = build_panel(quotes)
-    state, split = state_of(quotes, panel), split_for(panel)
+    state, split = state_of(quotes, panel, files), split_for(panel)
     columns: dict[str, Callable[[Floats], Floats]] = {
         "panel": lambda error: error,
         **{
@@ -156,7 +173,9 @@ def surfaces(folder: Path, seeds: int) -> Iterator[tuple[str, dict[str, Score]]]
         spacing = float(np.median(np.diff(np.unique(pairs.origin))))
         overlap = max(round(horizon / MICROSECOND / spacing) - 1, 0)
         for window, bounds in windows.items():
-            rows = _inside(pairs, bounds)
+            rows = _inside(pairs, (bounds[0], min(bounds[1], of_day(until))))
+            if not rows.any():
+                continue
             for column, of in columns.items():
                 kept = {name: of(error[:, rows]) for name, error in off.items()}
                 hours = horizon / timedelta(hours=1)
@@ -166,13 +185,16 @@ def surfaces(folder: Path, seeds: int) -> Iterator[tuple[str, dict[str, Score]]]
                 )
 
 
-def state_of(quotes: pl.DataFrame, panel: Panel) -> Floats:
-    """What the chain tells of the market at each panel's snapshot. Shape: [m, f]"""
+def state_of(quotes: pl.DataFrame, panel: Panel, files: StateFiles = ()) -> Floats:
+    """What the chain and a user's files tell of the market at each panel's snapshot.
+
+    Shape: [m, f], the chain's columns first.
+    """
     states = []
     for currency in CURRENCIES:
         rows = np.flatnonzero(panel.is_btc == (currency == "BTC"))
-        known = market_state(panel.snapshot[rows], chain_state(quotes, currency), DAY)
-        states.append((rows, known.values))
+        series = chain_state(quotes, currency) | read_state(files, currency)
+        states.append((rows, market_state(panel.snapshot[rows], series, DAY).values))
     found = np.empty((panel.snapshot.size, states[0][1].shape[1]))
     for rows, values in states:
         found[rows] = values
@@ -203,21 +225,42 @@ def _inside(pairs: Pairs, window: Window) -> Booleans:
     return np.asarray((pairs.origin >= start) & (pairs.target < end) & known)
 
 
+def state_file(text: str) -> tuple[str, Path]:
+    """A layout's name and a file's."""
+    name, _, path = text.partition("=")
+    if name not in LAYOUTS or not path:
+        raise argparse.ArgumentTypeError(
+            f"wanted NAME=FILE with a name out of {', '.join(LAYOUTS)}, found {text!r}"
+        )
+    return name, Path(path)
+
+
 def main() -> None:
     """Print a table for each question, and write all of it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--data", type=Path, required=True, help="folder that holds deribit_chains/ and dvol/"
     )
+    parser.add_argument(
+        "--state",
+        type=state_file,
+        action="append",
+        default=[],
+        metavar="NAME=FILE",
+        help=f"more of the market's state; NAME is one of {', '.join(LAYOUTS)}; repeatable",
+    )
     parser.add_argument("--seeds", type=int, default=1, help="each is three networks already")
     parser.add_argument("--only", choices=("dvol", "surface"))
+    parser.add_argument("--until", default=NEVER, help="day whose surfaces are scored no more")
     parser.add_argument("--windows", nargs="+", default=["choices", "test", "stress"])
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     torch.set_num_threads(1)
     parts = {
-        "dvol": lambda: dvol(asked.data / "dvol", asked.seeds),
-        "surface": lambda: surfaces(asked.data / "deribit_chains", asked.seeds),
+        "dvol": lambda: dvol(asked.data / "dvol", asked.seeds, asked.state),
+        "surface": lambda: surfaces(
+            asked.data / "deribit_chains", asked.seeds, asked.state, asked.until
+        ),
     }
     found = {}
     for name, part in parts.items():

@@ -5,13 +5,15 @@
     python benchmarks/pipeline.py [--days 3] [--solver newton] [--json FILE]
     python benchmarks/pipeline.py --alone [--days 365] [--layout plain] [--json FILE]
     python benchmarks/pipeline.py --alone --data FOLDER [--json FILE]
+    python benchmarks/pipeline.py --alone --train [--days 365] [--json FILE]
 
 Reads, cleans, inverts three volatilities a quote, reads off the panels and makes the samples. The
 quotes are made up, hourly chains of both coins, a file a month in a temporary folder: parquet quote
 tables, plain CSV without what can be computed, or gzipped Tardis files of `TICKS` rows a quote.
 Each contestant is a process of its own; its seconds begin after its imports and its memory is the
 most it ever held, imports included. The others' environment is separate, and their program is
-`pandas_pipeline.py`; its results are printed beside ours and are the same.
+`pandas_pipeline.py`; its results are printed beside ours and are the same. `--train` goes on to
+what a node does with the samples: it joins the panel's points and trains a round.
 """
 
 import argparse
@@ -32,7 +34,9 @@ import polars as pl
 from node.market.desks import write_desk
 from node.market.layouts import read_batches
 from node.market.pipeline import Tally, cleaned, prepare
+from node.market.samples import Samples
 from node.market.synthetic import DEFAULT_START, market
+from protocol import numbers
 
 ROOT = Path(__file__).parents[1]
 THEIR_PYTHON = ROOT / "var" / "pandas" / "bin" / "python"
@@ -88,11 +92,12 @@ def ticks(quotes: pl.DataFrame) -> pl.DataFrame:
     return pl.concat(earlier).sort("local_timestamp")
 
 
-def ours(folder: Path) -> dict[str, Any]:
+def ours(folder: Path, *, train: bool = False) -> dict[str, Any]:
     """What the pipeline makes of a folder, and what it takes."""
+    samples_of = trained if train else prepared
     wall, cpu = time.perf_counter(), time.process_time()
     tally = Tally()
-    samples = prepare(cleaned(read_batches(folder), tally)).samples
+    samples = samples_of(folder, tally)
     return {
         "quotes": tally.quotes,
         "samples": len(samples),
@@ -106,6 +111,25 @@ def ours(folder: Path) -> dict[str, Any]:
     }
 
 
+def prepared(folder: Path, tally: Tally) -> Samples:
+    """The samples of a folder."""
+    return prepare(cleaned(read_batches(folder), tally)).samples
+
+
+def trained(folder: Path, tally: Tally) -> Samples:
+    """The samples of a folder and its panels' points, after a round of the default recipe."""
+    # Imported here: without training torch is no part of the pipeline's memory.
+    from node.learning.training import LocalTraining, TrainingSettings  # noqa: PLC0415
+    from node.models.architecture import DEFAULT_SHIFT  # noqa: PLC0415
+    from node.models.smile import SMILE  # noqa: PLC0415
+    from node.private_data import own_and_anchors  # noqa: PLC0415
+
+    samples = Samples.join_taking(list(own_and_anchors(folder, None, tally)))
+    start = numbers.to_float(SMILE.genesis(0), DEFAULT_SHIFT)
+    LocalTraining(samples, TrainingSettings()).train(start, seed=0)
+    return samples
+
+
 def peak_bytes() -> int:
     """The most this process ever held; getrusage would count what its parent held before it."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
@@ -113,9 +137,11 @@ def peak_bytes() -> int:
     return int(line.split()[1]) * 1024
 
 
-def measured(folder: Path, solvers: Sequence[str]) -> Iterator[dict[str, Any]]:
+def measured(
+    folder: Path, solvers: Sequence[str], *, train: bool = False
+) -> Iterator[dict[str, Any]]:
     """The figures of every contestant, ours first."""
-    own = [sys.executable, __file__, "--measure", str(folder)]
+    own = [sys.executable, __file__, "--measure", str(folder), *(["--train"] if train else [])]
     yield {"contestant": "volquorum"} | _ran(own, dict(os.environ))
     if not THEIR_PYTHON.exists():
         return
@@ -131,7 +157,8 @@ def _ran(command: list[str], environment: dict[str, str]) -> dict[str, Any]:
     ran = subprocess.run(  # noqa: S603 - fixed programs on files of our own
         command, stdout=subprocess.PIPE, text=True, check=True, env=environment
     )
-    figures: dict[str, Any] = json.loads(ran.stdout)
+    # A node's log lines come before.
+    figures: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])
     return figures
 
 
@@ -156,21 +183,22 @@ def main() -> None:
     parser.add_argument("--solver", choices=SOLVERS, help="of pandas; both unless given")
     parser.add_argument("--layout", choices=LAYOUTS, default="quotes", help="of what is made up")
     parser.add_argument("--alone", action="store_true", help="leave pandas out")
+    parser.add_argument("--train", action="store_true", help="and a round; needs --alone")
     parser.add_argument("--json", type=Path, help="file to write the figures to")
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     asked = parser.parse_args()
-    if (asked.data or asked.layout != "quotes") and not asked.alone:
-        parser.error("pandas reads made-up quote tables only: give --alone")
     if asked.measure is not None:
-        print(json.dumps(ours(asked.measure)))
+        print(json.dumps(ours(asked.measure, train=asked.train)))
         return
+    if (asked.data or asked.layout != "quotes" or asked.train) and not asked.alone:
+        parser.error("pandas makes samples of made-up quote tables only: give --alone")
     with tempfile.TemporaryDirectory(prefix="volquorum-") as name:
         folder = asked.data or Path(name)
         if asked.data is None:
             make_up(folder, asked.days, asked.layout)
         rows: list[dict[str, Any]] = []
         solvers = [] if asked.alone else [asked.solver] if asked.solver else SOLVERS
-        for row in measured(folder, solvers):
+        for row in measured(folder, solvers, train=asked.train):
             rows.append(row)
             print(shown(row, rows[0]), flush=True)
     if asked.json is not None:

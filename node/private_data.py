@@ -35,7 +35,7 @@ def desk_samples(config: NodeConfig) -> Samples:
 
     Raises: DataError, ConfigError.
     """
-    return Samples.join(*_own_and_anchors(config))
+    return Samples.join_taking(list(_own_and_anchors(config)))
 
 
 def judging_desk_samples(config: NodeConfig) -> tuple[Samples, Samples]:
@@ -45,8 +45,10 @@ def judging_desk_samples(config: NodeConfig) -> tuple[Samples, Samples]:
     """
     own, anchors = _own_and_anchors(config)
     trained_on, held_out = hold_out(own)
-    earlier = anchors.take(anchors.snapshot < held_out.snapshot.min())
-    return Samples.join(trained_on, earlier), held_out
+    parts = [trained_on, anchors.take(anchors.snapshot < held_out.snapshot.min())]
+    # They hold the columns that the join lets go one by one.
+    del own, trained_on
+    return Samples.join_taking(parts), held_out
 
 
 def _own_and_anchors(config: NodeConfig) -> tuple[Samples, Samples]:

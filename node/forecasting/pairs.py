@@ -87,12 +87,20 @@ class Pairs:
 
 
 def daily_pairs(
-    close: Series, high: Series, low: Series, *, is_btc: bool, horizon_days: int = 1
+    close: Series,
+    high: Series,
+    low: Series,
+    *,
+    is_btc: bool,
+    horizon_days: int = 1,
+    state: Floats | None = None,
 ) -> Pairs:
     """Daily volatility indices (vol points) of one coin: one pair a day.
 
     A day's sequence holds the log of the close over the origin's, of the close over the day
-    before's, and of the high over the low.
+    before's, and of the high over the low. `state` is whatever else was known at each close.
+
+    Shape: state [days, f].
 
     Raises: DataError where the three differ in their days or there are too few.
     """
@@ -112,6 +120,7 @@ def daily_pairs(
     later = close.asof(target, timedelta(0))
     now = log_vol[origin, None]
     coin = np.full(origin.size, is_btc)
+    extra = np.empty((at.size, 0)) if state is None else state
     return Pairs(
         origin=at[origin],
         target=target,
@@ -121,7 +130,7 @@ def daily_pairs(
         means=_means(at, log_vol[:, None])[origin],
         past=past,
         calendar=_calendar(at[origin], target),
-        around=np.concatenate([now, coin[:, None]], axis=1),
+        around=np.concatenate([now, coin[:, None], extra[origin]], axis=1),
     )
 
 

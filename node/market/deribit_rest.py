@@ -1,22 +1,25 @@
-"""Deribit's public answers to `get_book_summary_by_currency`, as quote tables.
+"""Deribit's public answers as quote tables: `get_book_summary_by_currency` of a whole chain,
+`ticker` (or `get_order_book`) of one instrument.
 
-One answer is a JSON-RPC envelope around one flat object per instrument. It carries no greeks, so
-`delta` stays null; `mark_iv` is in percent there and decimal here; `underlying_price` is the
-forward for the instrument's expiry. Premiums are in coin, and of instruments such as
-BTC_USDC-27MAR26-60000-C in dollars. What is no option on BTC or ETH is skipped and counted.
+An answer is a JSON-RPC envelope around one flat object per instrument, or around one object with
+parts. `mark_iv` is in percent there and decimal here; `underlying_price` is the forward for the
+instrument's expiry; only a ticker says delta. Premiums are in coin, and of instruments such as
+BTC_USDC-27MAR26-60000-C in dollars. What is no option is skipped and counted.
 """
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import polars as pl
 
 from node.market.batches import Layout, Reading, Scan
+from node.market.moments import MICROSECOND, moment_of
 from node.market.raw_quotes import RAW_QUOTES, complete
 from protocol.errors import DataError
 
@@ -29,7 +32,13 @@ _MONTHS: Final = (
     "JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC",
 )  # fmt: skip
 _EXPIRY_HOUR_UTC: Final = 8
-_MINUTE: Final = 60_000_000
+_MINUTE: Final = timedelta(minutes=1) // MICROSECOND
+_NUMBERS: Final = ("mark_price", "mark_iv", "underlying_price", "open_interest")
+_OF_SUMMARY: Final = (*_NUMBERS, "bid_price", "ask_price", "volume")
+_OF_TICKER: Final = (*_NUMBERS, "best_bid_price", "best_ask_price", "stats.volume", "greeks.delta")
+"""Fields that are read; `stats.volume` is the field `volume` of the object `stats`."""
+_LONGEST_SNAPSHOT: Final = timedelta(minutes=5)
+"""Between the first and the last answer of one file, which is one snapshot."""
 TOO_MANY_REQUESTS: Final = 10028
 """Deribit's error code when an address has asked too often."""
 
@@ -83,73 +92,98 @@ def read_book_summaries(answer: Mapping[str, object], *, received_at: datetime) 
 
 
 def _scan(path: Path, _reading: Reading) -> Scan:
-    """A file with one answer, stamped with the minute in which the exchange sent it.
+    """A file with one answer, or a list of answers of one moment, stamped with the minute in which
+    the exchange sent the last.
 
     Answers for both coins, asked for one after the other, then share their time.
     """
     try:
-        answer = json.loads(path.read_bytes())
+        found = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: wanted a JSON answer, found: {error}") from error
-    sent = answer.get("usOut") if isinstance(answer, dict) else None
-    if not isinstance(sent, int):
-        raise DataError(f"{path}: wanted a JSON object with the exchange's time in usOut")
-    received_at = datetime.fromtimestamp(sent // _MINUTE * _MINUTE // 1_000_000, UTC)
+    answers = found if isinstance(found, list) else [found]
     try:
-        raw, unlisted = _raw_quotes(answer, received_at)
+        received_at = _moment(answers)
+        pieces = [_raw_quotes(answer, received_at) for answer in answers]
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
-    return Scan(raw.lazy(), unlisted)
+    unlisted = sum((Counter(skipped) for _, skipped in pieces), Counter[str]())
+    return Scan(_in_order(pl.concat([raw for raw, _ in pieces])).lazy(), dict(unlisted))
+
+
+def _moment(answers: list[object]) -> datetime:
+    sent = [answer.get("usOut") for answer in answers if isinstance(answer, dict)]
+    times = [time for time in sent if isinstance(time, int)]
+    if not times or len(times) < len(answers):
+        raise DataError(
+            "wanted a JSON object with the exchange's time in usOut, or a list of such objects;"
+            " keep Deribit's answers whole"
+        )
+    if max(times) - min(times) > _LONGEST_SNAPSHOT // MICROSECOND:
+        raise DataError(
+            f"wanted answers of one snapshot, at most {_LONGEST_SNAPSHOT} apart, found"
+            f" {len(times)} over {(max(times) - min(times)) * MICROSECOND}; write a file a snapshot"
+        )
+    return moment_of(max(times) // _MINUTE * _MINUTE)
 
 
 def _raw_quotes(
     answer: Mapping[str, object], received_at: datetime
 ) -> tuple[pl.DataFrame, dict[str, int]]:
-    rows = [_row(summary, received_at) for summary in _result(answer)]
+    result = _result(answer)
+    if isinstance(result, Mapping):
+        rows = [_row(result, _OF_TICKER, received_at)]
+    else:
+        rows = [_row(summary, _OF_SUMMARY, received_at) for summary in result]
     listed = [row for row in rows if row is not None]
     raw = pl.DataFrame(listed, schema=RAW_QUOTES, orient="row")
     unlisted = len(rows) - len(listed)
-    return (
-        raw.sort("currency", "expiry", "strike_usd", "is_call"),
-        {"not_an_option": unlisted} if unlisted else {},
-    )
+    return _in_order(raw), {"not_an_option": unlisted} if unlisted else {}
 
 
-def _result(answer: Mapping[str, object]) -> list[Mapping[str, object]]:
+def _in_order(raw: pl.DataFrame) -> pl.DataFrame:
+    return raw.sort("currency", "expiry", "strike_usd", "is_call")
+
+
+def _result(answer: Mapping[str, object]) -> Mapping[str, object] | list[Mapping[str, object]]:
     error = answer.get("error")
     if isinstance(error, Mapping):
         raise DataError(
-            f"wanted book summaries, but the exchange says error {error.get('code')}: "
+            f"wanted quotes, but the exchange says error {error.get('code')}: "
             f"{error.get('message')}"
         )
     result = answer.get("result")
+    if isinstance(result, Mapping):
+        return result
     if not isinstance(result, list) or not all(isinstance(each, Mapping) for each in result):
         raise DataError(
-            f"wanted an answer whose result is a list of summaries, found fields {sorted(answer)} "
-            f"and a result of type {type(result).__name__}"
+            "wanted an answer whose result is a list of summaries or one ticker, found fields"
+            f" {sorted(answer)} and a result of type {type(result).__name__}"
         )
     return result
 
 
-def _row(summary: Mapping[str, object], received_at: datetime) -> list[object] | None:
+def _row(
+    found: Mapping[str, object], fields: tuple[str, ...], received_at: datetime
+) -> list[object] | None:
     """The values of a raw quote in order; None for what is no option."""
-    name = summary.get("instrument_name")
+    name = found.get("instrument_name")
     if not isinstance(name, str):
-        raise DataError(f"wanted an instrument_name in every summary, found {name!r}")
+        raise DataError(f"wanted an instrument_name with every quote, found {name!r}")
     option = instrument(name)
     if option is None:
         return None
-    mark, mark_percent, forward = (
-        _number(summary, name, field) for field in ("mark_price", "mark_iv", "underlying_price")
+    mark, mark_percent, forward, open_interest, bid, ask, volume, *delta = (
+        _number(found, name, field) for field in fields
     )
     # A mark without its volatility or its forward says nothing.
     marked = mark is not None and mark_percent and forward
     return [
         received_at, option.currency, option.expiry, option.strike_usd,
-        option.is_call, forward, option.in_usd, _number(summary, name, "bid_price"),
-        _number(summary, name, "ask_price"), mark if marked else None,
-        (mark_percent or 0.0) / 100.0, None, _number(summary, name, "open_interest"),
-        _number(summary, name, "volume"),
+        option.is_call, forward, option.in_usd, bid,
+        ask, mark if marked else None,
+        (mark_percent or 0.0) / 100.0, delta[0] if delta else None, open_interest,
+        volume,
     ]  # fmt: skip
 
 
@@ -162,8 +196,18 @@ def _expiry(name: str, parts: re.Match[str]) -> datetime:
         raise DataError(f"{name}: wanted an expiry such as 27MAR26 in the name: {error}") from error
 
 
-def _number(summary: Mapping[str, object], name: str, field: str) -> float | None:
-    value = summary.get(field)
+def _number(found: Mapping[str, object], name: str, field: str) -> float | None:
+    """A field's number, None where the exchange says null: it then knows none."""
+    *parts, last = field.split(".")
+    within: object = found
+    for part in parts:
+        within = within.get(part) if isinstance(within, Mapping) else None
+    if not isinstance(within, Mapping) or last not in within:
+        raise DataError(
+            f"{name}: wanted the field {field}, found only {sorted(found)}; keep the exchange's"
+            " answers whole: what it does not know is null in them"
+        )
+    value = within[last]
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float):

@@ -1,7 +1,7 @@
 """From batches of quotes to samples, without ever holding all quotes at once.
 
 A batch holds whole snapshots, so each is cleaned, gives its panels and becomes samples by itself;
-what is kept is the samples, about 130 bytes each. The results are those of one whole table, bit for
+what is kept is the samples, 117 bytes each. The results are those of one whole table, bit for
 bit.
 """
 

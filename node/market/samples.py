@@ -69,17 +69,22 @@ class Samples:
     @classmethod
     def join(cls, *parts: Self) -> Self:
         """All rows of several samples, one after another."""
+        return cls.join_taking(list(parts))
+
+    @classmethod
+    def join_taking(cls, parts: list[Self]) -> Self:
+        """As `join`, but the list is emptied: of parts that nobody else holds, a column goes as
+        soon as it is joined, so there are never two of everything."""
         shared = all(part.surfaces is parts[0].surfaces for part in parts)
-        sizes = [0 if shared else len(part.surfaces) for part in parts]
+        surfaces = [part.surfaces for part in parts]
+        sizes = [0 if shared else len(each) for each in surfaces]
         offsets = np.cumsum([0, *sizes[:-1]], dtype=np.int32)
-        joined = {
-            name: np.concatenate([getattr(part, name) for part in parts]) for name in cls.columns()
-        }
-        joined["surface_row"] = np.concatenate(
-            [part.surface_row + offset for part, offset in zip(parts, offsets, strict=True)]
-        )
-        surfaces = [part.surfaces for part in parts[: 1 if shared else None]]
-        return cls(surfaces=np.concatenate(surfaces) if not shared else surfaces[0], **joined)
+        columns = {name: [getattr(part, name) for part in parts] for name in cls.columns()}
+        parts.clear()
+        rows = zip(columns["surface_row"], offsets, strict=True)
+        columns["surface_row"] = [row + offset for row, offset in rows]
+        joined = {name: np.concatenate(columns.pop(name)) for name in cls.columns()}
+        return cls(surfaces=surfaces[0] if shared else np.concatenate(surfaces), **joined)
 
     def take(self, rows: Booleans | Integers | slice) -> Self:
         """The rows of a mask, of an index or of a slice."""

@@ -6,7 +6,7 @@ realised volatility, funding, basis, open interest, order-book imbalance, gas pr
 optional; what a user does not have is not a column.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -19,7 +19,7 @@ import polars as pl
 from node.market.moments import MICROSECOND
 from node.market.panel import Floats, Integers
 from node.market.quotes import DAYS_PER_YEAR, MICROSECONDS_PER_YEAR, snapshot_id, years_to_expiry
-from protocol.errors import DataError
+from protocol.errors import ConfigError, DataError
 
 DAY: Final = timedelta(days=1)
 
@@ -44,6 +44,7 @@ LAYOUTS: Mapping[str, Layout] = MappingProxyType(
     {
         "dvol_daily": Layout("date", "close", "symbol", known_after=DAY),
         "funding": Layout("Date", "Funding Rate", "Symbol", clock_hours=3.0),
+        "funding_utc": Layout("Date", "Funding Rate", "Symbol"),
         # A candle's close can lie after the snapshot that it was recorded for; its open cannot.
         "perpetual": Layout("candle_open_time_ms", "candle_open", "coin"),
         "index_price": Layout("time", "index_price", "currency"),
@@ -54,8 +55,11 @@ LAYOUTS: Mapping[str, Layout] = MappingProxyType(
         "gas_price": Layout("time", "gas_gwei"),
     }
 )
-"""Files that are read as they are; the last six are the project's own columns. Funding files of
-some venues are on UTC: give those `replace(layout, clock_hours=0)`."""
+"""Files that are read as they are; the last six are the project's own columns."""
+
+
+class OtherCoinsOnly(DataError):
+    """A file without a row of the coin that was asked for; another file may have them."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,7 @@ def read_series(path: Path, layout: Layout, currency: str) -> Series:
     """One coin's numbers from a CSV or parquet file.
 
     Raises: DataError where the file cannot be read, lacks a column, has a time or a number that is
-    none, or has no row of the coin.
+    none; OtherCoinsOnly where it has no row of the coin.
     """
     frame = _read(path)
     wanted = [layout.time, layout.value, *([layout.currency] if layout.currency else [])]
@@ -127,7 +131,9 @@ def read_series(path: Path, layout: Layout, currency: str) -> Series:
     if layout.currency:
         frame = frame.filter(pl.col(layout.currency).str.starts_with(currency))
     if not frame.height:
-        raise DataError(f"{path}: column {layout.currency}: wanted rows of {currency}, found none")
+        raise OtherCoinsOnly(
+            f"{path}: column {layout.currency}: wanted rows of {currency}, found none"
+        )
     shift = layout.known_after - timedelta(hours=layout.clock_hours)
     known_at = _microseconds(path, frame[layout.time]) + shift // MICROSECOND
     try:
@@ -172,14 +178,16 @@ def imbalance(bid_amount: Series, ask_amount: Series, oldest: timedelta) -> Seri
     return Series.of(bid_amount.known_at, share)
 
 
-def chain_open_interest(quotes: pl.DataFrame, currency: str) -> Series:
-    """Outstanding options of each snapshot of a quote table, coin."""
-    total = (
-        quotes.filter(pl.col("currency") == currency)
-        .group_by(snapshot_id().alias("known_at"))
-        .agg(pl.col("open_interest_coin").sum())
-    )
-    return Series.of(total["known_at"].to_numpy(), total["open_interest_coin"].to_numpy())
+_REACH: Final = timedelta(hours=1)
+"""How old an index may be beside its future, or the asks beside the bids."""
+_LOGGED: Final = frozenset({"dvol_daily", "open_interest", "gas_price"})
+_AS_THEY_ARE: Final = frozenset({"funding", "funding_utc"})
+_PRICE_WINDOWS_DAYS: Final = (2, 7, 30)
+_PAIRED: Final = {
+    "futures_basis": (("futures_price", "index_price"), basis),
+    "imbalance": (("bid_amount", "ask_amount"), imbalance),
+}
+"""What files of two layouts tell together."""
 
 
 def chain_forward(quotes: pl.DataFrame, currency: str, days: float) -> Series:
@@ -220,6 +228,50 @@ def logged(series: Series) -> Series:
     """The logarithm of a number above zero, such as a gas price or an open interest."""
     positive = np.where(series.value > 0.0, series.value, np.nan)
     return replace(series, value=np.log(positive))
+
+
+def read_state(files: Sequence[tuple[str, Path]], currency: str) -> dict[str, Series]:
+    """What a user's files, each beside its layout's name, tell of one coin's market.
+
+    Several files of a layout are one series.
+
+    Raises: DataError as `read_series`, or where no file of a layout has the coin; ConfigError on an
+    unknown layout, or half of a pair.
+    """
+    unknown = sorted({name for name, _ in files} - set(LAYOUTS))
+    if unknown:
+        raise ConfigError(f"market state: wanted names out of {list(LAYOUTS)}, found {unknown}")
+    read = {name: _joined(name, files, currency) for name, _ in files}
+    told: dict[str, Series] = {}
+    for name in read.keys() & _LOGGED:
+        told[f"log_{name}"] = logged(read[name])
+    for name in read.keys() & _AS_THEY_ARE:
+        told[name] = read[name]
+    if "perpetual" in read:
+        for days in _PRICE_WINDOWS_DAYS:
+            vol = realised_vol(read["perpetual"], days * DAY)
+            told[f"log_perpetual_vol_{days}d"] = logged(vol)
+    for name, (pair, together) in _PAIRED.items():
+        given = [each for each in pair if each in read]
+        if len(given) == 1:
+            raise ConfigError(f"market state: wanted files of both {pair}, found only {given[0]}")
+        if given:
+            told[name] = together(read[pair[0]], read[pair[1]], _REACH)
+    return dict(sorted(told.items()))
+
+
+def _joined(name: str, files: Sequence[tuple[str, Path]], currency: str) -> Series:
+    found: list[Series] = []
+    lacking: list[OtherCoinsOnly] = []
+    for path in (path for each, path in files if each == name):
+        try:
+            found.append(read_series(path, LAYOUTS[name], currency))
+        except OtherCoinsOnly as error:
+            lacking.append(error)
+    if not found:
+        raise lacking[0]
+    known_at, value = ([getattr(each, part) for each in found] for part in ("known_at", "value"))
+    return Series.of(np.concatenate(known_at), np.concatenate(value))
 
 
 def _read(path: Path) -> pl.DataFrame:

@@ -94,7 +94,14 @@ class Architecture:
 
     def seen(self, samples: Samples) -> tuple[Tensor, ...]:
         """The module's inputs for samples: float32 on the CPU, one row a sample."""
-        return tuple(torch.cat(parts) for parts in zip(*self._parts(samples), strict=True))
+        count, parts = len(samples), self._parts(samples)
+        # Filled piece by piece: joined at the end there would be two of everything.
+        whole: tuple[Tensor, ...] = ()
+        for first, part in zip(range(0, max(count, 1), PRICED_AT_ONCE), parts, strict=True):
+            whole = whole or tuple(piece.new_empty((count, *piece.shape[1:])) for piece in part)
+            for into, piece in zip(whole, part, strict=True):
+                into[first : first + len(piece)] = piece
+        return whole
 
     def _parts(self, samples: Samples) -> Iterator[tuple[Tensor, ...]]:
         for first in range(0, max(len(samples), 1), PRICED_AT_ONCE):

@@ -126,7 +126,8 @@ def book(chain: pl.DataFrame, currency: str) -> bytes:
         }
         for name, row in zip(names, listed.iter_rows(named=True), strict=True)
     ]
-    unmarked = {"instrument_name": f"{currency}_USDC-27MAR26-100-C", "mark_price": 1.5}
+    name = f"{currency}_USDC-27MAR26-100-C"
+    unmarked = summaries[0] | {"instrument_name": name, "mark_price": 1.5, "mark_iv": None}
     result = [*summaries, unmarked]
     return json.dumps(
         {

@@ -1,5 +1,6 @@
 """How the comparison of forecasters is cut, scored and read."""
 
+from argparse import ArgumentTypeError
 from datetime import timedelta
 from functools import partial
 
@@ -70,22 +71,83 @@ def test_daily_candles_are_read_without_the_last(tmp_path):
     assert 100 * np.exp(pairs.now[-1, 0]) == pytest.approx(51 + 38)
 
 
+def gas_file(folder, quotes):
+    """A price a day from the first day on: 10, 11, 12 and so on."""
+    days = quotes["timestamp"].dt.truncate("1d").unique().sort()
+    rows = [f"{day:%Y-%m-%d},{10 + place}" for place, day in enumerate(days)]
+    path = folder / "gas.csv"
+    path.write_text("\n".join(["time,gas_gwei", *rows]))
+    return path
+
+
+def test_a_users_file_reaches_what_the_forecasters_see(monkeypatch, tmp_path):
+    quotes = market(7, days=14, snapshots_per_day=2)
+    gas = gas_file(tmp_path, quotes)
+    chains = tmp_path / "deribit_chains"
+    chains.mkdir()
+    write_desk(chains, quotes)
+    seen = []
+
+    def looks(pairs, _seed):
+        seen.append(pairs)
+        return lambda asked: asked.now
+
+    monkeypatch.setattr(forecasting, "SURFACE", {"persistence": looks})
+    monkeypatch.setattr(forecasting, "HORIZONS", (DAY / 2,))
+    monkeypatch.setattr(forecasting, "calendar_of", cut_of(quotes))
+    arguments = ["--data", str(tmp_path), "--only", "surface", "--windows", "test"]
+    for state in ([], ["--state", f"gas_price={gas}"]):
+        monkeypatch.setattr("sys.argv", ["forecasting.py", *arguments, *state])
+        forecasting.main()
+    plain, richer = seen
+    np.testing.assert_array_equal(richer.around[:, :-1], plain.around)
+    first = int(quotes["timestamp"].dt.truncate("1d").min().timestamp()) * 1_000_000
+    expected = 10 + (richer.origin - first) // (DAY // timedelta(microseconds=1))
+    np.testing.assert_allclose(np.exp(richer.around[:, -1]), expected)
+
+
+def test_a_users_file_reaches_the_daily_forecasters_too(tmp_path):
+    days = np.datetime64("2024-01-01") + np.arange(40)
+    dvol = "\n".join(f"{day},BTC,50,52,49,51" for day in days)
+    (tmp_path / "btc_dvol.csv").write_text(f"date,symbol,open,high,low,close\n{dvol}")
+    gas = tmp_path / "gas.csv"
+    gas.write_text("\n".join(["time,gas_gwei", *(f"{day},{n + 1}" for n, day in enumerate(days))]))
+    pairs = forecasting.dvol_pairs(tmp_path, "BTC", [("gas_price", gas)])
+    # A day's close is known at midnight, as the next day's gas price is.
+    np.testing.assert_allclose(np.exp(pairs.around[:, -1]), np.arange(31.0, 41.0))
+
+
+@pytest.mark.parametrize("text", ["gas_price", "gas_price=", "mood=some.csv", "=some.csv"])
+def test_state_without_a_known_name_or_a_file_is_refused(text):
+    with pytest.raises(ArgumentTypeError, match=r"wanted NAME=FILE .* dvol_daily"):
+        forecasting.state_file(text)
+
+
+def cut_of(quotes):
+    """Fitted once, on the first ten days, and scored on the others."""
+    start = int(quotes["timestamp"].min().timestamp()) * 1_000_000
+    day = DAY // timedelta(microseconds=1)
+    windows = {"test": (start + 10 * day, start + 14 * day)}
+    return lambda _: ([start + 10 * day], windows)
+
+
 def test_surfaces_are_scored_from_a_folder_of_chains(monkeypatch, tmp_path):
     quick = {"persistence": SURFACE["persistence"], "har": partial(har, seasonal=True)}
     quotes = market(7, days=14, snapshots_per_day=2)
     write_desk(tmp_path, quotes)
     monkeypatch.setattr(forecasting, "SURFACE", quick)
     monkeypatch.setattr(forecasting, "HORIZONS", (DAY / 2,))
-    start = int(quotes["timestamp"].min().timestamp()) * 1_000_000
-    day = DAY // timedelta(microseconds=1)
-    windows = {"test": (start + 10 * day, start + 14 * day)}
-    cut = ([start + 10 * day], windows)
-    monkeypatch.setattr(forecasting, "calendar_of", lambda _: cut)
+    monkeypatch.setattr(forecasting, "calendar_of", cut_of(quotes))
     found = dict(forecasting.surfaces(tmp_path, 1))
     assert set(found) == {
         f"surface 12h {column} test" for column in ("panel", "atm 2d", "atm 30d", "atm 180d")
     }
     assert all(score.forecasts == 14 for scores in found.values() for score in scores.values())
+    last = f"{quotes['timestamp'].max():%Y-%m-%d}"
+    fewer = dict(forecasting.surfaces(tmp_path, 1, until=last))
+    assert {score.forecasts for scores in fewer.values() for score in scores.values()} == {10}
+    first = f"{quotes['timestamp'].min():%Y-%m-%d}"
+    assert dict(forecasting.surfaces(tmp_path, 1, until=first)) == {}
 
 
 def test_smiles_from_more_quotes_err_less():

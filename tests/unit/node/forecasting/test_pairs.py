@@ -125,6 +125,17 @@ def test_more_of_the_market_is_one_number_more_a_snapshot():
     np.testing.assert_array_equal(richer.around[:, -1], np.arange(40.0))
 
 
+def test_more_of_the_market_is_one_number_more_a_day():
+    series = index_series(days=40)
+    state = np.arange(40.0)[:, None]
+    plain, richer = (
+        daily_pairs(*series, is_btc=True),
+        daily_pairs(*series, is_btc=True, state=state),
+    )
+    np.testing.assert_array_equal(richer.around[:, :-1], plain.around)
+    np.testing.assert_array_equal(richer.around[:, -1], np.arange(29.0, 40.0))
+
+
 def test_a_forecast_is_a_panel_again():
     pairs = surfaces(snapshots=20)
     panel = forecast_panel(pairs, pairs.now)

@@ -1,3 +1,4 @@
+import json
 import math
 from datetime import UTC, datetime
 
@@ -6,6 +7,7 @@ import pytest
 
 from node.market.black76 import implied_vol
 from node.market.deribit_rest import read_book_summaries
+from node.market.layouts import read_batches
 from node.market.quotes import QUOTES, years_to_expiry
 from protocol.errors import DataError
 from tests.unit.node.recorded import NOON, SUMMARY_CSV, needs_summary
@@ -30,6 +32,35 @@ def summary(name: str = "BTC-27MAR26-90000-C", **changed: object) -> dict[str, o
         "creation_timestamp": 1_772_452_800_123,
     }
     return plain | changed
+
+
+def ticker(name: str = "BTC-27MAR26-90000-C", **changed: object) -> dict[str, object]:
+    """The same instrument by itself, as the exchange answers to `ticker`."""
+    plain: dict[str, object] = {
+        "instrument_name": name,
+        "timestamp": 1_772_452_800_123,
+        "state": "open",
+        "underlying_index": "BTC-27MAR26",
+        "underlying_price": 80_123.45,
+        "index_price": 79_900.1,
+        "mark_price": 0.012345,
+        "mark_iv": 49.87,
+        "bid_iv": 49.1,
+        "ask_iv": 50.2,
+        "best_bid_price": 0.012,
+        "best_bid_amount": 3.0,
+        "best_ask_price": 0.0125,
+        "best_ask_amount": 5.1,
+        "last_price": None,
+        "open_interest": 321.5,
+        "stats": {"volume": 12.1, "price_change": None, "low": None, "high": None},
+        "greeks": {"delta": 0.17, "gamma": 2e-5, "vega": 60.1, "theta": -30.2, "rho": 9.9},
+    }
+    return plain | changed
+
+
+def ticker_answer(found: object) -> dict[str, object]:
+    return answer() | {"result": found}
 
 
 def answer(*summaries: object) -> dict[str, object]:
@@ -60,6 +91,76 @@ def test_every_field_of_a_quote_is_read_in_the_tables_units():
             "volume_coin": 12.1,
         }
     ]
+
+
+def test_a_ticker_says_what_a_summary_says_and_delta():
+    of_summary = quotes_in(answer(summary()))
+    found = quotes_in(ticker_answer(ticker()))
+    assert found["delta"].item() == 0.17
+    assert found.with_columns(delta=of_summary["delta"]).equals(of_summary)
+
+
+def test_ticker_of_what_is_no_option_is_counted():
+    perpetual = {"instrument_name": "BTC-PERPETUAL", "mark_price": 80_000.0}
+    found = read_book_summaries(ticker_answer(perpetual), received_at=NOON)
+    assert found.quotes.is_empty()
+    assert found.skipped == {"not_an_option": 1}
+
+
+@pytest.mark.parametrize("nothing", [None, 0.0])
+def test_ticker_without_orders_volume_or_delta_has_nulls(nothing):
+    one = ticker(
+        best_bid_price=nothing,
+        best_ask_price=nothing,
+        open_interest=None,
+        stats={"volume": None},
+        greeks={"delta": None},
+    )
+    table = quotes_in(ticker_answer(one))
+    names = ("bid_coin", "ask_coin", "open_interest_coin", "volume_coin", "delta")
+    assert set(table.select(names).row(0)) == {None}
+
+
+FIELDS = (
+    "mark_price",
+    "mark_iv",
+    "underlying_price",
+    "bid_price",
+    "ask_price",
+    "open_interest",
+    "volume",
+)
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_field_that_a_summary_lacks_is_an_error_though_null_is_none(field):
+    whole = summary()
+    lacking = {name: value for name, value in whole.items() if name != field}
+    with pytest.raises(DataError, match=rf"BTC-27MAR26-90000-C: wanted the field {field}, found"):
+        quotes_in(answer(summary("BTC-27MAR26-95000-C"), lacking))
+    assert read_book_summaries(answer(whole | {field: None}), received_at=NOON)
+
+
+@pytest.mark.parametrize(
+    ("field", "part"),
+    [
+        ("best_bid_price", None),
+        ("best_ask_price", None),
+        ("mark_iv", None),
+        ("underlying_price", None),
+        ("stats", "volume"),
+        ("greeks", "delta"),
+    ],
+)
+def test_field_that_a_ticker_lacks_is_an_error(field, part):
+    whole = ticker()
+    named = field if part is None else rf"{field}\.{part}"
+    changes = [{name: value for name, value in whole.items() if name != field}]
+    if part is not None:
+        changes.extend([whole | {field: {}}, whole | {field: None}])
+    for lacking in changes:
+        with pytest.raises(DataError, match=f"wanted the field {named}, found only .* null in"):
+            quotes_in(ticker_answer(lacking))
 
 
 def test_put_single_digit_day_and_whole_number_prices_are_read():
@@ -123,7 +224,7 @@ def test_error_envelope_is_refused_with_its_code_and_message():
         quotes_in(refused)
 
 
-@pytest.mark.parametrize("result", [None, {}, "text", [1], [summary(), None]])
+@pytest.mark.parametrize("result", [None, "text", 1, [1], [summary(), None]])
 def test_result_of_another_shape_is_refused(result):
     with pytest.raises(DataError, match="result is a list of summaries"):
         quotes_in({"jsonrpc": "2.0", "result": result})
@@ -139,7 +240,7 @@ def test_result_of_another_shape_is_refused(result):
         (summary("BTC-27MRZ26-90000-C"), "expiry such as 27MAR26"),
         (summary(mark_iv=math.nan), "column mark_iv: wanted a finite number"),
         (summary(underlying_price=-1.0), "column forward_usd: wanted more than 0"),
-        ({"mark_price": 0.1}, "instrument_name in every summary, found None"),
+        ({"mark_price": 0.1}, "instrument_name with every quote, found None"),
     ],
 )
 def test_broken_summary_is_refused_by_name(broken, why):
@@ -159,21 +260,22 @@ def test_time_without_a_zone_is_refused():
 
 @pytest.mark.data
 @needs_summary
-def test_recorded_snapshot_of_2021_is_read_and_agrees_with_its_own_volatilities():
-    # Two passes over the listed instruments, minutes apart; the first makes one snapshot.
+def test_recorded_snapshot_of_2021_is_read_and_agrees_with_its_own_volatilities(tmp_path):
+    # Order books of the listed instruments, in two passes minutes apart: the first makes one
+    # snapshot. A ticker has the same fields.
     recorded = pl.read_csv(SUMMARY_CSV).sort("timestamp").unique("instrument_name", keep="first")
-    rows = [
-        row
-        | {
-            "bid_price": row["best_bid_price"],
-            "ask_price": row["best_ask_price"],
-            "volume": row["stats.volume"],
+    received_at = datetime.fromtimestamp(1_613_068_800, UTC)
+    said = []
+    for row in recorded.iter_rows(named=True):
+        parts = {
+            part: {name[len(part) + 1 :]: row[name] for name in row if name.startswith(f"{part}.")}
+            for part in ("stats", "greeks")
         }
-        for row in recorded.iter_rows(named=True)
-    ]
-    books = read_book_summaries(
-        answer(*rows), received_at=datetime.fromtimestamp(1_613_068_800, UTC)
-    )
+        said.append(ticker_answer(row | parts) | {"usOut": 1_613_068_800_000_000})
+    path = tmp_path / "books.json"
+    path.write_text(json.dumps(said))
+    (books,) = read_batches(path)
+    assert set(books.quotes["timestamp"]) == {received_at}
     assert books.quotes.height + sum(books.skipped.values()) == recorded.height
     assert books.quotes.height > 450
     # Far enough out that the minutes over which it was recorded do not matter.

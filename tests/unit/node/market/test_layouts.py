@@ -15,7 +15,7 @@ from node.market.quotes import QUOTES
 from node.market.synthetic import market
 from protocol.errors import ConfigError, DataError
 from tests.unit.node.market.test_deribit_parquet import recorded
-from tests.unit.node.market.test_deribit_rest import answer, summary
+from tests.unit.node.market.test_deribit_rest import answer, summary, ticker, ticker_answer
 from tests.unit.node.recorded import CHAINS, NOON, needs_chains, quotes
 
 pytestmark = pytest.mark.unit
@@ -193,6 +193,32 @@ def test_answers_of_one_minute_are_one_snapshot(tmp_path):
     assert found["currency"].to_list() == ["BTC", "ETH"]
 
 
+def stamped(found: object, sent: datetime) -> dict[str, object]:
+    return ticker_answer(found) | {"usOut": int(sent.timestamp() * 1_000_000)}
+
+
+def test_tickers_of_one_file_are_one_snapshot(tmp_path):
+    names = ["ETH-27MAR26-3000-C", "BTC-27MAR26-90000-C", "BTC-PERPETUAL"]
+    seconds = [-20, 2, 50]
+    answers = [
+        stamped(ticker(name, underlying_price=2_900.0), NOON + timedelta(seconds=second))
+        for name, second in zip(names, seconds, strict=True)
+    ]
+    (tmp_path / "noon.json").write_text(json.dumps(answers))
+    (batch,) = read_batches(tmp_path)
+    assert batch.quotes["timestamp"].to_list() == [NOON, NOON]
+    assert batch.quotes["currency"].to_list() == ["BTC", "ETH"]
+    assert batch.quotes["delta"].to_list() == [0.17, 0.17]
+    assert batch.skipped == {"not_an_option": 1}
+
+
+def test_tickers_of_more_than_five_minutes_are_no_snapshot(tmp_path):
+    answers = [stamped(ticker(), NOON), stamped(ticker(), NOON + timedelta(seconds=301))]
+    (tmp_path / "day.json").write_text(json.dumps(answers))
+    with pytest.raises(DataError, match=r"day\.json: wanted answers of one snapshot, at most 0:05"):
+        list(read_batches(tmp_path))
+
+
 def test_instruments_of_answers_that_are_no_quotes_are_counted_once(tmp_path):
     others = [summary("BTC-PERPETUAL"), summary("SOL-27MAR26-200-C"), summary(mark_price=None)]
     write_answer(tmp_path / "one.json", summary("BTC-27MAR26-95000-C"), *others, sent=NOON)
@@ -205,7 +231,7 @@ def test_instruments_of_answers_that_are_no_quotes_are_counted_once(tmp_path):
     ]
 
 
-@pytest.mark.parametrize("text", ["", "[1]", "{}", '{"usOut": "soon"}'])
+@pytest.mark.parametrize("text", ["", "[]", "[1]", "{}", '{"usOut": "soon"}', '[{"usOut": 1}, {}]'])
 def test_file_that_is_no_answer_is_refused_by_name(tmp_path, text):
     (tmp_path / "one.json").write_text(text)
     with pytest.raises(DataError, match=r"one\.json: wanted a JSON"):

@@ -72,6 +72,20 @@ def test_joined_samples_keep_their_own_surfaces():
     np.testing.assert_array_equal(joined.z, np.concatenate([some.z, other.z, other.z]))
 
 
+def test_taking_join_is_the_same_and_leaves_the_list_empty():
+    some = samples().take(np.array([3, 700]))
+    other = build_samples(frame([quote(30.0, 110.0, 0.65)]), slanted_panel())
+    parts = [some, other]
+
+    taken = Samples.join_taking(parts)
+
+    assert parts == []
+    joined = Samples.join(some, other)
+    for name in ("surfaces", *Samples.columns()):
+        np.testing.assert_array_equal(getattr(taken, name), getattr(joined, name))
+        assert getattr(taken, name).dtype == getattr(some, name).dtype
+
+
 def test_joined_samples_share_one_table_of_surfaces():
     some, others = samples().take(slice(0, 5)), samples().take(slice(5, 7))
     assert Samples.join(some, others).surfaces is samples().surfaces

@@ -20,6 +20,13 @@ def test_latest_whole_days_are_held_out():
     assert set(HELD_OUT.snapshot // MICROSECONDS_PER_DAY) == {days.max()}
 
 
+def test_rows_out_of_the_order_of_time_are_held_out_alike():
+    order = np.random.default_rng(0).permutation(len(samples()))
+    for found, wanted in zip(hold_out(samples().take(order)), (TRAINED, HELD_OUT), strict=True):
+        assert sorted(found.z) == sorted(wanted.z)
+        assert set(found.snapshot) == set(wanted.snapshot)
+
+
 @pytest.mark.parametrize(("share", "kept_back"), [(0.01, 1), (0.25, 3), (0.5, 7)])
 def test_share_of_the_days_is_held_out_and_at_least_one(share, kept_back):
     _, held_out = hold_out(samples(), share)

@@ -1,4 +1,3 @@
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -13,17 +12,17 @@ from node.market.state import (
     Series,
     basis,
     chain_forward,
-    chain_open_interest,
     chain_state,
     imbalance,
     log_return,
     logged,
     market_state,
     read_series,
+    read_state,
     realised_vol,
 )
 from node.market.synthetic import market
-from protocol.errors import DataError
+from protocol.errors import ConfigError, DataError
 from tests.unit.node.recorded import FOLDER, needs_chains
 
 pytestmark = pytest.mark.unit
@@ -61,7 +60,7 @@ def test_a_clock_ahead_of_utc_is_set_back(tmp_path):
     text = "Symbol,Date,Funding Rate\nBTC-USDT,2026-03-02 03:00:00.001,0.1\n"
     path = path_of(tmp_path, text)
     moscow = read_series(path, LAYOUTS["funding"], "BTC")
-    utc = read_series(path, replace(LAYOUTS["funding"], clock_hours=0.0), "BTC")
+    utc = read_series(path, LAYOUTS["funding_utc"], "BTC")
     assert moscow.known_at[0] == microseconds(MONDAY) + 1000
     assert utc.known_at[0] - moscow.known_at[0] == 3 * HOUR
 
@@ -134,10 +133,9 @@ def test_the_chains_own_numbers_do_not_look_ahead():
     chain = market(3, days=4, snapshots_per_day=2)
     moments = chain.select(snapshot_id()).to_series().unique().sort().to_numpy()
     early = chain.filter(chain["timestamp"].dt.epoch("us") <= moments[3])
-    for number in (chain_open_interest, lambda quotes, coin: chain_forward(quotes, coin, 30.0)):
-        whole, part = number(chain, "BTC"), number(early, "BTC")
-        np.testing.assert_array_equal(whole.asof(moments[:4]), part.asof(moments[:4]))
-        np.testing.assert_array_equal(whole.known_at, moments)
+    whole, part = (chain_forward(quotes, "BTC", 30.0) for quotes in (chain, early))
+    np.testing.assert_array_equal(whole.asof(moments[:4]), part.asof(moments[:4]))
+    np.testing.assert_array_equal(whole.known_at, moments)
 
 
 def test_a_number_that_is_too_old_is_unknown():
@@ -188,6 +186,80 @@ def test_a_forward_between_expiries_is_interpolated():
     spot = chain.filter(pl.col("currency") == "ETH")["forward_usd"]
     found = chain_forward(chain, "ETH", 60.0).value
     assert spot.min() < found[0] < spot.max()
+
+
+FILES = {
+    "dvol_daily": "date,symbol,close\n2026-03-01,{coin},50\n",
+    "funding": "Date,Symbol,Funding Rate\n2026-03-02 03:00:00,{coin}-USDT,0.1\n",
+    "funding_utc": "Date,Symbol,Funding Rate\n2026-03-02 00:00:00,{coin}-USDT,0.2\n",
+    "index_price": "time,index_price,currency\n2026-03-02,80,{coin}\n",
+    "futures_price": "time,futures_price,currency\n2026-03-02,88,{coin}\n",
+    "open_interest": "time,open_interest_coin,currency\n2026-03-02,300,{coin}\n",
+    "bid_amount": "time,bid_amount,currency\n2026-03-02,3,{coin}\n",
+    "ask_amount": "time,ask_amount,currency\n2026-03-02,1,{coin}\n",
+    "gas_price": "time,gas_gwei\n2026-03-02,7\n",
+}
+
+
+def perpetual_file(coin):
+    """An hourly price that goes up and down by one percent."""
+    header = "candle_open_time_ms,candle_open,coin\n"
+    start = microseconds(MONDAY) // 1000 - 40 * 24 * 3_600_000
+    rows = [f"{start + 3_600_000 * n},{100 * 1.01 ** (n % 2)},{coin}" for n in range(40 * 24)]
+    return header + "\n".join(rows)
+
+
+def state_files(tmp_path, coins=("BTC", "ETH")):
+    texts = FILES | {"perpetual": None}
+    return [
+        (name, path_of(tmp_path, (text or perpetual_file(coin)).format(coin=coin), f"{name}{coin}"))
+        for name, text in texts.items()
+        for coin in coins
+    ]
+
+
+def test_a_users_files_tell_all_that_a_forecaster_takes(tmp_path):
+    told = read_state(state_files(tmp_path), "ETH")
+    state = market_state(np.array([microseconds(MONDAY)]), told, DAY)
+    hourly_vol = np.log(np.log(1.01) * np.sqrt(24 * DAYS_PER_YEAR))
+    assert dict(zip(state.names, state.values[0], strict=True)) == pytest.approx(
+        {
+            "funding": 0.1,
+            "funding_utc": 0.2,
+            "futures_basis": np.log(1.1),
+            "imbalance": 0.5,
+            "log_dvol_daily": np.log(50.0),
+            "log_gas_price": np.log(7.0),
+            "log_open_interest": np.log(300.0),
+            "log_perpetual_vol_2d": hourly_vol,
+            "log_perpetual_vol_7d": hourly_vol,
+            "log_perpetual_vol_30d": hourly_vol,
+        }
+    )
+
+
+def test_files_of_one_layout_are_one_series(tmp_path):
+    (first,) = (path for name, path in state_files(tmp_path, ["BTC"]) if name == "dvol_daily")
+    later = path_of(tmp_path, "date,symbol,close\n2026-03-02,BTC,60\n", "later.csv")
+    told = read_state([("dvol_daily", later), ("dvol_daily", first)], "BTC")
+    np.testing.assert_allclose(np.exp(told["log_dvol_daily"].value), [50.0, 60.0])
+
+
+def test_layout_without_a_file_of_the_coin_is_refused(tmp_path):
+    with pytest.raises(DataError, match="wanted rows of ETH, found none"):
+        read_state(state_files(tmp_path, ["BTC"]), "ETH")
+
+
+@pytest.mark.parametrize("half", ["index_price", "futures_price", "bid_amount", "ask_amount"])
+def test_half_of_a_pair_is_refused(tmp_path, half):
+    files = [each for each in state_files(tmp_path) if each[0] == half]
+    with pytest.raises(ConfigError, match=f"found only {half}"):
+        read_state(files, "BTC")
+
+
+def test_unknown_layout_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"names out of .*'dvol_daily'.* found \['mood'\]"):
+        read_state([("mood", tmp_path)], "BTC")
 
 
 def test_an_unknown_source_gives_an_unknown_state():

@@ -101,9 +101,19 @@ def test_more_samples_than_are_priced_at_once_are_priced_alike(architecture):
     np.testing.assert_allclose(vols, vols[0], rtol=1e-5)
 
 
+def test_more_samples_than_are_seen_at_once_are_seen_alike(architecture):
+    found = samples()
+    rows = np.arange(PRICED_AT_ONCE + 5) % len(found)
+    for whole, once in zip(
+        architecture.seen(found.take(rows)), architecture.seen(found), strict=True
+    ):
+        assert torch.equal(whole, once[torch.from_numpy(rows)])
+
+
 def test_no_samples_have_no_volatilities(architecture):
     none = samples().take(slice(0, 0))
     assert architecture.predict(random_vector(architecture, 6), none).shape == (0,)
+    assert {len(part) for part in architecture.seen(none)} == {0}
 
 
 def test_volatility_is_twice_differentiable_in_strike_and_once_in_time(architecture):
