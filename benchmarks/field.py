@@ -19,9 +19,9 @@ LASTING: Final = ("desks", "moneyness")
 """Partitions by what is quoted, not by when or by chance."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Field:
-    """Everybody's training samples and the held-out days."""
+    """Everybody's training samples and the held-out days. Told apart by being another one."""
 
     desks: tuple[Samples, ...]
     anchors: Samples

@@ -10,7 +10,7 @@ below a summary; several seeds are also held together.
 import argparse
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
@@ -36,7 +36,7 @@ from benchmarks.robustness_table import (
 )
 from node.evaluation.metrics import measure
 from node.learning.federation import Desk
-from node.learning.training import TrainingSettings
+from node.learning.training import LocalTraining, TrainingSettings
 from node.learning.update import max_squared_norm
 from node.market.desks import Partition
 from node.market.panel import Floats
@@ -61,8 +61,10 @@ class Cast:
     """The public points, for rules that hold updates against a trusted one."""
 
 
-def play(cast: Cast, attack: Attack | None, cell: Cell) -> Floats:
+def play(cast: Cast, attacks: Sequence[Attack], cell: Cell) -> Floats:
     """The model after the last round, with everybody's updates in one integer rule.
+
+    Where there are two attacks, the second is that of the second half of the rounds.
 
     Raises: DataError if the model left the finite numbers, RuleError if the rule takes no such
     numbers of updates and liars.
@@ -73,7 +75,8 @@ def play(cast: Cast, attack: Attack | None, cell: Cell) -> Floats:
     aggregate = np.zeros(model.size, dtype=np.int16)
     for number in range(1, cell.rounds + 1):
         updates = np.stack([desk.update(model, number, before) for desk in cast.honest])
-        if attack is not None:
+        if attacks:
+            attack = attacks[0 if number <= cell.rounds / 2 else -1]
             own = (
                 [desk.update(model, number, before) for desk in cast.liars]
                 if attack.poison
@@ -88,6 +91,12 @@ def play(cast: Cast, attack: Attack | None, cell: Cell) -> Floats:
             aggregate = CONTESTANTS[cell.rule](updates, cell.liars, aggregate)
         before, model = model, numbers.add_update(model, aggregate)
     return numbers.to_float(model, DEFAULT_SHIFT)
+
+
+@lru_cache(maxsize=16)
+def prepared(field: Field, number: int, settings: TrainingSettings) -> LocalTraining:
+    """An honest desk's training, with what it works out once kept from cell to cell."""
+    return LocalTraining(field.desks[number], settings)
 
 
 def run(field: Field, cell: Cell) -> Cell:
@@ -107,19 +116,21 @@ def run(field: Field, cell: Cell) -> Cell:
     # The liars of two are those of one and one more.
     order = np.random.default_rng(cell.seed).permutation(cell.desks).tolist()
     lying = set() if cell.attack == "honest" else set(order[: cell.liars])
-    attack = ATTACKS.get(cell.attack)
-    poison = attack.poison if attack else None
+    attacks = [ATTACKS[name] for name in (cell.attack, cell.then) if name in ATTACKS]
+    poison = next((attack.poison for attack in attacks if attack.poison), None)
     honest, liars = [], []
     for number, samples in enumerate(field.desks):
         if number not in lying:
-            honest.append(Desk(samples, settings, number, cell.seed))
-        elif attack:
+            desk = Desk(samples, settings, number, cell.seed)
+            desk.training = prepared(field, number, settings)
+            honest.append(desk)
+        elif attacks:
             poisoned = poison(samples) if poison else samples
             liars.append(Desk(poisoned, settings, number, cell.seed))
     # Anchors train as one desk more, with randomness of their own.
     cast = Cast(honest, liars, Desk(field.anchors, settings, cell.desks, cell.seed))
     try:
-        price = priced_by(play(cast, attack, cell))
+        price = priced_by(play(cast, attacks, cell))
     except DataError:
         return cell
     test = field.held_out["test"]
@@ -159,6 +170,7 @@ def wanted_cells(asked: argparse.Namespace) -> Iterator[Cell]:
             seed=seed,
             anchored=not asked.unanchored,
             recipe=asked.recipe,
+            then="" if attack in NOBODY else asked.then,
         )
 
 
@@ -239,6 +251,12 @@ def _arguments() -> argparse.Namespace:
         choices=get_args(Recipe),
         default="task's",
         help="train as in a task that tolerates as many liars, nobody, or many",
+    )
+    parser.add_argument(
+        "--then",
+        choices=list(ATTACKS),
+        default="",
+        help="what the liars send after the half of the rounds instead",
     )
     parser.add_argument("--unanchored", action="store_true", help="train without panel points")
     parser.add_argument("--json", type=Path, help="JSON lines, one a cell; resumed where present")

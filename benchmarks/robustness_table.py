@@ -46,6 +46,8 @@ class Cell:
     recipe: Recipe = "task's"
     """How desks train: as in a task that tolerates so many liars, or as in one that tolerates
     nobody or many, whoever lies."""
+    then: str = ""
+    """What the liars send after the half of the rounds, where that is another attack."""
     validation: float | None = None
     """RMSE in vol points, on the days that choices are made by; none where the model left the
     finite numbers, as below."""

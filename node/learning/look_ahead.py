@@ -28,9 +28,12 @@ def starting_point(
 ) -> Floats:
     """Where a round's local training starts, if the last final round made `model` of `before`.
 
-    Where there was none, or its base is not known, `before` is the model itself, and so is this.
+    Where there was none, its base is not known, or the round does not look ahead, this is the model
+    itself.
 
     Shape: [d], [d] -> [d]
     """
+    if not settings.trusts(round_number):
+        return model
     ratio = settings.learning_rate_at(round_number) / settings.learning_rate_at(round_number - 1)
     return model + settings.look_ahead * ratio * (model - before)

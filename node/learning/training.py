@@ -20,7 +20,7 @@ from node.learning.echo import echo_points
 from node.market.panel import Floats
 from node.market.quotes import VOL_POINTS
 from node.market.samples import Samples
-from node.models.arbitrage import MARGIN, Watch
+from node.models.arbitrage import CANDIDATES, MARGIN, Watch
 from node.models.architecture import Architecture
 from node.models.smile import SMILE
 from protocol.errors import ConfigError, DataError
@@ -32,10 +32,15 @@ FEW_LIARS: Final = 0.1
 """The share of the participants up to which liars take less than echoes and looking ahead give: one
 of ten does, two do not. Source: docs/robustness.md, "By the share of liars"."""
 
+TRUST_UNTIL: Final = 0.5
+"""The share of the rounds in which a task that tolerates more liars than that trusts the model it
+starts from. Source: docs/robustness.md, "The network as it is now"."""
+
 _MAY_BE_ZERO: Final = frozenset(
     {
         "look_ahead",
         "echo_share",
+        "trust_until",
         "proximal",
         "weight_decay",
         "arbitrage_weight",
@@ -46,7 +51,7 @@ _MAY_BE_ZERO: Final = frozenset(
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """The recipe every desk follows; the task publishes it.
+    """The recipe every desk follows. It is the installed version's, not a parameter of the task.
 
     Source of the defaults: `python -m benchmarks.learning --data DIR`, on the validation days.
     """
@@ -67,6 +72,9 @@ class TrainingSettings:
     by which local training starts ahead of the global model."""
     echo_share: float = 0.1
     """Echoes that are mixed into a desk's samples, for each of these."""
+    trust_until: float = 1.0
+    """The share of the rounds, from the first, in which desks echo and look ahead; in the others
+    they train on their samples alone."""
     proximal: float = 0.0
     """FedProx: half of it times the squared distance from the start is added to the loss, in
     squared vol points."""
@@ -89,10 +97,15 @@ class TrainingSettings:
     def tolerating(self, liars: int, participants: int) -> Self:
         """The recipe for a task whose rule is to tolerate so many liars among so few participants.
 
-        Beyond `FEW_LIARS` of them nothing may make what a liar got through last: echoes would hold
-        it where no honest desk has quotes, looking ahead would add it up.
+        What a liar got through, echoes hold where no honest desk has quotes, and looking ahead adds
+        it up. Beyond `FEW_LIARS` the rounds after `TRUST_UNTIL` do without and take it back.
         """
-        return self if liars <= FEW_LIARS * participants else self.plain()
+        few = liars <= FEW_LIARS * participants
+        return self if few else replace(self, trust_until=TRUST_UNTIL)
+
+    def trusts(self, round_number: int) -> bool:
+        """Whether desks echo and look ahead in a round (counted from 1)."""
+        return self.trust_until >= 1.0 or round_number <= self.trust_until * self.rounds
 
     def plain(self) -> Self:
         """The recipe without what is added to plain federated averaging."""
@@ -123,8 +136,9 @@ class TrainingOutcome:
 class LocalTraining:
     """A desk's samples and the recipe for a model.
 
-    What the module sees of the samples is worked out in the first round and kept for all others:
-    108 bytes a sample where the model is `smile`.
+    What the module sees of the samples, 108 bytes each where the model is `smile`, is worked out in
+    the first round and kept for all others; of more samples than all rounds present, each round
+    works out those whose turn it is. The result is the same, bit for bit.
     """
 
     samples: Samples
@@ -133,8 +147,17 @@ class LocalTraining:
     device: str = "cpu"
 
     @cached_property
-    def _quotes(self) -> "_Quotes":
+    def _kept(self) -> "_Quotes | None":
+        settings = self.settings
+        presented = settings.rounds * settings.steps_per_round * settings.batch_size
+        if len(self.samples) > presented:
+            return None
         return _Quotes.of(self.architecture, self.samples, self.device)
+
+    def _quotes(self, rows: Tensor) -> "_Quotes":
+        if self._kept is not None:
+            return self._kept.take(rows.to(self.device))
+        return _Quotes.of(self.architecture, self.samples.take(rows.numpy()), self.device)
 
     def train(
         self,
@@ -165,16 +188,15 @@ class LocalTraining:
             module = architecture.module()
             architecture.load(module, model_vector)
             module.to(self.device)
-            evenly = torch.arange(0, count, max(1, count // LOSS_SAMPLES), device=self.device)
-            some = self._quotes.take(evenly)
+            some = self._quotes(torch.arange(0, count, max(1, count // LOSS_SAMPLES)))
             loss_before = _loss(module, some, settings)
-            heard = self._echoes(module, seed)
+            echo_share = settings.echo_share if settings.trusts(round_number) else 0.0
+            quotes, order = self._presented(module, round(echo_share * count), seed)
             steered = _Steered.of(architecture, module, layers, drift, settings)
             learning_rate = settings.learning_rate_at(round_number)
-            quotes = self._quotes if heard is None else self._quotes.joined(heard)
-            watch = self._watch(seed)
+            watch = self._candidates.chosen(module, seed) if settings.arbitrage_weight else None
             _descend(
-                module, steered, quotes, watch, settings, learning_rate=learning_rate, seed=seed
+                module, steered, quotes, watch, settings, order=order, learning_rate=learning_rate
             )
             loss_after = _loss(module, some, settings)
             vector = architecture.vector(module)
@@ -191,23 +213,37 @@ class LocalTraining:
         seconds = time.perf_counter() - begun
         return TrainingOutcome(vector, loss_before, loss_after, count, seconds, presented / count)
 
-    def _echoes(self, module: nn.Module, seed: int) -> "_Quotes | None":
-        count = round(self.settings.echo_share * len(self.samples))
-        if count == 0:
-            return None
-        points = echo_points(self.samples, count, seed)
+    def _presented(self, module: nn.Module, echoes: int, seed: int) -> tuple["_Quotes", Tensor]:
+        """A round's quotes and its echoes after them, and in which order their rows come."""
+        count, settings = len(self.samples), self.settings
+        order = _order(count + echoes, settings.steps_per_round * settings.batch_size, seed)
+        points = echo_points(self.samples, echoes, seed)
+        quotes = self._kept
+        if quotes is None:
+            is_echo = order >= count
+            quotes = self._quotes(order[~is_echo])
+            points = points.take((order[is_echo] - count).numpy())
+            # A quote's place among the quotes that come, an echo's among the echoes after them.
+            places = torch.where(is_echo, len(quotes) + is_echo.cumsum(0), (~is_echo).cumsum(0))
+            order = places - 1
+        if len(points):
+            quotes = quotes.joined(self._answered(module, points))
+        return quotes, order.to(self.device)
+
+    def _answered(self, module: nn.Module, points: Samples) -> "_Quotes":
         seen = tuple(part.to(self.device) for part in self.architecture.seen(points))
         with torch.no_grad():
             vols = module(*seen)
         return _Quotes(seen, (VOL_POINTS * vols.double()).float())
 
-    def _watch(self, seed: int) -> Watch | None:
+    @cached_property
+    def _candidates(self) -> Watch:
+        """Drawn once: where training looks for arbitrage. By the number of its samples, so that
+        desks look at different points and together at more."""
         settings = self.settings
-        if not settings.arbitrage_weight:
-            return None
         looks = -(-settings.steps_per_round // settings.arbitrage_every)
-        shape = (looks, settings.arbitrage_points)
-        return Watch.over(self.architecture, self.samples, shape, seed, self.device)
+        shape = (CANDIDATES * looks, settings.arbitrage_points)
+        return Watch.over(self.architecture, self.samples, shape, len(self.samples), self.device)
 
 
 def round_seed(seed: int, round_number: int) -> int:
@@ -229,6 +265,9 @@ class _Quotes:
             tuple(part.to(device) for part in architecture.seen(samples)),
             torch.from_numpy(target).to(device),
         )
+
+    def __len__(self) -> int:
+        return self.target.numel()
 
     def joined(self, other: "_Quotes") -> "_Quotes":
         seen = tuple(torch.cat(parts) for parts in zip(self.seen, other.seen, strict=True))
@@ -279,14 +318,13 @@ def _descend(
     watch: Watch | None,
     settings: TrainingSettings,
     *,
+    order: Tensor,
     learning_rate: float,
-    seed: int,
 ) -> None:
     adam = torch.optim.AdamW(
         steered.parameters, lr=learning_rate, weight_decay=settings.weight_decay, fused=True
     )
     size, steps = settings.batch_size, settings.steps_per_round
-    order = _order(quotes.target.numel(), steps * size, seed).to(quotes.target.device)
     for step in range(steps):
         batch = quotes.take(order[step * size : (step + 1) * size])
         module.zero_grad(set_to_none=True)

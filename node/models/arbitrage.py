@@ -30,6 +30,13 @@ REACH_Z: Final = 6.0
 """Standard deviations from the forward within which a surface is asked to be free of arbitrage."""
 SHORTEST_YEARS: Final = 1.0 / DAYS_PER_YEAR
 LONGEST_YEARS: Final = 1.0
+WATCHED_Z: Final = 6.4
+"""So far training looks: points drawn up to the edge itself hardly ever lie at it."""
+CANDIDATES: Final = 4
+"""Points that training chooses from, for each that it looks at in a round."""
+NEAREST: Final = 0.25
+"""The share of a round's points where the model that it starts from comes nearest to arbitrage: a
+model breaks one point of ten thousand, which chance would not find. The others are drawn."""
 TOLERANCE: Final = 1e-3
 """Of the first two conditions, which are 1 for a flat surface: float32 rounds a tenth of it."""
 LARGEST_SLOPE: Final = 2.0
@@ -104,7 +111,7 @@ class Stencil:
         for a third, whose times lie about the panel's tenors."""
         rng = np.random.default_rng(seed)
         some = samples.take(rng.integers(len(samples), size=count))
-        z = rng.uniform(-REACH_Z, REACH_Z, count)
+        z = rng.uniform(-WATCHED_Z, WATCHED_Z, count)
         times = rng.uniform(np.log(SHORTEST_YEARS), np.log(LONGEST_YEARS), count)
         about = rng.choice(np.log(TENOR_YEARS), count) + rng.uniform(
             -TENOR_REACH, TENOR_REACH, count
@@ -151,6 +158,30 @@ class Watch:
             for part in architecture.seen(stencil.samples)
         ]
         return cls(tuple(part.to(device) for part in seen), geometry.to(device, torch.float32))
+
+    def chosen(self, module: nn.Module, seed: int) -> "Watch":
+        """A round's looks: one of `CANDIDATES` of these points, `NEAREST` of them where the module
+        falls short the most, the others at random."""
+        looks, count = len(self.geometry) // CANDIDATES, self.geometry.shape[2]
+        wanted = looks * count
+        with torch.no_grad():
+            found = [
+                self.conditions(module(*(part[look] for part in self.seen)), look)
+                for look in range(len(self.geometry))
+            ]
+        least = torch.cat([torch.minimum(one.calendar, one.butterfly) for one in found])
+        nearest = torch.argsort(least.cpu(), stable=True)
+        near = round(NEAREST * wanted)
+        generator = torch.Generator().manual_seed(seed)
+        others = torch.randperm(least.numel() - near, generator=generator)[: wanted - near]
+        points = torch.cat([nearest[:near], nearest[near:][others]])
+        points = points[torch.randperm(wanted, generator=generator)].to(least.device)
+        seen = tuple(
+            part.view(-1, ROWS, *part.shape[2:])[points].view(looks, ROWS * count, *part.shape[2:])
+            for part in self.seen
+        )
+        geometry = self.geometry.transpose(1, 2).reshape(-1, 3)[points]
+        return Watch(seen, geometry.view(looks, count, 3).transpose(1, 2).contiguous())
 
     def conditions(self, vols: Tensor, look: int) -> Conditions:
         """What a module's answer to a look means. Shape: vols [4 n]"""

@@ -57,6 +57,7 @@ def asked(tmp_path, **changed):
         "seed": [0],
         "unanchored": False,
         "recipe": "task's",
+        "then": "",
         "json": tmp_path / "cells.jsonl",
     }
     return Namespace(**(wanted | changed))
@@ -99,7 +100,20 @@ def test_desks_train_by_the_tasks_recipe_or_another_one(field):
         recipe: robustness.run(field, replace(one_of_four, recipe=recipe)).test
         for recipe in ("task's", "trusting", "wary")
     }
-    assert found["task's"] == found["wary"] != found["trusting"]
+    assert len(set(found.values())) == 3
+
+
+def test_liars_turn_after_the_half_of_the_rounds(field):
+    """Four rounds: two of the first attack, then two of the other."""
+
+    def rmse(rounds, attack, then=""):
+        cell = replace(SMALL, rounds=rounds, attack=attack, then=then, recipe="wary")
+        return robustness.run(field, cell).test
+
+    both = rmse(4, "gaussian_noise", "label_flip")
+    assert both not in (rmse(4, "gaussian_noise"), rmse(4, "label_flip"))
+    assert rmse(4, "gaussian_noise", "gaussian_noise") == rmse(4, "gaussian_noise")
+    assert rmse(1, "label_flip", "gaussian_noise") == rmse(1, "gaussian_noise")
 
 
 def test_absent_desks_are_missed(field):

@@ -155,7 +155,9 @@ def test_rounds_of_one_desk_are_those_of_samples_that_are_prepared_anew():
         np.testing.assert_array_equal(model, anew)
 
 
-@pytest.mark.parametrize("name", ["look_ahead", "echo_share", "proximal", "weight_decay"])
+@pytest.mark.parametrize(
+    "name", ["look_ahead", "echo_share", "trust_until", "proximal", "weight_decay"]
+)
 def test_what_may_be_left_out_may_not_be_below_zero(name):
     TrainingSettings(**{name: 0.0})
     with pytest.raises(ConfigError, match=name):
@@ -168,9 +170,21 @@ def test_task_that_tolerates_a_tenth_is_trained_like_one_that_tolerates_nobody(l
 
 
 @pytest.mark.parametrize(("liars", "participants"), [(1, 3), (1, 9), (2, 10), (2, 19), (7, 64)])
-def test_task_that_tolerates_more_has_neither_echoes_nor_momentum(liars, participants):
-    wary = TrainingSettings().tolerating(liars, participants)
-    assert wary == replace(TrainingSettings(), look_ahead=0.0, echo_share=0.0)
+def test_task_that_tolerates_more_trusts_its_first_half_only(liars, participants):
+    recipe = TrainingSettings(rounds=15).tolerating(liars, participants)
+    assert [recipe.trusts(number) for number in range(1, 17)] == [True] * 7 + [False] * 9
+    assert replace(recipe, trust_until=1.0) == TrainingSettings(rounds=15)
+
+
+def test_rounds_that_do_not_trust_hear_no_echoes():
+    recipe = replace(SHORT, echo_share=1.0, trust_until=0.5, rounds=4)
+    plain = replace(recipe, echo_share=0.0)
+    for number, same in ((2, False), (3, True)):
+        heard, alone = (
+            LocalTraining(samples(), one).train(GENESIS, seed=1, round_number=number).vector
+            for one in (recipe, plain)
+        )
+        assert np.array_equal(heard, alone) is same
 
 
 def test_loss_is_that_of_the_quotes_without_echoes():
@@ -180,3 +194,20 @@ def test_loss_is_that_of_the_quotes_without_echoes():
     )
     assert quiet.loss_before == loud.loss_before
     assert (quiet.vector != loud.vector).any()
+
+
+@pytest.mark.parametrize("echo_share", [0.0, 0.3])
+def test_more_samples_than_all_rounds_present_give_the_same_bits_as_if_all_were_kept(echo_share):
+    # The step size does not fall, so the number of rounds decides nothing but what is kept.
+    constant = replace(SHORT, learning_rate=1e-3, final_learning_rate=1e-3, echo_share=echo_share)
+    few, many = replace(constant, rounds=2), replace(constant, rounds=20)
+    presented = [each.rounds * each.steps_per_round * each.batch_size for each in (few, many)]
+    assert presented[0] < len(samples()) <= presented[1]
+    one, other = LocalTraining(samples(), few), LocalTraining(samples(), many)
+    model = GENESIS
+    for number in (1, 2):
+        by_turns = one.train(model, seed=number, round_number=number)
+        kept = other.train(model, seed=number, round_number=number)
+        model = kept.vector
+        np.testing.assert_array_equal(by_turns.vector, kept.vector)
+        assert (by_turns.loss_before, by_turns.loss_after) == (kept.loss_before, kept.loss_after)

@@ -13,14 +13,17 @@ from node.market.black76 import price_coin
 from node.market.panel import TENOR_YEARS
 from node.market.samples import grid_samples
 from node.models.arbitrage import (
+    CANDIDATES,
     DEEP,
     LONGEST_YEARS,
     MARGIN,
+    NEAREST,
     REACH_Z,
     ROWS,
     SHORTEST_YEARS,
     TENOR_REACH,
     TOLERANCE,
+    WATCHED_Z,
     Stencil,
     Watch,
 )
@@ -118,8 +121,8 @@ def test_scattered_points_fill_the_range_and_repeat_for_a_seed():
     points = Stencil.scattered(samples(), 2000, seed=3)
     own = points.samples.take(slice(0, None, ROWS))
     assert len(own) == 2000
-    assert -REACH_Z < own.z.min() < -0.95 * REACH_Z
-    assert 0.95 * REACH_Z < own.z.max() < REACH_Z
+    assert -WATCHED_Z < own.z.min() < -REACH_Z
+    assert REACH_Z < own.z.max() < WATCHED_Z
     assert SHORTEST_YEARS <= own.years.min() < 1.05 * SHORTEST_YEARS
     assert 0.95 * LONGEST_YEARS < own.years.max() <= LONGEST_YEARS
     nearest = np.abs(np.log(own.years[:, None] / TENOR_YEARS)).min(axis=1)
@@ -182,6 +185,34 @@ def test_looks_of_a_watch_are_different_points():
     assert watch.seen[0].shape[:2] == (2, ROWS * 50)
 
 
+def test_chosen_looks_are_a_share_of_the_candidates_and_hold_the_worst_of_them():
+    looks, count = 3, 40
+    pool = Watch.over(SMILE, samples(), (CANDIDATES * looks, count), 1, "cpu")
+    rng = np.random.default_rng(5)
+    rough = numbers.to_float(SMILE.genesis(0), 14) + 0.15 * rng.normal(size=SMILE.spec.dimension)
+    module = SMILE.module()
+    SMILE.load(module, rough)
+
+    def least(watch):
+        with torch.no_grad():
+            found = [
+                watch.conditions(module(*(part[look] for part in watch.seen)), look)
+                for look in range(len(watch.geometry))
+            ]
+        return torch.cat([torch.minimum(one.calendar, one.butterfly) for one in found])
+
+    chosen = pool.chosen(module, 7)
+    assert chosen.geometry.shape == (looks, 3, count)
+    near = round(NEAREST * looks * count)
+    wanted, found = least(pool).sort().values[:near], least(chosen).sort().values
+    torch.testing.assert_close(found[:near], wanted, atol=1e-5, rtol=1e-5)
+    # Chance takes a quarter of the others, not only the worst.
+    assert found[-1] > least(pool).quantile(0.9)
+    again, other = pool.chosen(module, 7), pool.chosen(module, 8)
+    assert torch.equal(again.geometry, chosen.geometry)
+    assert not torch.equal(other.geometry, chosen.geometry)
+
+
 def test_training_with_the_penalty_leaves_less_arbitrage():
     """From a rough model, so that there is some to remove."""
     stencil = Stencil.scattered(samples(), 2000, seed=9)
@@ -194,8 +225,9 @@ def test_training_with_the_penalty_leaves_less_arbitrage():
         return sum(float(part.double().mean()) for part in stencil.conditions(vols).broken())
 
     def trained(weight):
-        recipe = replace(settings, arbitrage_weight=weight)
-        return LocalTraining(samples(), recipe).train(rough, seed=1).vector
+        training = LocalTraining(samples(), replace(settings, arbitrage_weight=weight))
+        first = training.train(rough, seed=1).vector
+        return training.train(first, seed=2).vector
 
     with_penalty, without = broken(trained(settings.arbitrage_weight)), broken(trained(0.0))
     assert with_penalty < 0.5 * without
