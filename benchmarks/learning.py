@@ -4,7 +4,8 @@
 
 Every method of `benchmarks.methods` takes `--rounds`; plain averaging also takes
 `--plain-rounds`, and its last error on the validation days is what the others are to reach. Choose
-on validation; test and stress are for the last look.
+on validation; test and stress are for the last look. `--what weeks` chooses on the training days
+alone, by cross-validation.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -20,15 +22,17 @@ import torch
 
 from benchmarks.field import PARTITIONS, Field, priced_by
 from benchmarks.methods import METHODS, Method, learn, settings_of
+from node.evaluation.books import book
 from node.evaluation.metrics import measure
 from node.learning.alone import train_alone, train_central
 from node.learning.anchors import synthetic_anchors
+from node.learning.cross_validation import cross_validated
+from node.learning.federation import federate
 from node.learning.personal import fit_head
 from node.learning.training import TrainingSettings
 from node.market.desks import Partition
 from node.market.panel import Floats
 from node.market.samples import Samples
-from node.market.split import hold_out
 from node.models.architecture import DEFAULT_SHIFT
 from node.models.formulas import FORMULAS
 from node.models.smile import SMILE
@@ -41,6 +45,9 @@ EVERY: Final = 7
 RECIPE: Final = "recipe"
 """The method that the recipe's defaults are."""
 ANCHORS: Final = ("none", "panel", "synthetic", "both")
+KINDS: Final = ("methods", "anchors", "recipe", "weeks")
+DECAYS: Final = (0.0, 0.01, 0.1)
+"""Weight decays that are judged by weeks."""
 
 
 @dataclass(frozen=True)
@@ -131,12 +138,22 @@ class Bench:
         return self.row(name, vector, **known), vector
 
     def alone(self, anchors: str) -> list[Floats]:
-        """Every desk's own model."""
+        """Every desk's own model, by its best round on the desk's book of the validation days."""
         genesis = numbers.to_float(SMILE.genesis(self.seed), DEFAULT_SHIFT)
         return [
-            train_alone(genesis, desk, self.recipe, seed=self.seed + number)
+            train_alone(
+                genesis,
+                desk,
+                self.recipe,
+                validation=self.later(number),
+                seed=self.seed + number,
+            )
             for number, desk in enumerate(self.desks(anchors))
         ]
+
+    def later(self, desk: int) -> Samples:
+        """What a desk stops by: its book on the validation days."""
+        return book(self.field.desks[desk], self.field.validation)
 
     def central(self) -> Floats:
         """One model of all quotes, by its best round on validation."""
@@ -179,8 +196,30 @@ def of_recipe(bench: Bench) -> Iterator[Row]:
     if bench.field.own_test:
         settings = settings_of(METHODS[RECIPE], bench.recipe)
         for number, own in enumerate(bench.field.desks):
-            head = fit_head(shared, *hold_out(own), settings, seed=bench.seed + number)
+            later = bench.later(number)
+            head = fit_head(shared, own, later, settings, seed=bench.seed + number)
             yield bench.row(f"head {number}", head)
+
+
+def of_weeks(bench: Bench, decays: Sequence[float], folds: int) -> Iterator[str]:
+    """Markdown: settings judged on whole weeks of the training days, each held out once.
+
+    Beside each one's error stands what it differs by from the first one's on the same weeks: some
+    weeks are harder than others, for all alike.
+    """
+    found = cross_validated(
+        bench.field.desks,
+        bench.field.anchors,
+        {f"weight decay {decay:g}": replace(bench.recipe, weight_decay=decay) for decay in decays},
+        folds=folds,
+        train=partial(federate, rule=Rule.MEAN, tolerance=0, seed=bench.seed),
+    )
+    first = np.array(next(iter(found.values())))
+    yield f"| {folds} folds of weeks | RMSE: mean, spread | to the first: mean, spread |"
+    yield "|---|---|---|"
+    for name, errors in found.items():
+        cells = (f"{np.mean(each):.3f} ± {np.std(each):.3f}" for each in (errors, errors - first))
+        yield f"| {name} | {' | '.join(cells)} |"
 
 
 def line(row: Row) -> str:
@@ -214,12 +253,14 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, help="folder of recorded chains; made up without")
     parser.add_argument("--partition", choices=PARTITIONS, action="append")
-    parser.add_argument("--what", choices=("methods", "anchors", "recipe"), action="append")
+    parser.add_argument("--what", choices=KINDS, action="append", help="default: methods, recipe")
     parser.add_argument("--method", choices=list(METHODS), action="append")
     parser.add_argument("--desks", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=TrainingSettings().rounds)
     parser.add_argument("--steps", type=int, default=TrainingSettings().steps_per_round)
     parser.add_argument("--plain-rounds", type=int, default=30)
+    parser.add_argument("--decay", type=float, action="append", help="of --what weeks")
+    parser.add_argument("--folds", type=int, default=4, help="of --what weeks")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--json", type=Path)
     return parser.parse_args()
@@ -232,8 +273,10 @@ def rows_of(bench: Bench, asked: argparse.Namespace) -> Iterator[Row]:
             yield from of_methods(bench, asked.method or list(METHODS), asked.plain_rounds)
         elif what == "anchors":
             yield from of_anchors(bench)
-        else:
+        elif what == "recipe":
             yield from of_recipe(bench)
+        else:
+            print("\n".join(of_weeks(bench, asked.decay or DECAYS, asked.folds)), flush=True)
 
 
 def main() -> None:

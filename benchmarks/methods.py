@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from benchmarks.server_adam import ServerAdam
 from node.learning.federation import Combine, Recall, Round, chosen_rule, rounds
 from node.learning.training import TrainingSettings
 from node.market.samples import Samples
@@ -40,6 +41,8 @@ class Method:
     """Of the desks, drawn for each round."""
     weigh: Weigh | None = None
     """Off chain, instead of a task's rule, which counts all desks alike."""
+    server: ServerAdam | None = None
+    """Off chain, after a task's rule."""
 
 
 def by_samples(samples: Sequence[int], cap: float = SAMPLE_CAP) -> list[int]:
@@ -67,6 +70,8 @@ METHODS: Mapping[str, Method] = MappingProxyType(
         "worker_momentum": Method(recall=Recall(momentum=0.5)),
         "weight_decay": Method({"weight_decay": 0.1}),
         "by_samples": Method(weigh=by_samples),
+        "fedadam": Method(server=ServerAdam()),
+        "fedadam_echo": Method({"echo_share": 0.1}, server=ServerAdam()),
     }
 )
 
@@ -95,6 +100,8 @@ def learn(
     combine = chosen_rule(rule, tolerance)
     if method.weigh is not None:
         combine = _weighted(method.weigh([len(samples) for samples in desks]))
+    if method.server is not None:
+        combine = method.server.over(combine)
     return rounds(
         desks,
         settings,

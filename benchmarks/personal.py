@@ -2,9 +2,9 @@
 
     python -m benchmarks.personal --data DIR [--partition desks] [--desks 5] [--seeds 3]
 
-By its book on one half a desk fits its head, and chooses between the shared model, the head and
-what it trained alone; what is chosen is priced on the other half, and both ways round. Neither the
-test nor the stress window is looked at.
+The shared model is the version that is best on one half. By its book on that half a desk stops
+training alone, fits its head, and chooses between the three; what is chosen is priced on the other
+half, and both ways round. Neither the test nor the stress window is looked at.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,11 +19,12 @@ import numpy as np
 import torch
 
 from node.evaluation.books import book
-from node.learning.alone import train_alone
+from node.learning.alone import versions
 from node.learning.division import Market
 from node.learning.federation import federate
 from node.learning.personal import HEAD, LOCAL, SHARED, Choice, choose, fit_head
 from node.learning.training import TrainingSettings
+from node.learning.validation import best_on
 from node.market.desks import Partition
 from node.market.panel import Floats
 from node.market.pipeline import cleaned_chain
@@ -68,21 +69,24 @@ class Trial:
 
 def trials(market: Market, settings: TrainingSettings, seed: int) -> Iterator[Trial]:
     """Every desk on both halves of the validation days."""
-    shared = federate(
+    published: list[Floats] = []
+    federate(
         market.desks,
         settings,
         rule=Rule.MEAN,
         tolerance=0,
         seed=seed,
-        validation=market.validation,
+        on_round=lambda _, model: published.append(model),
     )
+    parts = halves(market.validation)
+    shared = [best_on(part, published) for part in parts]
     genesis = to_float(SMILE.genesis(seed), DEFAULT_SHIFT)
     for number, own in enumerate(market.own):
-        local = train_alone(genesis, market.desks[number], settings, seed=seed + number)
-        parts = [book(own, half) for half in halves(market.validation)]
-        for seen, unseen in (parts, reversed(parts)):
-            head = fit_head(shared, own, seen, settings, seed=seed + number)
-            vectors = {SHARED: shared, HEAD: head, LOCAL: local}
+        alone = list(versions(genesis, market.desks[number], settings, seed=seed + number))
+        books = [book(own, part) for part in parts]
+        for seen, unseen, common in zip(books, reversed(books), shared, strict=True):
+            head = fit_head(common, own, seen, settings, seed=seed + number)
+            vectors = {SHARED: common, HEAD: head, LOCAL: best_on(seen, alone)}
             found = [_chosen(vectors, part).rmse for part in (seen, unseen)]
             yield Trial(*found)
 

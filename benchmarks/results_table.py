@@ -10,14 +10,13 @@ import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, get_args
+from typing import Any, Final
 
 import click
 
 from benchmarks.gas_table import renewed
-from node.market.desks import Partition
+from benchmarks.results_goals import PARTITIONS, table_of_goals
 
-PARTITIONS: Final[tuple[str, ...]] = get_args(Partition)
 WINDOWS: Final = ("test", "stress")
 MODELS: Final[Mapping[str, str]] = {
     "federated": "**federated**",
@@ -49,6 +48,8 @@ METRICS: Final[Mapping[str, str]] = {
     "mae_vol_points": "MAE",
     "p95_vol_points": "p95",
     "rmse_mid_vol_points": "RMSE to mid",
+    "mae_mid_vol_points": "MAE to mid",
+    "p95_mid_vol_points": "p95 to mid",
     "inside_bid_ask": "inside bid-ask",
     "price_rmse_bp": "price RMSE, bp",
 }
@@ -74,6 +75,7 @@ Found = Mapping[str, Mapping[str, Any]]
 def tables(found: Found) -> list[str]:
     """Every table of the page."""
     return [
+        table_of_goals(found),
         *(table_of_models(found, window) for window in WINDOWS),
         *(table_of_ratios(found, window) for window in WINDOWS),
         *(table_of_tolerance(found, window) for window in WINDOWS),
@@ -110,7 +112,7 @@ def table_of_metrics(found: Found) -> str:
     def value(metric: str, model: str) -> str:
         if metric == "inside_bid_ask":
             return f"{of[metric]['models'][model]['mean']:.1%}"
-        return f"{of[metric][model]['mean']:.2f}"
+        return f"{of[metric][model]['mean']:.2f}" if metric in of else "-"
 
     rows = {
         said: [value(metric, name) for metric in METRICS]

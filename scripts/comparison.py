@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from node.evaluation.books import book
 from node.evaluation.metrics import Metrics, measure
 from node.learning.alone import train_alone, train_central
 from node.learning.division import Market
@@ -44,9 +45,13 @@ class Contestants:
         *,
         seed: int,
         progress: Callable[[str], None],
+        device: str = "cpu",
         architecture: Architecture = SMILE,
     ) -> "Contestants":
         """Train what a federated model is compared with, from the same genesis.
+
+        Each keeps the round that is best on the validation days: of the central model on all their
+        quotes, of a desk alone on its book of them.
 
         Shape: federated, genesis [d].
         """
@@ -57,6 +62,7 @@ class Contestants:
             settings,
             validation=market.validation,
             seed=seed,
+            device=device,
             architecture=architecture,
         )
         alone = []
@@ -64,7 +70,13 @@ class Contestants:
             progress(f"training desk {number} alone")
             alone.append(
                 train_alone(
-                    genesis, samples, settings, seed=seed + number, architecture=architecture
+                    genesis,
+                    samples,
+                    settings,
+                    validation=book(market.own[number], market.validation),
+                    seed=seed + number,
+                    device=device,
+                    architecture=architecture,
                 )
             )
         return cls(

@@ -49,6 +49,7 @@ from node.evaluation.assessment import (
 from node.evaluation.books import book, book_weights
 from node.evaluation.hedging import HELD, TOLERANCE, open_positions
 from node.learning.alone import train_central
+from node.learning.device import check_device
 from node.learning.division import Market
 from node.learning.federation import federate
 from node.learning.personal import HEAD, LOCAL, SHARED, Choice, choose, fit_head
@@ -68,7 +69,7 @@ from node.models.smile import SMILE
 from protocol.errors import ConfigError
 from protocol.numbers import to_float
 from protocol.storage import writing
-from scripts.command import OUTPUT_FILE, OUTPUT_FOLDER, reports_failures
+from scripts.command import OUTPUT_FILE, OUTPUT_FOLDER, device_option, reports_failures
 from scripts.comparison import Contestants
 from scripts.division import RULES_OF_EQUALS, check_desks, described, divides_a_market
 from scripts.evaluation_tables import tables
@@ -139,6 +140,7 @@ class Options:
     rule: RuleName
     tolerance: int
     seeds: int
+    device: str
     architecture: Architecture
     tolerant: RuleName | None
     also: tuple[Architecture, ...]
@@ -155,6 +157,7 @@ METRICS = {
     "p95_vol_points": "p95",
     "rmse_mid_vol_points": "rmse_mid",
     "mae_mid_vol_points": "mae_mid",
+    "p95_mid_vol_points": "p95_mid",
     "price_rmse_bp": "price_rmse_bp",
     "price_mae_bp": "price_mae_bp",
 }
@@ -202,6 +205,7 @@ A_DAY = click.DateTime(["%Y-%m-%d"])
     metavar="NAME",
     help="Also train this installed architecture on all data; may be given several times.",
 )
+@device_option
 @click.option(
     "--json",
     "json_file",
@@ -223,12 +227,13 @@ def main(
     also: tuple[str, ...],
     json_file: Path | None,
     plots: Path | None,
-    **division: Any,  # noqa: ANN401 - what `divides_a_market` gives, and the seeds
+    **division: Any,  # noqa: ANN401 - what `divides_a_market` gives, seeds, device
 ) -> None:
     """Train together, on all data and alone; measure all on days that nobody trained on."""
     dates = _dates(train_end, validate_end, test, stress)
     others = tuple(by_name(name) for name in also)
     options = Options(dates=dates, architecture=by_name(model), also=others, **division)
+    check_device(options.device)
     for rule, tolerance in options.rules().values():
         check_desks(rule, tolerance, options.desks)
     console = Console(stderr=True)
@@ -272,6 +277,7 @@ class Evaluation:
                 "tolerant": options.tolerant,
                 "rounds": options.rounds,
                 "seeds": list(range(options.seeds)),
+                "device": options.device,
                 "model": options.architecture.name,
                 "model_spec_hash": "0x" + options.architecture.spec.hash.hex(),
                 "training_quotes": [len(own) for own in self.market.own],
@@ -359,6 +365,7 @@ class Training:
                 architecture=architecture,
                 seed=seed,
                 progress=progress,
+                device=self.options.device,
             )
             progress("fitting each desk's own head")
             personal = [
@@ -401,6 +408,7 @@ class Training:
                 rule=RULES[rule],
                 tolerance=tolerance,
                 seed=self.seed,
+                device=self.options.device,
                 validation=self.divided.validation,
                 on_round=lambda *_: bar.update(shown, advance=1),
             )
@@ -415,6 +423,7 @@ class Training:
             later,
             self._recipe(self.options.tolerance),
             seed=self.seed + desk,
+            device=self.options.device,
             architecture=architecture,
         )
         head = partial(architecture.predict, vector)
@@ -428,6 +437,7 @@ class Training:
             self._recipe(self.options.tolerance),
             validation=self.divided.validation,
             seed=self.seed,
+            device=self.options.device,
             architecture=architecture,
         )
         return partial(architecture.predict, vector)

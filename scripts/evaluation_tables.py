@@ -31,7 +31,8 @@ def tables(test: WindowResult, stress: WindowResult) -> list[Table]:
 def _models_table(window: str, result: WindowResult) -> Table:
     title = f"{window}: {result.quotes:,} quotes of {result.days} days; vol points"
     table = _table(
-        title, "RMSE", "95 %", "MAE", "p95", "RMSE to mid", "inside bid-ask", "price RMSE, bp"
+        title,
+        *("RMSE", "95 %", "MAE", "p95", "RMSE to mid", "p95 to mid", "inside", "price RMSE, bp"),
     )
     for model in result.metrics["rmse"]:
         found = {metric: result.metrics[metric][model] for metric in result.metrics}
@@ -42,6 +43,7 @@ def _models_table(window: str, result: WindowResult) -> Table:
             f"{found['mae'].mean:.3f}",
             f"{found['p95'].mean:.2f}",
             f"{found['rmse_mid'].mean:.3f}",
+            f"{found['p95_mid'].mean:.2f}",
             f"{found['inside_spread'].mean:.1%}",
             f"{found['price_rmse_bp'].mean:.2f}",
         )

@@ -13,6 +13,7 @@ import click
 import torch
 
 from node.learning.alone import train_alone
+from node.learning.device import check_device
 from node.learning.personal import HEAD, LOCAL, SHARED, choose, fit_head
 from node.market.moments import microseconds, moment_of
 from node.market.panel import Floats
@@ -21,7 +22,13 @@ from node.market.split import hold_out
 from node.private_data import own_and_anchors
 from protocol import numbers
 from protocol.errors import DataError
-from scripts.command import OUTPUT_FILE, json_option, print_json, reports_failures
+from scripts.command import (
+    OUTPUT_FILE,
+    device_option,
+    json_option,
+    print_json,
+    reports_failures,
+)
 from scripts.named_model import Model, on_model
 
 A_FOLDER = click.Path(path_type=Path, exists=True)
@@ -64,20 +71,30 @@ class Quotes:
         return cls(earlier, anchors.take(anchors.snapshot < later.snapshot.min()), later)
 
 
-def fitted(model: Model, quotes: Quotes, seed: int) -> Mapping[str, Floats]:
+def fitted(model: Model, quotes: Quotes, seed: int, device: str = "cpu") -> Mapping[str, Floats]:
     """What a desk chooses between, as files hold them: shared, with its own head, trained alone.
+
+    Training for the last two stops where the later quotes are priced best.
 
     Raises: DataError if training leaves the finite numbers.
     """
     settings, architecture = model.training, model.architecture
     head = fit_head(
-        model.vector, quotes.earlier, quotes.later, settings, seed=seed, architecture=architecture
+        model.vector,
+        quotes.earlier,
+        quotes.later,
+        settings,
+        seed=seed,
+        device=device,
+        architecture=architecture,
     )
     local = train_alone(
         numbers.to_float(architecture.genesis(seed, model.shift), model.shift),
         Samples.join(quotes.earlier, quotes.anchors),
         settings,
+        validation=quotes.later,
         seed=seed,
+        device=device,
         architecture=architecture,
     )
     found = {SHARED: model.vector, HEAD: head, LOCAL: local}
@@ -98,6 +115,7 @@ def fitted(model: Model, quotes: Quotes, seed: int) -> Mapping[str, Floats]:
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of training."
 )
+@device_option
 @click.option(
     "--out",
     type=OUTPUT_FILE,
@@ -112,14 +130,16 @@ def main(
     reference: Path | None,
     later_from: datetime | None,
     seed: int,
+    device: str,
     out: Path,
     as_json: bool,
 ) -> None:
     """Write the model that prices a desk's own later quotes best: the shared one or its own."""
+    check_device(device)
     torch.set_num_threads(1)
     quotes = Quotes.read(data, reference, later_from)
     model.check_on(Samples.join(quotes.earlier, quotes.later))
-    vectors = fitted(model, quotes, seed)
+    vectors = fitted(model, quotes, seed, device)
     predict = model.architecture.predict
     choice = choose(
         {name: partial(predict, vector) for name, vector in vectors.items()}, quotes.later

@@ -4,8 +4,10 @@ The exchange's mark is smoothed, so errors are taken against the mark and agains
 share of quotes priced inside bid and ask says whether an error matters at all.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise, product
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -37,6 +39,7 @@ class Metrics:
     """The absolute error that one quote in twenty exceeds."""
     rmse_mid: float
     mae_mid: float
+    p95_mid: float
     inside_spread: float
     """Share of quotes priced between bid and ask."""
     price_rmse_bp: float
@@ -73,7 +76,8 @@ def measure(vols: Floats, samples: Samples) -> Metrics:
     """
     terms = _terms(vols, samples)
     means = {name: float(value) for name, value in _from_means(terms.mean(axis=0)).items()}
-    return Metrics(quotes=vols.size, p95=float(np.percentile(terms[:, _ABSOLUTE], 95.0)), **means)
+    ends = {name: float(np.percentile(terms[:, at], _END)) for name, at in _ABSOLUTE.items()}
+    return Metrics(quotes=vols.size, **ends, **means)
 
 
 def measure_redrawn(vols: Floats, samples: Samples, days: Days) -> dict[str, Floats]:
@@ -84,10 +88,12 @@ def measure_redrawn(vols: Floats, samples: Samples, days: Days) -> dict[str, Flo
     terms = _terms(vols, samples)
     counted = np.column_stack([np.ones(len(samples)), terms])
     sums = days.sums(samples.snapshot, counted)
-    absolute = terms[:, _ABSOLUTE]
     return {
         **_from_means(sums[:, 1:] / sums[:, :1]),
-        "p95": days.percentile(samples.snapshot, absolute, 95.0),
+        **{
+            name: days.percentile(samples.snapshot, terms[:, at], _END)
+            for name, at in _ABSOLUTE.items()
+        },
     }
 
 
@@ -110,8 +116,11 @@ def cell_of(samples: Samples) -> Integers:
     return np.where((tenor >= 0) & (tenor < tenors), place, -1)
 
 
-_ABSOLUTE: Final = 0
-"""The column of `_terms` with absolute errors against the mark."""
+_ABSOLUTE: Final[Mapping[str, int]] = MappingProxyType({"p95": 0, "p95_mid": 2})
+"""The columns of `_terms` with absolute errors against the mark and the mid, by what is made of
+them."""
+_END: Final = 95.0
+"""Percent of the quotes that err less."""
 
 
 def _terms(vols: Floats, samples: Samples) -> Floats:

@@ -16,24 +16,22 @@ def train_alone(
     samples: Samples,
     settings: TrainingSettings,
     *,
+    validation: Samples,
     seed: int,
-    validation: Samples | None = None,
     device: str = "cpu",
     architecture: Architecture = SMILE,
 ) -> Floats:
-    """The network after every round of the recipe on one desk's samples, never shared.
+    """The network on one desk's samples, never shared, after the best round of the recipe.
 
-    Or after the round that is best on `validation`, such as the desk's own later days.
+    That is the round that errs least on `validation`, the desk's own later days: a desk that went
+    on to the last would look worse than one that watches them.
 
     Shape: genesis [d] -> [d].
     """
-    rounds = _rounds(
+    found = versions(
         genesis, samples, settings, seed=seed, device=device, architecture=architecture
     )
-    if validation is not None:
-        return best_on(validation, rounds, architecture)
-    *_, last = rounds
-    return last
+    return best_on(validation, found, architecture)
 
 
 def train_central(
@@ -76,15 +74,16 @@ def central_recipe(settings: TrainingSettings) -> TrainingSettings:
     )
 
 
-def _rounds(
+def versions(
     genesis: Floats,
     samples: Samples,
     settings: TrainingSettings,
     *,
     seed: int,
-    device: str,
-    architecture: Architecture,
+    device: str = "cpu",
+    architecture: Architecture = SMILE,
 ) -> Iterator[Floats]:
+    """What one desk has alone after every round of the recipe. Shape: genesis [d] -> [d] each."""
     training, vector = LocalTraining(samples, settings, architecture, device), genesis
     for number in range(1, settings.rounds + 1):
         seeded = round_seed(seed, number)

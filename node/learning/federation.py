@@ -62,8 +62,9 @@ class Desk:
         architecture: Architecture = SMILE,
         precision: Precision = FULL,
         recall: Recall | None = None,
+        device: str = "cpu",
     ) -> None:
-        self.training = LocalTraining(samples, settings, architecture)
+        self.training = LocalTraining(samples, settings, architecture, device)
         self.number, self.seed, self.precision = number, seed, precision
         self._recall = recall or Recall()
         nothing = np.zeros(architecture.spec.dimension)
@@ -128,6 +129,7 @@ def rounds(
     precision: Precision = FULL,
     recall: Recall | None = None,
     share: float = 1.0,
+    device: str = "cpu",
 ) -> Iterator[Round]:
     """Every round of desks that train on all of their samples, from the genesis of `seed`.
 
@@ -144,6 +146,7 @@ def rounds(
             architecture=architecture,
             precision=precision,
             recall=recall,
+            device=device,
         )
         for number, samples in enumerate(desks)
     ]
@@ -167,6 +170,7 @@ def federate(
     pre_steps: PreSteps = PreSteps.NONE,
     seed: int = 0,
     precision: Precision = FULL,
+    device: str = "cpu",
     validation: Samples | None = None,
     on_round: Callable[[int, Floats], None] | None = None,
     on_updates: Callable[[Int16Array], None] | None = None,
@@ -185,7 +189,13 @@ def federate(
 
     def versions() -> Iterator[Floats]:
         for done in rounds(
-            desks, settings, combine, seed=seed, architecture=architecture, precision=precision
+            desks,
+            settings,
+            combine,
+            seed=seed,
+            architecture=architecture,
+            precision=precision,
+            device=device,
         ):
             model = numbers.to_float(done.model, DEFAULT_SHIFT)
             if on_updates is not None:

@@ -54,6 +54,7 @@ def fit_head(
     *,
     seed: int,
     personal: PersonalSettings | None = None,
+    device: str = "cpu",
     architecture: Architecture = SMILE,
 ) -> Floats:
     """The shared model with a head of this desk's own; the shared one itself where none is better.
@@ -68,7 +69,7 @@ def fit_head(
     piece = replace(
         settings, steps_per_round=personal.steps, learning_rate=rate, final_learning_rate=rate
     )
-    training = LocalTraining(own, piece, architecture)
+    training = LocalTraining(own, piece, architecture, device)
     best = vector = shared
     least = rmse_vol_points(architecture, shared, later)
     since = 0

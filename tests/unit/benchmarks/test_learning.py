@@ -2,10 +2,13 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from benchmarks.learning import Bench, Row, reached
+from benchmarks.learning import Bench, Row, of_weeks, reached
 from benchmarks.methods import METHODS
+from node.learning.cross_validation import cross_validated
+from node.learning.federation import federate
 from node.learning.training import TrainingSettings
 from protocol.task import Rule
 from tests.unit.benchmarks import small_field
@@ -40,6 +43,22 @@ def test_anchors_are_what_desks_train_on_beside_their_quotes(bench):
     assert sizes["none"] == [0] * 3
     assert sizes["panel"] == [public] * 3
     assert sizes["both"] == [public + drawn] * 3
+
+
+def test_settings_are_judged_by_weeks_beside_the_first_of_them(bench):
+    lines = list(of_weeks(bench, (0.0, 0.5), folds=2))
+    assert len(lines) == 4
+    first, other = ([cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:])
+    assert (first[0], other[0]) == ("weight decay 0", "weight decay 0.5")
+    assert first[2] == "0.000 ± 0.000" != other[2]
+    errors = cross_validated(
+        bench.field.desks,
+        bench.field.anchors,
+        {"decayed": replace(RECIPE, weight_decay=0.5)},
+        folds=2,
+        train=lambda desks, settings: federate(desks, settings, rule=Rule.MEAN, tolerance=0),
+    )["decayed"]
+    assert other[1] == f"{np.mean(errors):.3f} ± {np.std(errors):.3f}"
 
 
 def row(name, *validation, update_bytes=1_000_000):

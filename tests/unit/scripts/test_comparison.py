@@ -1,9 +1,13 @@
 """The comparison is fair: all are scored on the same held-out quotes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from node.evaluation.books import book_weights
 from node.evaluation.metrics import Metrics, measure
+from node.learning.alone import versions
 from node.learning.division import Market
 from node.learning.training import TrainingSettings
 from node.market.cleaning import clean
@@ -30,7 +34,7 @@ def genesis() -> np.ndarray:
 
 
 def metrics(rmse: float) -> Metrics:
-    return Metrics(1, rmse, rmse, rmse, rmse, rmse, 0.5, rmse, rmse)
+    return Metrics(1, rmse, rmse, rmse, rmse, rmse, rmse, 0.5, rmse, rmse)
 
 
 def scores(test: float, stress: float) -> Scores:
@@ -96,6 +100,17 @@ def test_summary_names_the_best_the_worst_and_the_mean_desk_in_both_windows():
             "quadratic": 2.5,
         },
     }
+
+
+def test_a_desk_alone_is_stopped_by_its_own_book_of_the_validation_days(divided, genesis):
+    first, last = versions(genesis, divided.desks[0], SETTINGS, seed=1)
+    held, known = divided.test, divided.validation
+    # Its own book has the first round's answers, the other quotes the last one's.
+    in_book = book_weights(divided.own[0], known) > 0
+    target = np.where(in_book, SMILE.predict(first, known), SMILE.predict(last, known))
+    priced = replace(divided, validation=replace(known, target_vol=target))
+    found = Contestants.trained(priced, genesis, genesis, SETTINGS, seed=1, progress=str)
+    np.testing.assert_array_equal(found.local[0](held), SMILE.predict(first, held))
 
 
 @pytest.mark.parametrize("is_btc", [True, False])

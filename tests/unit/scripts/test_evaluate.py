@@ -6,6 +6,7 @@ import os
 import runpy
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -13,11 +14,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner, Result
 
 from node.evaluation import audit
 from node.learning.personal import PersonalSettings, fit_head
-from node.learning.training import TrainingSettings
+from node.learning.training import LocalTraining, TrainingSettings
 from node.models.boosting import train_boosting
 from node.models.formulas import FORMULAS
 from protocol.exit_codes import ExitCode
@@ -41,6 +43,7 @@ METRICS = {
     "p95_vol_points",
     "rmse_mid_vol_points",
     "mae_mid_vol_points",
+    "p95_mid_vol_points",
     "price_rmse_bp",
     "price_mae_bp",
 }
@@ -227,6 +230,28 @@ def test_wrong_arguments_are_refused_before_anything_is_read(changes, message):
     refused = invoked(*listed(DATES | changes))
     assert refused.exit_code == ExitCode.CONFIG
     assert message in refused.stderr
+
+
+def test_every_network_is_trained_on_the_device_that_was_asked_for(invoked_small, monkeypatch):
+    asked, train = [], LocalTraining.train
+
+    def on_the_processor(self, *given, **named):
+        asked.append(self.device)
+        return train(replace(self, device="cpu"), *given, **named)
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(LocalTraining, "train", on_the_processor)
+    done = invoked_small("--rounds", "1", "--desks", "2", "--seeds", "1", "--device", "cuda")
+    assert done.exit_code == ExitCode.OK, done.output
+    # Two desks together, two rounds of the central model, two desks alone, two heads.
+    assert asked == ["cuda"] * 8
+
+
+def test_a_gpu_that_is_not_there_is_refused_before_anything_is_read(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    refused = invoked("--device", "cuda", *listed(DATES))
+    assert refused.exit_code == ExitCode.CONFIG
+    assert "device: wanted cuda, found no GPU" in refused.stderr
 
 
 @pytest.mark.parametrize("missing", DATES)

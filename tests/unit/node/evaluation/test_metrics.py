@@ -43,8 +43,9 @@ def test_large_errors_count_more_in_the_root_mean_square():
 
 def test_mid_errors_are_against_the_mid():
     found = measure(samples().mid_vol, samples())
-    assert (found.rmse_mid, found.mae_mid) == (0.0, 0.0)
+    assert (found.rmse_mid, found.mae_mid, found.p95_mid) == (0.0, 0.0, 0.0)
     assert found.rmse > 0.0
+    assert found.p95 > 0.0
     assert found.inside_spread == 1.0
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from node.evaluation.metrics import measure
-from node.learning.alone import central_recipe, train_alone, train_central
+from node.learning.alone import central_recipe, train_alone, train_central, versions
 from node.learning.training import LocalTraining, TrainingSettings, round_seed
 from node.models.architecture import DEFAULT_SHIFT
 from node.models.smile import SMILE
@@ -45,20 +45,24 @@ def test_central_model_trains_longer_and_its_best_round_is_kept(best):
     np.testing.assert_array_equal(found, wanted)
 
 
-def test_desk_alone_takes_as_many_steps_as_in_the_federation_and_keeps_its_last_round():
-    found = train_alone(GENESIS, samples(), SHORT, seed=1)
-    np.testing.assert_array_equal(found, rounds(SHORT)[-1])
+def test_desk_alone_takes_as_many_steps_as_in_the_federation():
+    for found, wanted in zip(
+        versions(GENESIS, samples(), SHORT, seed=1), rounds(SHORT), strict=True
+    ):
+        np.testing.assert_array_equal(found, wanted)
 
 
-def test_desk_alone_keeps_the_round_that_is_best_on_its_own_later_days():
-    second = rounds(SHORT)[1]
-    found = train_alone(GENESIS, samples(), SHORT, validation=priced_by(second), seed=1)
-    np.testing.assert_array_equal(found, second)
+@pytest.mark.parametrize("best", range(SHORT.rounds))
+def test_desk_alone_keeps_the_round_that_is_best_on_its_own_later_days(best):
+    wanted = rounds(SHORT)[best]
+    found = train_alone(GENESIS, samples(), SHORT, validation=priced_by(wanted), seed=1)
+    np.testing.assert_array_equal(found, wanted)
 
 
 def test_training_alone_is_reproducible_and_learns():
-    first = train_alone(GENESIS, samples(), SHORT, seed=1)
-    np.testing.assert_array_equal(train_alone(GENESIS, samples(), SHORT, seed=1), first)
+    *_, first = versions(GENESIS, samples(), SHORT, seed=1)
+    *_, again = versions(GENESIS, samples(), SHORT, seed=1)
+    np.testing.assert_array_equal(again, first)
     vols = SMILE.predict(first, samples())
     untrained = measure(SMILE.predict(GENESIS, samples()), samples())
     assert measure(vols, samples()).rmse < untrained.rmse
