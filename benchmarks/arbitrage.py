@@ -3,23 +3,25 @@
     python -m benchmarks.arbitrage --data DIR [--weights 0 500] [--rounds 15] [--seeds 3]
         [--margin 0.1] [--central] [--held-out]
     python -m benchmarks.arbitrage --data DIR --listed [--held-out]
+    python -m benchmarks.arbitrage --data DIR --limits [--weights 0 500]
     python -m benchmarks.arbitrage --data DIR --updates [--weights 0 500] [--rounds 15]
     python -m benchmarks.arbitrage --steps
 
 The first trains federated (five desks, mean) and, where asked, central models, and prints their
 errors and the rates of arbitrage on the validation days, with `--held-out` also on the test and the
 stress window. The second does so for smiles fitted to quotes, at listed expiries alone, beside the
-federated model. The third says at how much greater a share of points an update breaks a condition
-than its base model does: of honest desks, of one that learned bent smiles, of a flipped mean and of
-noise. The fourth times a training step with the penalty by differences and by automatic
-differentiation.
+federated model. The third audits models on one snapshot at a time, as `volquorum price` does, and
+says how many snapshots' rates are beyond the limits. The fourth says at how much greater a share of
+points an update breaks a condition than its base model does: of honest desks, of one that learned
+bent smiles, of a flipped mean and of noise. The fifth times a training step with the penalty by
+differences and by automatic differentiation.
 """
 
 import argparse
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -28,7 +30,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from node.evaluation.audit import audit, audit_listed
+from node.evaluation.audit import LIMITS, audit, audit_listed
 from node.evaluation.metrics import measure
 from node.learning.alone import train_central
 from node.learning.contribution import Judge
@@ -57,7 +59,8 @@ LOOKED_AT: Final = (1, 2, 4, 8, 15, 30)
 NEAR_Z: Final = 2.0
 """Within which nearly every listed expiry has quotes."""
 SNAPSHOTS: Final = 32
-"""Of a window whose listed expiries are audited, of both coins and evenly spaced."""
+"""Of a window, that are audited by themselves or at listed expiries; of both coins and evenly
+spaced."""
 
 
 def divided(data: Path | None) -> Market:
@@ -83,6 +86,8 @@ def scored(
         if audited.broken_days:
             first, last = audited.broken_days
             shown += f" at {first:.1f} to {last:.1f} d, |z| >= {audited.broken_from_z:.1f}"
+        shown += f" wide calendar {audited.wide_calendar:.4%}"
+        shown += f" butterfly {audited.wide_butterfly:.4%}"
         shown += ";"
     print(f"{shown} {spent:.0f} CPU s", flush=True)
     return found
@@ -168,6 +173,30 @@ def compare_listed(market: Market, settings: TrainingSettings, windows: Sequence
                 shown += f"  |z| <= {reach:.0f}: calendar {found.calendar:8.4%}"
                 shown += f" butterfly {found.butterfly:8.4%}"
             print(shown, flush=True)
+
+
+def compare_with_limits(market: Market, recipe: TrainingSettings, weights: Sequence[float]) -> None:
+    """Print how many snapshots of the validation days have rates beyond the audit's limits."""
+    moments = np.unique(market.validation.snapshot)
+    moments = moments[np.linspace(0, moments.size - 1, SNAPSHOTS).astype(np.int64)]
+    vectors = {"round 0": numbers.to_float(SMILE.genesis(0), DEFAULT_SHIFT)} | {
+        f"weight {weight:g}": together(market, replace(recipe, arbitrage_weight=weight), 0)
+        for weight in weights
+    }
+    for name, vector in vectors.items():
+        found = [
+            audit(
+                partial(SMILE.predict, vector),
+                market.panel.take(market.panel.snapshot == moment),
+            )
+            for moment in moments
+        ]
+        shown = f"{name:12} beyond {sum(bool(each.beyond()) for each in found)} of {len(found)}"
+        for limit in fields(LIMITS):
+            rates = [getattr(each, limit.name) for each in found]
+            beyond = sum(rate > getattr(LIMITS, limit.name) for rate in rates)
+            shown += f"; {limit.name} {beyond}, at most {max(rates):.3%}"
+        print(shown, flush=True)
 
 
 def judge_updates(market: Market, settings: TrainingSettings) -> None:
@@ -262,6 +291,7 @@ def main() -> None:
     parser.add_argument("--central", action="store_true")
     parser.add_argument("--held-out", action="store_true")
     parser.add_argument("--listed", action="store_true")
+    parser.add_argument("--limits", action="store_true")
     parser.add_argument("--updates", action="store_true")
     parser.add_argument("--steps", action="store_true")
     parser.add_argument("--json", type=Path)
@@ -277,6 +307,9 @@ def main() -> None:
         for weight in weights:
             print(f"weight {weight:g}")
             judge_updates(market, replace(recipe, arbitrage_weight=weight))
+        return
+    if asked.limits:
+        compare_with_limits(market, recipe, weights)
         return
     if asked.listed:
         compare_listed(market, recipe, windows_of(market, asked))

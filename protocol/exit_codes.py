@@ -34,6 +34,8 @@ class ExitCode(IntEnum):
     """A published result is not what its updates give."""
     STORAGE = 8
     """A file cannot be written: the disk is full, or gone."""
+    ARBITRAGE = 9
+    """A model is what its updates give, but holds more static arbitrage than is accepted."""
     STUCK = 70
     """A service's loop stopped turning, and its watchdog ended the process."""
 

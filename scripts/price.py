@@ -1,6 +1,8 @@
 """Prices options with a model, a shared one or a desk's own: quotes of a folder, or any others."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,6 +11,7 @@ import numpy as np
 import polars as pl
 import torch
 
+from node.evaluation.audit import audit, panel_behind
 from node.evaluation.metrics import measure
 from node.market.black76 import delta
 from node.market.cleaning import DEFAULT_RULES
@@ -27,16 +30,18 @@ from scripts.named_model import Model, on_model
 from scripts.personal import A_FOLDER, reference_option
 
 
-def priced(model: Model, samples: Samples, is_call: Booleans) -> pl.DataFrame:
+def priced(
+    model: Model, samples: Samples, is_call: Booleans, *, along_smile: bool = False
+) -> pl.DataFrame:
     """A row for each option: what it is, and what the model says of it.
 
-    Greeks are of the USD premium, with the strike's volatility held.
+    Greeks are of the USD premium, with the strike's volatility held or along the model's smile.
 
     Raises: DataError if the model gives one no volatility.
     """
     model.check_on(samples)
     architecture, vector = model.architecture, model.vector
-    greeks = model_greeks(architecture, vector, samples, is_call, sticky_strike=True)
+    greeks = model_greeks(architecture, vector, samples, is_call, sticky_strike=not along_smile)
     in_usd = greeks.in_usd(samples.forward)
     left = np.rint(samples.years * DAYS_PER_YEAR * MICROSECONDS_PER_DAY).astype(np.int64)
     instant = {"timestamp": samples.snapshot, "expiry": samples.snapshot + left}
@@ -54,6 +59,8 @@ def priced(model: Model, samples: Samples, is_call: Booleans) -> pl.DataFrame:
             "gamma": in_usd.gamma,
             "vega_usd": in_usd.vega,
             "theta_usd": in_usd.theta,
+            "vanna_usd": in_usd.vanna,
+            "volga_usd": in_usd.volga,
         }
     )
     return table.with_columns(
@@ -62,7 +69,7 @@ def priced(model: Model, samples: Samples, is_call: Booleans) -> pl.DataFrame:
     )
 
 
-def priced_quotes(model: Model, samples: Samples) -> pl.DataFrame:
+def priced_quotes(model: Model, samples: Samples, *, along_smile: bool = False) -> pl.DataFrame:
     """As `priced`, with what the market says of each quote."""
     market = pl.DataFrame(
         {
@@ -71,7 +78,8 @@ def priced_quotes(model: Model, samples: Samples) -> pl.DataFrame:
             "mark_vol": samples.target_vol,
         }
     )
-    table = priced(model, samples, samples.strike >= samples.forward)
+    is_call = samples.strike >= samples.forward
+    table = priced(model, samples, is_call, along_smile=along_smile)
     place = table.get_column_index("model_vol")
     return table.select(*table.columns[:place], *market, *table.columns[place:])
 
@@ -84,11 +92,30 @@ def is_trained_on(samples: Samples, vols: Floats) -> Booleans:
     return (days >= rules.min_days) & (days <= rules.max_days) & (otm >= rules.min_abs_delta)
 
 
+def told_of_arbitrage(model: Model, samples: Samples) -> dict[str, object]:
+    """For `--json`, how much static arbitrage the model holds on the panels that samples are priced
+    by; what of it an audit does not accept is said on stderr."""
+    found = audit(partial(model.architecture.predict, model.vector), panel_behind(samples))
+    beyond = found.beyond()
+    if beyond:
+        click.echo(
+            "warning: on the panels that it prices by, the model holds more static arbitrage than"
+            f" is accepted (docs/arbitrage.md): {'; '.join(beyond)}",
+            err=True,
+        )
+    return {"arbitrage": {**asdict(found), "beyond_limits": beyond}}
+
+
 @click.command()
 @reports_failures
 @on_model
 @click.option("--data", type=A_FOLDER, help="Folder of quotes, which are priced.")
 @reference_option
+@click.option(
+    "--along-smile",
+    is_flag=True,
+    help="Greeks along the model's smile, not with each strike's volatility held.",
+)
 @click.option("--all", "everything", is_flag=True, help="All snapshots, not only the latest.")
 @click.option(
     "--option",
@@ -117,6 +144,7 @@ def main(
     everything: bool,
     names: tuple[str, ...],
     options_file: Path | None,
+    along_smile: bool,
     out: Path | None,
     as_json: bool,
 ) -> None:
@@ -134,21 +162,27 @@ def main(
         options = options_named(names)
         if options_file is not None:
             options = pl.concat([options, read_options(options_file)])
-        _price_options(model, market, options, out, as_json=as_json)
+        samples = Market.latest(read_batches(market)).samples(options)
+        table = priced(model, samples, options["is_call"].to_numpy(), along_smile=along_smile)
+        _tell_options(model, samples, table, out, as_json=as_json)
     elif data is None or out is None:
         raise ConfigError(
             "give --data DIR and --out FILE to price a folder's quotes, or --option NAME or"
             " --options FILE to price any options"
         )
     else:
-        _price_quotes(model, data, reference, out, everything=everything, as_json=as_json)
+        tally = Tally()
+        samples, _ = own_and_anchors(data, reference, tally)
+        if not everything:
+            samples = samples.take(samples.snapshot == samples.snapshot.max())
+        table = priced_quotes(model, samples, along_smile=along_smile)
+        _tell_quotes(model, samples, table, tally, out, as_json=as_json)
 
 
-def _price_options(
-    model: Model, market: Path, options: pl.DataFrame, out: Path | None, *, as_json: bool
+def _tell_options(
+    model: Model, samples: Samples, table: pl.DataFrame, out: Path | None, *, as_json: bool
 ) -> None:
-    samples = Market.latest(read_batches(market)).samples(options)
-    table = priced(model, samples, options["is_call"].to_numpy())
+    arbitrage = told_of_arbitrage(model, samples)
     trained_on = is_trained_on(samples, table["model_vol"].to_numpy())
     table = table.with_columns(trained_on=trained_on)
     if out is not None:
@@ -159,7 +193,7 @@ def _price_options(
             row | {name: row[name].isoformat() for name in ("timestamp", "expiry")}
             for row in table.iter_rows(named=True)
         ]
-        print_json({**model.as_dict(), "options": rows, "file": file})
+        print_json({**model.as_dict(), "options": rows, "file": file, **arbitrage})
         return
     click.echo(model.in_words)
     for coin, moment in (
@@ -179,7 +213,7 @@ def _price_options(
 
 _COLUMNS: Final = (
     f"{'option':<32} {'forward':>11} {'vol %':>7} {'coin':>9} {'USD':>11} {'delta':>7}"
-    f" {'vega':>9} {'theta':>9}"
+    f" {'vega':>9} {'theta':>9} {'vanna':>9} {'volga':>9}"
 )
 
 
@@ -189,18 +223,21 @@ def _line(row: Mapping[str, Any]) -> str:
     return (
         f"{option:<32} {row['forward_usd']:>11,.2f} {VOL_POINTS * row['model_vol']:>7.2f}"
         f" {row['price_coin']:>9.5f} {row['price_usd']:>11,.2f} {row['delta']:>7.3f}"
-        f" {row['vega_usd']:>9,.2f} {row['theta_usd']:>9,.2f}{'' if row['trained_on'] else ' *'}"
+        f" {row['vega_usd']:>9,.2f} {row['theta_usd']:>9,.2f} {row['vanna_usd']:>9.5f}"
+        f" {row['volga_usd']:>9,.4f}{'' if row['trained_on'] else ' *'}"
     )
 
 
-def _price_quotes(
-    model: Model, data: Path, reference: Path | None, out: Path, *, everything: bool, as_json: bool
+def _tell_quotes(
+    model: Model,
+    samples: Samples,
+    table: pl.DataFrame,
+    tally: Tally,
+    out: Path,
+    *,
+    as_json: bool,
 ) -> None:
-    tally = Tally()
-    samples, _ = own_and_anchors(data, reference, tally)
-    if not everything:
-        samples = samples.take(samples.snapshot == samples.snapshot.max())
-    table = priced_quotes(model, samples)
+    arbitrage = told_of_arbitrage(model, samples)
     _write(table, out)
     found = measure(table["model_vol"].to_numpy(), samples)
     left_out = {why: rows for why, rows in (tally.dropped + tally.skipped).items() if rows}
@@ -213,6 +250,7 @@ def _price_quotes(
                 "rmse_vol_points": round(found.rmse, 4),
                 "inside_bid_ask": round(found.inside_spread, 4),
                 "file": str(out),
+                **arbitrage,
             }
         )
         return

@@ -47,7 +47,8 @@ class VolatilityEvaluator:
         return cls(held_out, prepared.panel, by_name(str(settings.get("model", SMILE.name))))
 
     def __call__(self, model_units: npt.NDArray[np.int32], shift: int) -> dict[str, float]:
-        """Metrics of a model, beside the RMSE that the term structure alone would have."""
+        """Metrics of a model, beside the RMSE that the term structure alone would have;
+        `arbitrage_beyond_limits` counts the rates that an audit does not accept."""
         price = partial(self.architecture.predict, numbers.to_float(model_units, shift))
         scored, audited = measure(price(self.samples), self.samples), audit(price, self.panel)
         measured = {f"validation_{name}": float(value) for name, value in asdict(scored).items()}
@@ -55,6 +56,10 @@ class VolatilityEvaluator:
             "validation_rmse_term_structure": self.term_structure.rmse,
             "arbitrage_calendar": audited.calendar,
             "arbitrage_butterfly": audited.butterfly,
+            "arbitrage_wings": audited.wings,
+            "arbitrage_wide_calendar": audited.wide_calendar,
+            "arbitrage_wide_butterfly": audited.wide_butterfly,
+            "arbitrage_beyond_limits": float(len(audited.beyond())),
         }
 
 

@@ -32,6 +32,14 @@ def test_every_weight_and_every_formula_gets_a_line(small, capsys):
         assert name in printed
 
 
+def test_rates_of_single_snapshots_are_held_against_the_limits(small, capsys):
+    small("--limits", "--weights", "0")
+    untrained, trained = capsys.readouterr().out.splitlines()
+    assert untrained.startswith("round 0      beyond 0 of ")
+    assert "; wide_butterfly 0, at most 0.0" in untrained
+    assert trained.startswith("weight 0     beyond ")
+
+
 def test_updates_are_judged_round_by_round(small, capsys):
     small("--updates", "--weights", "5")
     assert capsys.readouterr().out.startswith("weight 5\n  round   1: honest at most +0.0")

@@ -10,12 +10,17 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from click.testing import CliRunner, Result
 
+from node.evaluation.audit import LIMITS
 from node.learning.training import LocalTraining, TrainingSettings
 from node.market.desks import write_desk
+from node.market.layouts import read_batches
+from node.market.named_options import Market, read_options
 from node.market.synthetic import market
 from node.models.architecture import DEFAULT_SHIFT, LAST_LAYER
+from node.models.greeks import model_greeks
 from node.models.smile import SMILE
 from node.private_data import own_and_anchors
 from protocol.blobs import DirectoryStore
@@ -135,6 +140,27 @@ def test_desk_that_is_best_alone_keeps_its_own_model(run, folders, shared, tmp_p
     said = json.loads(run(personal, "--model", shared, *folders, "--out", file, "--json").stdout)
     assert said["chosen"] == "local"
     np.testing.assert_array_equal(values_of(file), to_model(good, DEFAULT_SHIFT))
+
+
+def test_training_alone_is_stopped_by_the_later_quotes(run, folders, shared, tmp_path, monkeypatch):
+    stopped_by = []
+
+    def trained(genesis, earlier, _settings, *, validation, **_named):
+        stopped_by.append(validation)
+        assert validation.snapshot.min() > earlier.snapshot.max()
+        return genesis
+
+    monkeypatch.setattr(personal, "train_alone", trained)
+    done = run(personal, "--model", shared, *folders, "--out", tmp_path / "own.model", "--json")
+    assert [len(later) for later in stopped_by] == [json.loads(done.stdout)["later_quotes"]]
+
+
+def test_a_gpu_that_is_not_there_is_refused(run, folders, shared, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    options = [*folders, "--out", tmp_path / "own.model", "--device", "cuda"]
+    refused = run(personal, "--model", shared, *options)
+    assert refused.exit_code == ExitCode.CONFIG
+    assert "device: wanted cuda, found no GPU" in refused.stderr
 
 
 def test_people_read_three_errors_and_which_was_chosen(run, folders, shared, tmp_path):
@@ -301,6 +327,60 @@ def test_people_read_the_prices_of_the_options_they_name(run, folders, shared, t
     assert done.exit_code == ExitCode.OK, done.output
     assert "91234 put" in done.stdout
     assert pl.read_csv(csv)["strike_usd"].to_list() == [91234.0]
+
+
+def test_greeks_are_the_models_along_its_smile_where_that_is_asked(run, folders, shared, tmp_path):
+    csv = tmp_path / "prices.csv"
+    run(price, "--model", shared, *folders, "--out", csv)
+    asked = ["--model", shared, *folders[2:], "--options", csv]
+    held, along = priced(run, *asked), priced(run, *asked, "--along-smile")
+    for name in ("model_vol", "price_usd", "vega_usd"):
+        np.testing.assert_allclose(along[name], held[name], rtol=1e-4)
+    assert (along["delta"] - held["delta"]).abs().max() > 0.005
+    model = named_model.from_file(shared, None, SMILE, CHUNK_LENGTH, DEFAULT_SHIFT)
+    samples = Market.latest(read_batches(folders[3])).samples(read_options(csv))
+    for table, is_held in ((held, True), (along, False)):
+        greeks = model_greeks(
+            SMILE, model.vector, samples, table["is_call"].to_numpy(), sticky_strike=is_held
+        ).in_usd(samples.forward)
+        for name in ("delta", "vanna", "volga"):
+            column = name if name == "delta" else f"{name}_usd"
+            np.testing.assert_allclose(table[column], getattr(greeks, name), rtol=1e-9, atol=1e-12)
+
+
+def with_arbitrage(shared: Path, folder: Path) -> Path:
+    """A file with a model that gives volatilities, but of a rough surface."""
+    drawn = np.random.default_rng(2).integers(-4000, 4000, SMILE.spec.dimension)
+    file = folder / "rough.model"
+    units = (values_of(shared) + drawn).astype(np.int32)
+    file.write_bytes(encode_model(units, DEFAULT_SHIFT))
+    return file
+
+
+def test_model_that_holds_arbitrage_where_it_prices_is_warned_of(run, folders, shared, tmp_path):
+    rough, csv = with_arbitrage(shared, tmp_path), tmp_path / "prices.csv"
+    for options in (["--out", csv], ["--option", "BTC-27DEC30-90000-C"]):
+        done = run(price, "--model", rough, *folders, *options)
+        assert done.exit_code == ExitCode.OK, done.output
+        assert "warning: on the panels that it prices by" in done.stderr
+        assert "calendar" in done.stderr
+        said = json.loads(run(price, "--model", rough, *folders, *options, "--json").stdout)
+        found = said["arbitrage"]
+        assert found["calendar"] > LIMITS.calendar
+        assert any(reason.startswith("calendar ") for reason in found["beyond_limits"])
+        # One moment: a panel of each coin that is priced.
+        assert found["panels"] == 1
+
+
+def test_model_without_much_of_it_is_not_warned_of(run, folders, tmp_path):
+    untrained = tmp_path / "untrained.model"
+    untrained.write_bytes(encode_model(SMILE.genesis(0), DEFAULT_SHIFT))
+    options = ["--model", untrained, *folders, "--out", tmp_path / "prices.csv"]
+    assert "warning" not in run(price, *options).stderr
+    said = json.loads(run(price, *options, "--json").stdout)
+    assert said["arbitrage"]["beyond_limits"] == []
+    every = json.loads(run(price, *options, "--all", "--json").stdout)["arbitrage"]
+    assert every["panels"] > said["arbitrage"]["panels"] == 1
 
 
 @pytest.mark.parametrize(

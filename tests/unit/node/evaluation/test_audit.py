@@ -1,17 +1,31 @@
 """Rates of arbitrage that anybody finds again, with nobody's quotes."""
 
-from dataclasses import asdict
+from dataclasses import asdict, fields, replace
 from functools import partial
 
 import numpy as np
 import pytest
 
-from node.evaluation.audit import WING_Z, YEARS, Z, audit, audit_listed
+from node.evaluation.audit import (
+    WIDE_YEARS,
+    WIDE_Z,
+    WING_Z,
+    YEARS,
+    Audit,
+    Limits,
+    Z,
+    audit,
+    audit_listed,
+    panel_behind,
+)
 from node.market.panel import Panel
+from node.market.samples import Samples, anchor_samples
 from node.models.arbitrage import REACH_Z
+from node.models.architecture import DEFAULT_SHIFT
 from node.models.expiries import Expiries
 from node.models.formulas import flat, quadratic_smile
 from node.models.smile import SMILE
+from protocol import numbers
 from protocol.errors import DataError
 from tests.unit.node.small_market import panel, samples
 
@@ -35,6 +49,7 @@ def test_flat_surface_passes():
     found = asdict(audit(flat, FEW))
     assert found.pop("panels") == FEW.snapshot.size
     assert found.pop("points") == FEW.snapshot.size * Z.size * YEARS.size
+    assert found.pop("wide_points") == FEW.snapshot.size * WIDE_Z.size * WIDE_YEARS.size
     assert found.pop("worst_snapshot") in FEW.snapshot
     assert found.pop("broken_days") is found.pop("broken_from_z") is None
     assert set(found.values()) == {0.0}
@@ -55,6 +70,54 @@ def test_steep_wings_are_found_beyond_the_grid():
     assert found.steepest_wing == pytest.approx(5.0, rel=1e-3)
     assert found.wings == 1.0
     assert np.abs(WING_Z).max() > REACH_Z
+
+
+@pytest.mark.parametrize(
+    "is_far",
+    [
+        lambda asked: np.abs(asked.z) > 1.01 * REACH_Z,
+        lambda asked: asked.years > 1.05 * YEARS[-1],
+        lambda asked: asked.years < 0.95 * YEARS[0],
+    ],
+    ids=["strikes", "late", "early"],
+)
+def test_what_lies_beyond_the_grid_is_found_on_the_wide_one_alone(is_far):
+    """Variance falls with time at far points and stays what it is at the others."""
+
+    def price(asked):
+        return np.where(is_far(asked), asked.years**-0.9, 0.6)
+
+    found = audit(price, FEW)
+    assert found.calendar == found.butterfly == 0.0
+    assert 0.03 < found.wide_calendar < 0.5
+
+
+def test_fewer_strikes_give_about_the_same_rates():
+    every, few = audit(falling, FEW), audit(falling, FEW, every=4)
+    assert few.points < every.points / 3.5
+    assert few.calendar == pytest.approx(every.calendar, rel=1e-9)
+    steep_ones = audit(steep, FEW), audit(steep, FEW, every=4)
+    assert steep_ones[0].wings == steep_ones[1].wings == 1.0
+
+
+def test_untrained_model_is_accepted_and_a_rough_one_is_told_why_not():
+    genesis = numbers.to_float(SMILE.genesis(0), DEFAULT_SHIFT)
+    assert audit(partial(SMILE.predict, genesis), FEW).beyond() == ()
+    rough = np.random.default_rng(2).normal(size=genesis.size) * 0.3
+    found = audit(partial(SMILE.predict, rough), FEW)
+    reasons = found.beyond()
+    assert [reason.split()[0] for reason in reasons] == [limit.name for limit in fields(Limits)]
+    assert f"calendar {found.calendar:.3%}, accepted up to 0.500%" in reasons
+
+
+def test_a_limit_may_be_reached_and_not_passed():
+    found = replace(audit(flat, FEW), wings=0.04)
+    assert found.beyond(Limits(wings=0.04)) == ()
+    assert found.beyond(Limits(wings=0.039)) == ("wings 4.000%, accepted up to 3.900%",)
+
+
+def test_every_limit_is_one_of_what_an_audit_finds():
+    assert {limit.name for limit in fields(Limits)} <= {found.name for found in fields(Audit)}
 
 
 def test_rough_model_holds_both_and_the_quadratic_less():
@@ -92,6 +155,15 @@ def test_many_panels_are_thinned_to_as_many_of_each_coin():
     assert seen.size == 6
     assert audit(flat, panel().take(panel().is_btc), panels=6).panels == 3
     assert audit(flat, FEW, panels=1000).panels == FEW.snapshot.size
+
+
+def test_panels_behind_quotes_are_those_of_their_snapshots_each_once():
+    public = anchor_samples(FEW)
+    found = panel_behind(Samples.join(QUOTES.take(np.arange(len(QUOTES))[::-1]), public))
+    for part in ("snapshot", "is_btc", "vols"):
+        np.testing.assert_array_equal(getattr(found, part), getattr(FEW, part))
+    some = QUOTES.take(QUOTES.snapshot == FEW.snapshot[-1])
+    assert set(panel_behind(some).snapshot) == {FEW.snapshot[-1]}
 
 
 def test_no_panels_are_refused():

@@ -62,6 +62,10 @@ def test_the_evaluator_audits_the_panels_that_it_judges_by():
     found = audit(partial(SMILE.predict, numbers.to_float(rough, SHIFT)), evaluator.panel)
     assert scored["arbitrage_calendar"] == found.calendar > smooth["arbitrage_calendar"]
     assert scored["arbitrage_butterfly"] == found.butterfly > smooth["arbitrage_butterfly"]
+    for name in ("wings", "wide_calendar", "wide_butterfly"):
+        assert scored[f"arbitrage_{name}"] == getattr(found, name)
+    assert scored["arbitrage_beyond_limits"] == len(found.beyond()) > 0
+    assert smooth["arbitrage_beyond_limits"] == 0
     assert set(evaluator.panel.snapshot) == set(held_out().snapshot)
 
 
