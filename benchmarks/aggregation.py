@@ -3,12 +3,14 @@
     python3.11 -m venv var/others
     var/others/bin/pip install torch==2.13.0 numpy==2.4.6 scipy==1.17.1
     var/others/bin/pip install --no-deps byzfl==0.0.11 flwr==1.42.0
-    python benchmarks/aggregation.py [--n N --d D] --json FILE
+    python benchmarks/aggregation.py [--n N --d D ...] --json FILE [--page FILE]
 
 The others live in an environment of their own and get the same updates as float32, ByzFL as numpy
 and as torch, Flower as numpy. Without that environment, and where a library has no such rule or
 would need too much time or memory, its figures are null. Updates are drawn, a fifth of them (the f
-liars) far from the rest. `our_reads` is our time divided by that of one read of the updates.
+liars) far from the rest. `our_reads` is our time divided by that of one read of the updates, and
+`difference` the largest one between a coordinate of theirs and of ours, in units. `--page` renews
+the page's table of these rows.
 """
 
 import argparse
@@ -20,18 +22,19 @@ import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from benchmarks.aggregation_table import LIBRARIES, table, written
+from benchmarks.gas_table import renewed
 from protocol.rules import RULES, compose
 from protocol.rules.rows import IntArray
 
 ROOT = Path(__file__).parents[1]
 THEIR_PYTHON = ROOT / "var" / "others" / "bin" / "python"
 COUNTS, DIMENSIONS = (10, 50, 100, 200), (10**4, 10**5, 10**6)
-OTHERS = {"byzfl 0.0.11": ("numpy", "torch"), "flower 1.42.0": ("numpy",)}
-"""Libraries, and as what they get the updates."""
 TAU = 1000
 """Of centered clipping and of the clipped mean, in units."""
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -98,8 +101,15 @@ def read_once(updates: IntArray) -> object:
     return np.bitwise_xor.reduce(updates.reshape(-1)[: updates.size // 4 * 4].view(np.int64))
 
 
-def their_figures(updates: IntArray, folder: Path) -> dict[str, float | None]:
-    """CPU seconds by `library/input/rule`; their aggregates lie in `folder`."""
+class Theirs(TypedDict):
+    """What another library needed for one rule."""
+
+    cpu_seconds: float
+    extra_bytes: int
+
+
+def their_figures(updates: IntArray, folder: Path) -> dict[str, Theirs | None]:
+    """By `library/input/rule`; their aggregates lie in `folder`."""
     if not THEIR_PYTHON.exists():
         return {}
     np.save(folder / "updates.npy", updates)
@@ -110,7 +120,7 @@ def their_figures(updates: IntArray, folder: Path) -> dict[str, float | None]:
     ran = subprocess.run(  # noqa: S603 - a fixed program on files of our own
         command, stdout=subprocess.PIPE, text=True, check=True, env=clean | ONE_THREAD
     )
-    figures: dict[str, float | None] = json.loads(ran.stdout)
+    figures: dict[str, Theirs | None] = json.loads(ran.stdout)
     return figures
 
 
@@ -127,14 +137,17 @@ def measured(n: int, d: int) -> Iterator[dict[str, object]]:
                 f"{extra_bytes / 2**20:6.2f} MiB ({extra_bytes / updates.nbytes:6.1%})",
                 flush=True,
             )
-            for library, given in [(name, g) for name, inputs in OTHERS.items() for g in inputs]:
+            for library, given in LIBRARIES:
                 key = f"{library.split()[0]}/{given}/{rule}"
-                seconds = theirs.get(key)
-                if seconds is not None:
-                    off = np.abs(np.load(folder / f"{key.replace('/', '-')}.npy") - aggregate).max()
+                found = theirs.get(key)
+                difference = None
+                if found is not None:
+                    aggregates = np.load(folder / f"{key.replace('/', '-')}.npy")
+                    difference = float(np.abs(aggregates - aggregate).max())
                     print(
-                        f"{'':36}  {library:14}{given:6}{seconds:10.5f} s {seconds / ours:8.1f}x"
-                        f"  off by {off:.3f}",
+                        f"{'':36}  {library:14}{given:6}{found['cpu_seconds']:10.5f} s "
+                        f"{found['cpu_seconds'] / ours:8.1f}x, extra "
+                        f"{found['extra_bytes'] / 2**20:8.2f} MiB, off by {difference:.3f}",
                         flush=True,
                     )
                 yield {
@@ -143,28 +156,29 @@ def measured(n: int, d: int) -> Iterator[dict[str, object]]:
                     "d": d,
                     "library": library,
                     "input": given,
-                    "their_cpu_seconds": seconds,
+                    "their_cpu_seconds": found and found["cpu_seconds"],
                     "our_cpu_seconds": ours,
-                    "ratio": None if seconds is None else seconds / ours,
+                    "ratio": found and found["cpu_seconds"] / ours,
+                    "their_extra_bytes": found and found["extra_bytes"],
                     "our_extra_bytes": extra_bytes,
                     "our_reads": ours / read_seconds,
+                    "difference": difference,
                 }
 
 
 def main() -> None:
     """Measure, print and write the table."""
     parser = argparse.ArgumentParser(description="Aggregation rules beside other libraries'")
-    parser.add_argument("--n", type=int, help="updates; 10, 50, 100 and 200 unless given")
-    parser.add_argument("--d", type=int, help="coordinates; 1e4, 1e5 and 1e6 unless given")
+    parser.add_argument("--n", type=int, nargs="+", default=COUNTS, help="updates")
+    parser.add_argument("--d", type=int, nargs="+", default=DIMENSIONS, help="coordinates")
     parser.add_argument("--json", type=Path, required=True)
+    parser.add_argument("--page", type=Path, help="renew its table")
     asked = parser.parse_args()
-    rows = [
-        row
-        for n in ([asked.n] if asked.n else COUNTS)
-        for d in ([asked.d] if asked.d else DIMENSIONS)
-        for row in measured(n, d)
-    ]
-    asked.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="ascii")
+    rows = [row for n in asked.n for d in asked.d for row in measured(n, d)]
+    asked.json.write_text(written(rows), encoding="ascii")
+    if asked.page:
+        page = asked.page.read_text(encoding="utf-8")
+        asked.page.write_text(renewed(page, [table(rows)]), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -32,6 +32,16 @@ DISPUTES: Final[Mapping[str, str]] = {
     "challenge_n16_c256": "of 16",
     "challenge_n32_c256": "of 32",
     "challenge_n64_c256": "of 64",
+    "challenge_n64_c512": "of 64, chunks of 512, depth 22",
+    "challenge_median_n8_c256": "median of 8 updates",
+    "challenge_median_n16_c256": "of 16",
+    "challenge_median_n32_c256": "of 32",
+    "challenge_median_n64_c256": "of 64",
+    "challenge_clipped_n8_c256": "clipped mean of 8 updates, all longer than the norm",
+    "challenge_clipped_n16_c256": "of 16",
+    "challenge_clipped_n32_c256": "of 32",
+    "challenge_clipped_n64_c256": "of 64",
+    "challenge_clipped_n64_c512": "of 64, chunks of 512, depth 22",
     "challenge_model": "a wrong model, any number",
     "challenge_model_unsealed": "the same, not sealed",
     "challenge_norm_first_credit": "a false norm among 8 updates",
@@ -39,6 +49,7 @@ DISPUTES: Final[Mapping[str, str]] = {
     "challenge_norm": "among 8, by a sender who has a credit already",
     "challenge_arc_nnm_n10": "ARC, NNM and trimmed mean of 10 updates, depth 5",
     "challenge_arc_nnm_n32": "of 32",
+    "challenge_arc_nnm_n64_c512": "of 64, chunks of 512, depth 4: the dearest there is",
     "challenge_product": "a wrong product in the table, 10 updates",
     "challenge_choice_n10": "a wrong choice of neighbours among 10",
     "challenge_choice_n32": "among 32",
@@ -48,6 +59,17 @@ DISPUTES: Final[Mapping[str, str]] = {
     "seal_challenge": "sealing a challenge",
     "claim_award": "claiming the award of a proof that was not sealed",
 }
+DISPUTE_GOALS: Final[Sequence[tuple[str, str, int]]] = (
+    ("a wrong trimmed mean of 8 updates", "challenge_n8_c256", 400_000),
+    ("of 16", "challenge_n16_c256", 760_000),
+    ("of 32", "challenge_n32_c256", 1_800_000),
+    ("of 64", "challenge_n64_c256", 4_200_000),
+    ("a false norm among 8, the sender has a credit", "challenge_norm", 120_000),
+    ("the same, its first credit", "challenge_norm_first_credit", 120_000),
+    ("among 64, its first credit", "challenge_norm_n64", 120_000),
+    ("posting 10,000 coordinates", "post_update_10000", 900_000),
+)
+"""What is aimed at, the snapshot of it, and the most gas it should take."""
 CALLS: Final[Mapping[str, str]] = {
     "commitUpdate drawn": "`commitUpdate` where seats are drawn, the seat's first",
     "distribute_n10": "`distribute` among 10, finalising too",
@@ -132,7 +154,8 @@ class Snapshots:
 
 def tables(measured: Measured, snapshots: Snapshots) -> list[str]:
     """Every table of the page whose figures there are."""
-    found = [table_of_goals(measured), table_of_rounds(measured), table_of_peers(measured)]
+    found = [table_of_goals(measured), table_of_dispute_goals(snapshots.disputes)]
+    found += [table_of_rounds(measured), table_of_peers(measured)]
     if measured.spent:
         found.append(table_of_spending(measured.spent))
     found += [table_of_votes(snapshots.calls), table_of_calls(snapshots.calls)]
@@ -165,8 +188,16 @@ def table_of_goals(measured: Measured) -> str:
     for count, name, limit, way, what in goals:
         if count in measured.rounds:
             gas = getattr(measured.rounds[count][way]["steady"], what)
-            lines.append(_row(name, [f"{limit:,}", f"{gas:,}", "yes" if gas < limit else "**no**"]))
+            lines.append(_goal(name, limit, gas))
     return "\n".join(lines)
+
+
+def table_of_dispute_goals(disputes: Mapping[str, int]) -> str:
+    """What was aimed at for one transaction."""
+    lines = _head("goal, one dispute", ["below", "measured", "met"])
+    return "\n".join(
+        [*lines, *(_goal(name, limit, disputes[key]) for name, key, limit in DISPUTE_GOALS)]
+    )
 
 
 def table_of_rounds(measured: Measured) -> str:
@@ -253,6 +284,10 @@ def _gas_in(file: Path) -> dict[str, int]:
 
 def _head(first: str, columns: Sequence[str]) -> list[str]:
     return [_row(first, columns), "|---|" + "---|" * len(columns)]
+
+
+def _goal(name: str, limit: int, gas: int) -> str:
+    return _row(name, [f"{limit:,}", f"{gas:,}", "yes" if gas < limit else "**no**"])
 
 
 def _row(name: str, cells: Sequence[str]) -> str:

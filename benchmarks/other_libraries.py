@@ -1,9 +1,11 @@
-"""CPU seconds of ByzFL's and Flower's rules on `updates.npy` of a folder, in their environment.
+"""CPU seconds and memory of ByzFL's and Flower's rules on `updates.npy` of a folder.
 
-Called by `benchmarks/aggregation.py`. ByzFL's geometric median runs as many steps as ours. Of both
-only the rules are imported: the packages as a whole want data sets, plots and servers.
+Called by `benchmarks/aggregation.py`, in their environment. ByzFL's geometric median runs as many
+steps as ours. Of both only the rules are imported: the packages as a whole want data sets, plots
+and servers.
 """
 
+import ctypes
 import json
 import sys
 import time
@@ -18,6 +20,9 @@ import numpy as np
 import torch
 
 Step = Callable[[Any], Any]
+
+M_MMAP_THRESHOLD = -3
+"""In glibc's malloc.h: from which size on an allocation is a mapping of its own."""
 
 MOST_BYTES = 6 << 30
 """What one intermediate array may take."""
@@ -106,8 +111,33 @@ def seconds(make_steps: Callable[[], list[Step]], updates: Any) -> tuple[float, 
     return min(spent), found
 
 
+def extra_bytes(make_steps: Callable[[], list[Step]], updates: Any) -> int:
+    """What the process held at its peak beyond the input, less the result, as the kernel counts it.
+
+    Unlike Python's own count it has what torch allocates too. Linux and glibc only.
+    """
+    found = updates.copy() if isinstance(updates, np.ndarray) else updates.clone()
+    steps = make_steps()
+    # Every array beyond 64 KiB is given back to the kernel when it is freed, so it counts anew.
+    libc = ctypes.CDLL(None)
+    libc.mallopt(M_MMAP_THRESHOLD, 1 << 16)
+    libc.malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    before = resident("VmRSS")
+    for step in steps:
+        found = step(found)
+    return max(0, resident("VmHWM") - before - np.asarray(found).nbytes)
+
+
+def resident(field: str) -> int:
+    """Bytes of this process in memory: now (VmRSS), or at the peak (VmHWM)."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    (line,) = [line for line in status.splitlines() if line.startswith(f"{field}:")]
+    return int(line.split()[1]) * 1024
+
+
 def main() -> None:
-    """Prints a JSON object of seconds by `library/input/rule`; null if it would take too much."""
+    """Prints a JSON object by `library/input/rule`: seconds and bytes, or null where it is dear."""
     folder, tau = Path(sys.argv[1]), float(sys.argv[2])
     torch.set_num_threads(1)
     hollow("byzfl")
@@ -122,14 +152,20 @@ def main() -> None:
         ("byzfl", "torch", torch.from_numpy(numpy_updates), lambda: byzfl_steps(n, tau)),
         ("flower", "numpy", numpy_updates, lambda: flower_steps(n)),
     ]
-    figures: dict[str, float | None] = {}
+    figures: dict[str, dict[str, float] | None] = {}
+    ran: list[tuple[str, Callable[[], list[Step]], Any]] = []
     for library, given, updates, steps in inputs:
         for rule in steps():
             name = f"{library}/{given}/{rule}"
             figures[name] = None
             if affordable(rule, given, n, d):
-                figures[name], found = seconds(lambda s=steps, r=rule: s()[r], updates)
+                ran.append((name, lambda s=steps, r=rule: s()[r], updates))
+                spent, found = seconds(*ran[-1][1:])
+                figures[name] = {"cpu_seconds": spent}
                 np.save(folder / f"{name.replace('/', '-')}.npy", np.asarray(found))
+    # All times come first, for what memory is measured with slows allocation.
+    for name, make_steps, updates in ran:
+        figures[name] |= {"extra_bytes": extra_bytes(make_steps, updates)}
     print(json.dumps(figures))
 
 

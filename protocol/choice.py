@@ -14,7 +14,7 @@ from protocol.task import PreSteps, Rule, TaskParams
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """The table of a round, and whom nearest-neighbour mixing or multi-Krum chooses by it."""
+    """The table of a round, and whom nearest-neighbour mixing, Krum or multi-Krum chooses by it."""
 
     table: Table
     masks: Masks
@@ -41,5 +41,10 @@ def choice_of(params: TaskParams, updates: Int16Array) -> Choice | None:
     if PreSteps.ARC in params.pre_steps:
         rows = arc(updates, params.tolerance).array()
     table = Table.of(rows, params.chunk_length)
-    choose = best if params.rule is Rule.MULTI_KRUM else neighbours
-    return Choice(table, choose(table.sums, params.tolerance))
+    return Choice(table, _masks(params, table))
+
+
+def _masks(params: TaskParams, table: Table) -> Masks:
+    if not params.rule.chooses_best:
+        return neighbours(table.sums, params.tolerance)
+    return best(table.sums, params.tolerance, m=1 if params.rule is Rule.KRUM else None)

@@ -176,12 +176,12 @@ def neighbours(sums: Integers, f: int) -> Masks:
     return tuple(_mask(np.flatnonzero(row).tolist()) for row in nearest(sums, f))
 
 
-def best(sums: Integers, f: int) -> Masks:
-    """The n - f rows that multi-Krum averages, in a single mask.
+def best(sums: Integers, f: int, m: int | None = None) -> Masks:
+    """The m rows that Krum ranks best, in a single mask; m = n - f, multi-Krum's, unless given.
 
     Shape: sums [n, n], the Gram matrix. Raises: RuleError unless n >= 2f + 3.
     """
-    weights = multi_krum_weights(sums, f)
+    weights = multi_krum_weights(sums, f, m)
     return (_mask(i for i, weight in enumerate(weights) if weight),)
 
 

@@ -63,8 +63,12 @@ class Rule(IntEnum):
             return 0
         if self is Rule.BULYAN:
             return max(0, count - 3) // 4
-        by_krum = self in {Rule.KRUM, Rule.MULTI_KRUM}
-        return max(0, count - 3 if by_krum else count - 1) // 2
+        return max(0, count - 3 if self.chooses_best else count - 1) // 2
+
+    @property
+    def chooses_best(self) -> bool:
+        """Whether the rule averages the updates that Krum ranks best: one, or several."""
+        return self in {Rule.KRUM, Rule.MULTI_KRUM}
 
     @property
     def clips(self) -> bool:
@@ -246,9 +250,9 @@ class TaskParams:
 
         It knows neither these rules, nor these pre-steps before these rules, nor tables that high.
         """
-        if self.rule >= Rule.KRUM:
+        if self.rule >= Rule.BULYAN:
             return True
-        if self.pre_steps and self.rule in {Rule.CLIPPED_MEAN, Rule.MULTI_KRUM}:
+        if self.pre_steps and (self.rule is Rule.CLIPPED_MEAN or self.rule.chooses_best):
             return True
         return self._is_by_distance and self._table_height > MAX_TABLE_HEIGHT
 
@@ -259,7 +263,7 @@ class TaskParams:
 
     @property
     def _is_by_distance(self) -> bool:
-        return PreSteps.NNM in self.pre_steps or self.rule is Rule.MULTI_KRUM
+        return PreSteps.NNM in self.pre_steps or self.rule.chooses_best
 
     @property
     def _table_height(self) -> int:

@@ -104,12 +104,21 @@ abstract contract ChallengeFixture is Fixture {
         if (params.preSteps & 1 != 0) included = PlainGram.clipped(included, params.tolerance);
         if (hasTable()) {
             products = PlainGram.products(padded(included), 16);
-            masks = params.rule == IVolquorum.Rule.MultiKrum
-                ? PlainGram.best(included, params.tolerance)
-                : PlainGram.neighbours(included, params.tolerance);
+            masks = choiceAmong(included, params);
             included = PlainGram.mixed(included, masks);
         }
         makeResult(included, RuleLib.Terms(params.rule, params.tolerance, params.clipNorm));
+    }
+
+    function choiceAmong(int256[][] memory rows, IVolquorum.TaskParams memory params)
+        private
+        pure
+        returns (bytes memory)
+    {
+        uint256 tolerance = params.tolerance;
+        if (params.rule == IVolquorum.Rule.Krum) return PlainGram.best(rows, tolerance, 1);
+        if (params.rule == IVolquorum.Rule.MultiKrum) return PlainGram.best(rows, tolerance, rows.length - tolerance);
+        return PlainGram.neighbours(rows, tolerance);
     }
 
     function makeResult(int256[][] memory included, RuleLib.Terms memory terms) private {
@@ -140,7 +149,8 @@ abstract contract ChallengeFixture is Fixture {
 
     function hasTable() internal view returns (bool) {
         IVolquorum.TaskParams memory params = volquorum.taskParams(taskId);
-        return params.preSteps & 2 != 0 || params.rule == IVolquorum.Rule.MultiKrum;
+        return
+            params.preSteps & 2 != 0 || params.rule == IVolquorum.Rule.MultiKrum || params.rule == IVolquorum.Rule.Krum;
     }
 
     function tableRoot() internal view returns (bytes32) {

@@ -3,15 +3,13 @@ pragma solidity 0.8.37;
 
 import {Test} from "forge-std/Test.sol";
 
+import {IVolquorum} from "../src/interfaces/IVolquorum.sol";
 import {ChoiceLib} from "../src/libraries/ChoiceLib.sol";
 import {PlainGram} from "./PlainGram.sol";
 
 /// @notice Choices by networks of packed keys against plain sorts of distances between whole rows, and against the
 /// vectors that Python passes.
 contract ChoiceTest is Test {
-    // Number of the rule in the vectors.
-    uint256 private constant MULTI_KRUM = 4;
-
     // ----------------------------------------------------------------------------------------------------- vectors
 
     function testVectorsOfChoices() public view {
@@ -23,8 +21,9 @@ contract ChoiceTest is Test {
         uint256[] memory rules = vm.parseJsonUintArray(json, ".rule");
         assertGt(nodes.length, 0, "no vectors");
         for (uint256 row = 0; row < nodes.length; ++row) {
-            bytes memory found = rules[row] == MULTI_KRUM
-                ? this.best(nodes[row], counts[row], tolerances[row])
+            IVolquorum.Rule rule = IVolquorum.Rule(rules[row]);
+            bytes memory found = ChoiceLib.choosesBest(rule)
+                ? this.best(nodes[row], counts[row], tolerances[row], rule == IVolquorum.Rule.Krum)
                 : this.neighbours(nodes[row], counts[row], tolerances[row]);
             assertEq(found, masks[row]);
         }
@@ -39,11 +38,13 @@ contract ChoiceTest is Test {
         assertEq(this.neighbours(nodesOf(rows), count, tolerance), PlainGram.neighbours(rows, tolerance));
     }
 
-    function testBestAgreesWithAPlainSort(uint256 seed, uint256 count, uint256 tolerance) public view {
+    function testBestAgreesWithAPlainSort(uint256 seed, uint256 count, uint256 tolerance, uint256 members) public view {
         count = bound(count, 3, 24);
         tolerance = bound(tolerance, 0, (count - 3) / 2);
         int256[][] memory rows = draw(seed, count);
-        assertEq(this.best(nodesOf(rows), count, tolerance), PlainGram.best(rows, tolerance));
+        members = bound(members, 1, count - tolerance);
+        assertEq(this.ranked(nodesOf(rows), count, tolerance, members), PlainGram.best(rows, tolerance, members));
+        assertEq(this.best(nodesOf(rows), count, tolerance, true), PlainGram.best(rows, tolerance, 1), "Krum");
     }
 
     /// forge-config: default.fuzz.runs = 2
@@ -52,7 +53,8 @@ contract ChoiceTest is Test {
         bytes memory nodes = nodesOf(rows);
         tolerance = bound(tolerance, 0, 30);
         assertEq(this.neighbours(nodes, 64, tolerance), PlainGram.neighbours(rows, tolerance), "neighbours");
-        assertEq(this.best(nodes, 64, tolerance), PlainGram.best(rows, tolerance), "best");
+        assertEq(this.best(nodes, 64, tolerance, false), PlainGram.best(rows, tolerance, 64 - tolerance), "best");
+        assertEq(this.best(nodes, 64, tolerance, true), PlainGram.best(rows, tolerance, 1), "the best");
     }
 
     /// @dev The greatest products that a table can hold: 2^16 chunks of 512 coordinates at both ends.
@@ -70,7 +72,8 @@ contract ChoiceTest is Test {
             rows[row] = new int256[](3);
         }
         bytes memory nodes = nodesOf(rows);
-        assertEq(this.best(nodes, 7, 2), abi.encodePacked(uint64(31)), "best");
+        assertEq(this.best(nodes, 7, 2, false), abi.encodePacked(uint64(31)), "best");
+        assertEq(this.best(nodes, 7, 2, true), abi.encodePacked(uint64(1)), "the best");
         bytes memory masks = this.neighbours(nodes, 7, 3);
         for (uint256 row = 0; row < 7; ++row) {
             assertEq(uint8(masks[8 * row + 7]), 15, "neighbours");
@@ -90,13 +93,13 @@ contract ChoiceTest is Test {
         nodes = bytes.concat(nodes, new bytes(20 * count * (count + 1) - nodes.length));
         bytes memory masks = this.neighbours(nodes, count, tolerance);
         assertEq(masks.length, 8 * count);
-        for (uint256 row = 0; row <= count; ++row) {
-            bytes memory all = row == count ? this.best(nodes, count, tolerance) : masks;
+        for (uint256 row = 0; row <= count + 1; ++row) {
+            bytes memory all = row < count ? masks : this.best(nodes, count, tolerance, row > count);
             uint256 members = 0;
             for (uint256 other = 0; other < 64; ++other) {
                 members += uint8(all[8 * (row % count % (all.length / 8)) + 7 - other / 8]) >> (other % 8) & 1;
             }
-            assertEq(members, count - tolerance);
+            assertEq(members, row > count ? 1 : count - tolerance);
         }
     }
 
@@ -142,8 +145,22 @@ contract ChoiceTest is Test {
         return ChoiceLib.neighbours(nodes, count, tolerance);
     }
 
-    function best(bytes calldata nodes, uint256 count, uint256 tolerance) external pure returns (bytes memory) {
-        return ChoiceLib.best(nodes, count, tolerance);
+    /// @notice As multi-Krum chooses, or as Krum does.
+    function best(bytes calldata nodes, uint256 count, uint256 tolerance, bool one)
+        external
+        pure
+        returns (bytes memory)
+    {
+        IVolquorum.Rule rule = one ? IVolquorum.Rule.Krum : IVolquorum.Rule.MultiKrum;
+        return ChoiceLib.best(nodes, count, tolerance, ChoiceLib.membersOf(rule, count, tolerance));
+    }
+
+    function ranked(bytes calldata nodes, uint256 count, uint256 tolerance, uint256 members)
+        external
+        pure
+        returns (bytes memory)
+    {
+        return ChoiceLib.best(nodes, count, tolerance, members);
     }
 
     // ------------------------------------------------------------------------------------------------------- steps

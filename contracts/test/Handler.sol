@@ -185,8 +185,8 @@ contract Handler is HandlerDisputes {
         termsOf[taskId].currency = currency;
         if (!pay("create", who, taskId, fundsWei, abi.encodeCall(IVolquorum.createTask, (params)))) return;
         tasks.push(taskId);
-        bool hasTable = params.preSteps & 2 == 2 || params.rule == IVolquorum.Rule.MultiKrum;
-        bool byVotes = params.rule > IVolquorum.Rule.MultiKrum || params.rule == IVolquorum.Rule.ClippedMean;
+        bool hasTable = params.preSteps & 2 == 2 || choosesBest(params.rule);
+        bool byVotes = params.rule > IVolquorum.Rule.Krum || params.rule == IVolquorum.Rule.ClippedMean;
         recipeOf[taskId] = byVotes
             ? Recipe(IVolquorum.Rule.Mean, params.tolerance, 0, false, true)
             : Recipe(params.rule, params.tolerance, params.preSteps, hasTable, false);
@@ -238,7 +238,7 @@ contract Handler is HandlerDisputes {
         params.salt = bytes32(tasks.length);
     }
 
-    /// @dev Kind 0 has plain updates, 1 clips or mixes before a rule, 2 is multi-Krum, 3 draws its seats, 4 is by votes.
+    /// @dev Kind 0 has plain updates, 1 clips or mixes before a rule, 2 is multi-Krum or Krum, 3 draws its seats, 4 is by votes.
     function drawRule(IVolquorum.TaskParams memory params, uint256 seed) private view {
         uint256 kind = seed % KINDS;
         params.rule = IVolquorum.Rule.Median;
@@ -252,7 +252,8 @@ contract Handler is HandlerDisputes {
             params.quorum = 3;
         }
         if (kind == 2) {
-            (params.rule, params.tolerance) = (IVolquorum.Rule.MultiKrum, 1);
+            params.rule = draw(seed, "rule", 0, 1) == 0 ? IVolquorum.Rule.MultiKrum : IVolquorum.Rule.Krum;
+            params.tolerance = 1;
             (params.quorum, params.cohort) = (5, 6);
         }
         if (kind == 4) {

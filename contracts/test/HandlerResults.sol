@@ -111,16 +111,24 @@ abstract contract HandlerResults is CommonBase, StdAssertions, StdUtils {
         returns (bytes memory)
     {
         int256[][] memory distances = PlainGram.distancesBy(products, count);
-        return recipe.rule == IVolquorum.Rule.MultiKrum
-            ? PlainGram.bestBy(distances, recipe.tolerance)
+        return choosesBest(recipe.rule)
+            ? PlainGram.bestBy(distances, recipe.tolerance, membersOf(recipe, count))
             : PlainGram.neighboursBy(distances, recipe.tolerance);
+    }
+
+    function choosesBest(IVolquorum.Rule rule) internal pure returns (bool) {
+        return rule == IVolquorum.Rule.MultiKrum || rule == IVolquorum.Rule.Krum;
+    }
+
+    function membersOf(Recipe memory recipe, uint256 count) private pure returns (uint256) {
+        return recipe.rule == IVolquorum.Rule.Krum ? 1 : count - recipe.tolerance;
     }
 
     /// @dev As many members as a choice has, but always the first.
     function firstMembers(Recipe memory recipe, uint256 count) internal pure returns (bytes memory masks) {
-        uint256 rows = recipe.rule == IVolquorum.Rule.MultiKrum ? 1 : count;
+        uint256 rows = choosesBest(recipe.rule) ? 1 : count;
         for (uint256 row = 0; row < rows; ++row) {
-            masks = abi.encodePacked(masks, uint64((1 << (count - recipe.tolerance)) - 1));
+            masks = abi.encodePacked(masks, uint64((1 << membersOf(recipe, count)) - 1));
         }
     }
 

@@ -16,9 +16,6 @@ import {PlainTree} from "./PlainTree.sol";
 /// @notice Clipping and mixing in packed lanes against plain numbers, whole rounds too, and against the vectors that
 /// Python passes.
 contract MixTest is Test {
-    // Number of the rule in the vectors.
-    uint256 private constant MULTI_KRUM = 4;
-
     MixHarness private harness = new MixHarness();
 
     // ----------------------------------------------------------------------------------------------------- vectors
@@ -32,28 +29,114 @@ contract MixTest is Test {
         }
     }
 
+    function testVectorsOfClipping() public view {
+        MixHarness.Terms memory terms = oneChunk();
+        terms.clipped = true;
+        checkChanges("tests/vectors/rules/arc.json", terms);
+    }
+
+    function testVectorsOfMixing() public view {
+        MixHarness.Terms memory terms = oneChunk();
+        terms.mixed = true;
+        checkChanges("tests/vectors/rules/nnm.json", terms);
+    }
+
+    function testVectorsOfClippingMixingAndTrimming() public view {
+        MixHarness.Terms memory terms = oneChunk();
+        (terms.clipped, terms.mixed, terms.rule) = (true, true, IVolquorum.Rule.TrimmedMean);
+        string memory json = vm.readFile("tests/vectors/rules/composed.json");
+        bytes[] memory aggregates = vm.parseJsonBytesArray(json, ".aggregate");
+        for (uint256 row = 0; row < aggregates.length; ++row) {
+            (bytes memory aggregate,) = this.playSmall(json, row, terms);
+            assertEq(aggregate, this.padded(aggregates[row], 1), "aggregate");
+        }
+    }
+
+    /// @dev The contract averages n - f; vectors of other numbers are everybody else's.
+    function testVectorsOfMultiKrum() public view {
+        MixHarness.Terms memory terms = oneChunk();
+        terms.rule = IVolquorum.Rule.MultiKrum;
+        string memory json = vm.readFile("tests/vectors/rules/multi_krum.json");
+        bytes[] memory aggregates = vm.parseJsonBytesArray(json, ".aggregate");
+        uint256[] memory taken = vm.parseJsonUintArray(json, ".m");
+        uint256 checked;
+        for (uint256 row = 0; row < aggregates.length; ++row) {
+            uint256 count = vm.parseJsonUintArray(json, ".count")[row];
+            if (taken[row] != count - vm.parseJsonUintArray(json, ".f")[row]) continue;
+            (bytes memory aggregate,) = this.playSmall(json, row, terms);
+            assertEq(aggregate, this.padded(aggregates[row], 1), "aggregate");
+            ++checked;
+        }
+        assertGt(checked, 0, "no vectors");
+    }
+
+    function testVectorsOfKrum() public view {
+        MixHarness.Terms memory terms = oneChunk();
+        terms.rule = IVolquorum.Rule.Krum;
+        string memory json = vm.readFile("tests/vectors/rules/krum.json");
+        bytes[] memory aggregates = vm.parseJsonBytesArray(json, ".aggregate");
+        assertGt(aggregates.length, 0, "no vectors");
+        for (uint256 row = 0; row < aggregates.length; ++row) {
+            (bytes memory aggregate,) = this.playSmall(json, row, terms);
+            assertEq(aggregate, this.padded(aggregates[row], 1), "aggregate");
+        }
+    }
+
+    function checkChanges(string memory file, MixHarness.Terms memory terms) private view {
+        string memory json = vm.readFile(file);
+        bytes[] memory changed = vm.parseJsonBytesArray(json, ".changed");
+        assertGt(changed.length, 0, "no vectors");
+        for (uint256 row = 0; row < changed.length; ++row) {
+            (, bytes memory found) = this.playSmall(json, row, terms);
+            assertEq(found, this.padded(changed[row], vm.parseJsonUintArray(json, ".count")[row]), "rows");
+        }
+    }
+
+    /// @notice The aggregate and what pre-steps made of the updates of one vector.
+    function playSmall(string calldata json, uint256 row, MixHarness.Terms memory terms)
+        external
+        view
+        returns (bytes memory, bytes memory)
+    {
+        terms.tolerance = vm.parseJsonUintArray(json, ".f")[row];
+        uint256 count = vm.parseJsonUintArray(json, ".count")[row];
+        bytes memory updates = this.padded(vm.parseJsonBytesArray(json, ".updates")[row], count);
+        (bytes[] memory aggregates,, bytes[] memory changes) = harness.rounds(updates, count, terms);
+        return (aggregates[0], changes[0]);
+    }
+
+    /// @notice Rows of at most a word, each filled up with zeros.
+    function padded(bytes calldata all, uint256 count) external pure returns (bytes memory rows) {
+        uint256 length = all.length / count;
+        for (uint256 row = 0; row < count; ++row) {
+            rows = bytes.concat(rows, all[row * length:(row + 1) * length], new bytes(32 - length));
+        }
+    }
+
+    function oneChunk() private pure returns (MixHarness.Terms memory terms) {
+        terms.chunkBytes = 32;
+    }
+
     function checkVector(string calldata json, uint256 row, bytes calldata updates) external view {
         MixHarness.Terms memory terms = termsOf(json, row);
-        bytes[] memory padded = new bytes[](vm.parseJsonUintArray(json, ".count")[row]);
-        uint256 length = updates.length / padded.length;
+        bytes[] memory whole = new bytes[](vm.parseJsonUintArray(json, ".count")[row]);
+        uint256 length = updates.length / whole.length;
         bytes memory zeros = new bytes((terms.chunkBytes - length % terms.chunkBytes) % terms.chunkBytes);
-        int256[][] memory values = new int256[][](padded.length);
-        for (uint256 desk = 0; desk < padded.length; ++desk) {
-            padded[desk] = bytes.concat(updates[desk * length:(desk + 1) * length], zeros);
-            values[desk] = PlainRules.unpacked(padded[desk], 2);
+        int256[][] memory values = new int256[][](whole.length);
+        for (uint256 desk = 0; desk < whole.length; ++desk) {
+            whole[desk] = bytes.concat(updates[desk * length:(desk + 1) * length], zeros);
+            values[desk] = PlainRules.unpacked(whole[desk], 2);
         }
         bytes[2] memory found;
-        (found[0], found[1]) = harness.aggregate(padded, normsOf(values), terms);
+        (found[0], found[1]) = harness.aggregate(whole, normsOf(values), terms);
         assertEq(found[0], bytes.concat(vm.parseJsonBytesArray(json, ".aggregate")[row], zeros), "aggregate");
         assertEq(found[1], vm.parseJsonBytesArray(json, ".masks")[row], "masks");
     }
 
     function termsOf(string calldata json, uint256 row) private pure returns (MixHarness.Terms memory terms) {
         terms.clipped = vm.parseJsonUintArray(json, ".arc")[row] == 1;
-        uint256 rule = vm.parseJsonUintArray(json, ".rule")[row];
-        terms.multiKrum = rule == MULTI_KRUM;
-        terms.mixed = !terms.multiKrum;
-        if (terms.mixed) terms.rule = IVolquorum.Rule(rule);
+        terms.rule = IVolquorum.Rule(vm.parseJsonUintArray(json, ".rule")[row]);
+        terms.mixed = !ChoiceLib.choosesBest(terms.rule);
         terms.tolerance = vm.parseJsonUintArray(json, ".tolerance")[row];
         terms.chunkBytes = 2 * vm.parseJsonUintArray(json, ".chunkLength")[row];
     }
@@ -67,8 +150,9 @@ contract MixTest is Test {
         count = bound(count, 3, 10);
         tolerance = bound(tolerance, 0, (count - 3) / 2);
         MixHarness.Terms memory terms =
-            MixHarness.Terms(seed % 2 == 0, seed % 6 < 3, seed % 6 > 3, IVolquorum.Rule.Mean, tolerance, 32);
-        if (!terms.multiKrum && rule % 3 != 0) terms.rule = IVolquorum.Rule(1 + rule % 3);
+            MixHarness.Terms(seed % 2 == 0, seed % 6 < 3, IVolquorum.Rule.Mean, tolerance, 0, 32);
+        if (rule % 3 != 0) terms.rule = IVolquorum.Rule(1 + rule % 3);
+        if (seed % 6 > 3) terms.rule = rule % 2 == 0 ? IVolquorum.Rule.MultiKrum : IVolquorum.Rule.Krum;
         int256[][] memory rows = draw(seed, count, 32);
         bytes[] memory updates = new bytes[](count);
         for (uint256 row = 0; row < count; ++row) {
@@ -79,7 +163,9 @@ contract MixTest is Test {
         if (terms.clipped) rows = PlainGram.clipped(rows, tolerance);
         bytes memory plain;
         if (terms.mixed) plain = PlainGram.neighbours(rows, tolerance);
-        if (terms.multiKrum) plain = PlainGram.best(rows, tolerance);
+        if (ChoiceLib.choosesBest(terms.rule)) {
+            plain = PlainGram.best(rows, tolerance, ChoiceLib.membersOf(terms.rule, count, tolerance));
+        }
         assertEq(masks, plain, "masks");
         if (plain.length > 0) rows = PlainGram.mixed(rows, plain);
         RuleLib.Terms memory ranks = RuleLib.Terms(terms.rule, tolerance, 0);

@@ -23,6 +23,17 @@ library Loading {
             }
         }
     }
+
+    /// @notice The same way back.
+    function unloaded(Lanes.Rows memory rows) internal pure returns (bytes memory chunks) {
+        chunks = new bytes(rows.count * rows.width);
+        for (uint256 offset = 0; offset < chunks.length; offset += 32) {
+            uint256 from = rows.start + offset / rows.width * rows.stride + offset % rows.width;
+            assembly ("memory-safe") {
+                mstore(add(add(chunks, 32), offset), xor(mload(from), BIAS))
+            }
+        }
+    }
 }
 
 /// @notice A whole round by the libraries that judge a chunk of it: from updates to a table's sums, to a choice, to the
@@ -31,10 +42,51 @@ contract MixHarness {
     struct Terms {
         bool clipped;
         bool mixed;
-        bool multiKrum;
         IVolquorum.Rule rule;
         uint256 tolerance;
+        uint256 clipNorm;
         uint256 chunkBytes;
+    }
+
+    /// @notice Many small rounds of `count` updates of one chunk each, all end to end: of each its aggregate, the choice
+    /// behind it, and what pre-steps made of its updates.
+    function rounds(bytes calldata chunks, uint256 count, Terms calldata terms)
+        external
+        view
+        returns (bytes[] memory aggregates, bytes[] memory choices, bytes[] memory changes)
+    {
+        uint256 length = count * terms.chunkBytes;
+        uint256 all = chunks.length / length;
+        (aggregates, choices, changes) = (new bytes[](all), new bytes[](all), new bytes[](all));
+        for (uint256 index = 0; index < all; ++index) {
+            bytes calldata own = chunks[index * length:(index + 1) * length];
+            (aggregates[index], choices[index], changes[index]) = this.round(own, terms);
+        }
+    }
+
+    /// @notice One of these.
+    function round(bytes calldata chunks, Terms calldata terms)
+        external
+        view
+        returns (bytes memory aggregated, bytes memory masks, bytes memory changes)
+    {
+        (bytes[] memory updates, uint256[] memory squaredNorms) = this.split(chunks, terms.chunkBytes);
+        (aggregated, masks) = this.aggregate(updates, squaredNorms, terms);
+        changes = this.changed(chunks, squaredNorms, masks, terms);
+    }
+
+    /// @notice The updates of a small round, and their squared norms.
+    function split(bytes calldata chunks, uint256 width)
+        external
+        pure
+        returns (bytes[] memory updates, uint256[] memory squaredNorms)
+    {
+        Lanes.Rows memory rows = Loading.load(chunks, width);
+        (updates, squaredNorms) = (new bytes[](rows.count), new uint256[](rows.count));
+        for (uint256 row = 0; row < rows.count; ++row) {
+            updates[row] = chunks[row * width:(row + 1) * width];
+            squaredNorms[row] = uint256(GramLib.innerProduct(rows, row, row));
+        }
     }
 
     /// @notice The aggregate of updates of whole chunks, and the choice behind it.
@@ -44,7 +96,9 @@ contract MixHarness {
         returns (bytes memory result, bytes memory masks)
     {
         uint256 chunks = updates[0].length / terms.chunkBytes;
-        if (terms.mixed || terms.multiKrum) masks = this.choice(this.pairs(updates, squaredNorms, terms), terms);
+        if (terms.mixed || ChoiceLib.choosesBest(terms.rule)) {
+            masks = this.choice(this.pairs(updates, squaredNorms, terms), terms);
+        }
         for (uint256 chunk = 0; chunk < chunks; ++chunk) {
             bytes memory rows = chunkOf(updates, chunk, terms.chunkBytes);
             result = bytes.concat(result, this.combined(rows, squaredNorms, masks, terms));
@@ -64,8 +118,21 @@ contract MixHarness {
                 sums[pair] += addends[pair];
             }
         }
+        return nodesOf(sums);
+    }
+
+    /// @dev At once, for what grows by copies takes hundreds of megabytes in the end.
+    function nodesOf(int256[] memory sums) private pure returns (bytes memory nodes) {
+        nodes = new bytes(40 * sums.length + 24);
         for (uint256 pair = 0; pair < sums.length; ++pair) {
-            nodes = abi.encodePacked(nodes, bytes32(0), int64(sums[pair]));
+            int256 sum = sums[pair];
+            assembly ("memory-safe") {
+                // Behind the hash's 32 bytes; the next hash begins 24 bytes before this word ends, with zeros too.
+                mstore(add(add(nodes, 64), mul(40, pair)), shl(192, sum))
+            }
+        }
+        assembly ("memory-safe") {
+            mstore(nodes, sub(mload(nodes), 24))
         }
     }
 
@@ -85,8 +152,9 @@ contract MixHarness {
     function choice(bytes calldata nodes, Terms calldata terms) external pure returns (bytes memory) {
         uint256 rows = 1;
         while (GramLib.pairCount(rows) * 40 < nodes.length) ++rows;
-        if (terms.multiKrum) return ChoiceLib.best(nodes, rows, terms.tolerance);
-        return ChoiceLib.neighbours(nodes, rows, terms.tolerance);
+        if (!ChoiceLib.choosesBest(terms.rule)) return ChoiceLib.neighbours(nodes, rows, terms.tolerance);
+        uint256 members = ChoiceLib.membersOf(terms.rule, rows, terms.tolerance);
+        return ChoiceLib.best(nodes, rows, terms.tolerance, members);
     }
 
     function combined(
@@ -95,16 +163,34 @@ contract MixHarness {
         bytes calldata masks,
         Terms calldata terms
     ) external pure returns (bytes memory chunk) {
-        Lanes.Rows memory rows = clippedRows(chunks, squaredNorms, terms);
-        if (masks.length > 0) rows = MixLib.mixed(rows, masks, rows.count - terms.tolerance);
-        // Multi-Krum's only row is its own mean.
-        IVolquorum.Rule rule = terms.multiKrum ? IVolquorum.Rule.Mean : terms.rule;
-        uint256 start = RuleLib.combined(rows, RuleLib.Terms(rule, terms.tolerance, 0), new uint256[](0));
+        Lanes.Rows memory rows = changedRows(chunks, squaredNorms, masks, terms);
+        RuleLib.Terms memory ranks = RuleLib.Terms(terms.rule, terms.tolerance, terms.clipNorm);
+        uint256 start = RuleLib.combined(rows, ranks, squaredNorms);
         uint256 width = terms.chunkBytes;
         assembly ("memory-safe") {
             chunk := sub(start, 32)
             mstore(chunk, width)
         }
+    }
+
+    /// @notice What the rule is applied to, without bias.
+    function changed(bytes calldata chunks, uint256[] calldata squaredNorms, bytes calldata masks, Terms calldata terms)
+        external
+        pure
+        returns (bytes memory)
+    {
+        return Loading.unloaded(changedRows(chunks, squaredNorms, masks, terms));
+    }
+
+    function changedRows(
+        bytes calldata chunks,
+        uint256[] calldata squaredNorms,
+        bytes calldata masks,
+        Terms calldata terms
+    ) private pure returns (Lanes.Rows memory rows) {
+        rows = clippedRows(chunks, squaredNorms, terms);
+        if (masks.length == 0) return rows;
+        return MixLib.mixed(rows, masks, ChoiceLib.membersOf(terms.rule, rows.count, terms.tolerance));
     }
 
     function clippedRows(bytes calldata chunks, uint256[] calldata squaredNorms, Terms calldata terms)

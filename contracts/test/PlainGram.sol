@@ -116,8 +116,8 @@ library PlainGram {
         return neighboursBy(distances(rows), tolerance);
     }
 
-    function best(int256[][] memory rows, uint256 tolerance) internal pure returns (bytes memory) {
-        return bestBy(distances(rows), tolerance);
+    function best(int256[][] memory rows, uint256 tolerance, uint256 members) internal pure returns (bytes memory) {
+        return bestBy(distances(rows), tolerance, members);
     }
 
     /// @notice The same by squared distances, at place [row][other].
@@ -127,7 +127,7 @@ library PlainGram {
         }
     }
 
-    function bestBy(int256[][] memory apart, uint256 tolerance) internal pure returns (bytes memory) {
+    function bestBy(int256[][] memory apart, uint256 tolerance, uint256 members) internal pure returns (bytes memory) {
         int256[] memory scores = new int256[](apart.length);
         for (uint256 row = 0; row < apart.length; ++row) {
             apart[row][row] = type(int256).max;
@@ -136,7 +136,7 @@ library PlainGram {
                 scores[row] += apart[row][rank];
             }
         }
-        return abi.encodePacked(maskOfLeast(scores, apart.length - tolerance));
+        return abi.encodePacked(maskOfLeast(scores, members));
     }
 
     /// @notice The distances that a table says, whether it is right or not.

@@ -6,7 +6,7 @@ import {ChallengeFixture} from "./ChallengeFixture.sol";
 import {PlainGram} from "./PlainGram.sol";
 import {PlainTree} from "./PlainTree.sol";
 
-/// @notice Rounds of tasks that clip, mix nearest neighbours or choose by multi-Krum: what is published with their
+/// @notice Rounds of tasks that clip, mix nearest neighbours or choose by multi-Krum or Krum: what is published with their
 /// results, what of it can be proven wrong and what cannot.
 /// forge-config: default.fuzz.runs = 48
 contract TableTest is ChallengeFixture {
@@ -142,8 +142,8 @@ contract TableTest is ChallengeFixture {
         assertRefuted();
     }
 
-    function testAggregateByAWrongChoiceIsRight(uint256 seed) public {
-        play(9, 6, seed);
+    function testAggregateByAWrongChoiceIsRight(uint256 seed, bool several) public {
+        play(several ? 9 : 10, 6, seed);
         swapInMask(0);
         makeMeanOf(masks);
         publishResult(aggregator);
@@ -151,6 +151,25 @@ contract TableTest is ChallengeFixture {
             noFraudInAggregate(chunk);
         }
         challengeChoice(keccak256(masks));
+    }
+
+    /// @dev Krum takes one update. Whoever publishes another one, with everything else made to fit it, has chosen
+    /// wrongly; and who takes two, or none, has done so too.
+    function testKrumTakesOneUpdateAndNoOther(uint256 seed, uint8 mask) public {
+        mask %= 1 << 6;
+        play(10, 6, seed);
+        uint256 count = participants().length;
+        vm.assume(mask != uint8(masks[7]));
+        masks[7] = bytes1(mask);
+        if (mask != 0 && mask < 1 << count) makeMeanOf(masks);
+        publishResult(aggregator);
+        sealFor(challenger, 4, 0, tableRoot());
+        challengeChoice(keccak256(masks));
+        assertRefuted();
+        makeResult();
+        publishResult(stranger);
+        noFraudInChoice();
+        assertEq(aggregate, packed(takenByKrum(), 2));
     }
 
     function testChoiceIsContestedByThePublishedTableOnly(uint256 seed, uint256 place, bytes1 change, bytes32 other)
@@ -321,8 +340,8 @@ contract TableTest is ChallengeFixture {
 
     /// @dev Every rule with every pre-step that it can have, one update in three excluded if the quorum allows.
     function play(uint256 kind, uint256 count, uint256 seed) private {
-        kind %= 10;
-        IVolquorum.Rule rule = IVolquorum.Rule.MultiKrum;
+        kind %= 11;
+        IVolquorum.Rule rule = kind == 9 ? IVolquorum.Rule.MultiKrum : IVolquorum.Rule.Krum;
         if (kind < 9) rule = [IVolquorum.Rule.Mean, IVolquorum.Rule.Median, IVolquorum.Rule.TrimmedMean][kind % 3];
         IVolquorum.TaskParams memory params = challengeParams(rule);
         params.tolerance = 1;
@@ -339,7 +358,15 @@ contract TableTest is ChallengeFixture {
 
     /// @dev Not one of the first three, which only clip.
     function withTable(uint256 kind) private pure returns (uint256) {
-        return 3 + kind % 7;
+        return 3 + kind % 8;
+    }
+
+    /// @dev The only update in the choice.
+    function takenByKrum() private view returns (int256[] memory) {
+        for ((uint256 index, uint256 taken) = (0, 0); index < values.length; ++index) {
+            if (isIncluded(index) && uint8(masks[7]) == 1 << taken++) return values[index];
+        }
+        revert("none");
     }
 
     /// @dev With five updates, all included, and the product of two of them wrong.
@@ -367,7 +394,7 @@ contract TableTest is ChallengeFixture {
         aggregate = packed(PlainGram.mixed(rows, bytes.concat(all))[0], 2);
     }
 
-    /// @dev The aggregate of multi-Krum with this mask.
+    /// @dev The aggregate of multi-Krum or of Krum with this mask.
     function makeMeanOf(bytes memory mask) private {
         int256[][] memory rows = new int256[][](participants().length);
         for ((uint256 index, uint256 taken) = (0, 0); index < values.length; ++index) {

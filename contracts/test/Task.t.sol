@@ -187,7 +187,7 @@ contract TaskTest is Fixture {
             never, // Median
             never, // TrimmedMean
             ifClippedOrMixed, // MultiKrum
-            always, // Krum
+            ifClippedOrMixed, // Krum
             always, // Bulyan
             always, // MinimumDiameter
             always, // GeometricMedian
@@ -211,7 +211,7 @@ contract TaskTest is Fixture {
         setCohort(params, uint8(bound(cohort, 5, 64)));
         params.dimension = uint32(bound(dimension, 1, kind % 5 == 0 ? type(uint32).max : 1 << 17));
         params.preSteps = uint8(kind % 4);
-        if (kind % 4 == 0) params.rule = IVolquorum.Rule.MultiKrum;
+        if (kind % 4 == 0) params.rule = kind % 8 == 0 ? IVolquorum.Rule.MultiKrum : IVolquorum.Rule.Krum;
         bool choosesByDistance = kind % 4 != 1;
         assertEq(volquorum.taskState(create(params)).byVotes, choosesByDistance && tableLeaves(params) > 65_536);
     }
@@ -671,9 +671,10 @@ contract TaskTest is Fixture {
     function isByVotes(IVolquorum.TaskParams memory params) private pure returns (bool) {
         bool changed = params.preSteps != 0;
         if (params.rule == IVolquorum.Rule.ClippedMean) return changed;
-        bool chooses = params.preSteps > 1 || params.rule == IVolquorum.Rule.MultiKrum;
-        if (params.rule == IVolquorum.Rule.MultiKrum && changed) return true;
-        return params.rule > IVolquorum.Rule.MultiKrum || (chooses && tableLeaves(params) > 65_536);
+        bool best = params.rule == IVolquorum.Rule.MultiKrum || params.rule == IVolquorum.Rule.Krum;
+        if (best && changed) return true;
+        bool chooses = params.preSteps > 1 || best;
+        return params.rule > IVolquorum.Rule.Krum || (chooses && tableLeaves(params) > 65_536);
     }
 
     /// @dev Of a table over a whole cohort, padding included.

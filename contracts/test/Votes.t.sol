@@ -566,9 +566,10 @@ contract VotesTest is ChallengeFixture, Books {
 
     function testThereIsNoTableToContest(uint8 kind) public {
         IVolquorum.TaskParams memory params = votedParams();
-        if (kind % 3 == 1) (params.rule, params.preSteps) = (IVolquorum.Rule.Median, 2);
-        if (kind % 3 == 2) (params.rule, params.quorum) = (IVolquorum.Rule.MultiKrum, 5);
-        if (kind % 3 != 0) params.dimension = 1 << 24;
+        if (kind % 4 == 1) (params.rule, params.preSteps) = (IVolquorum.Rule.Median, 2);
+        if (kind % 4 == 2) (params.rule, params.quorum) = (IVolquorum.Rule.MultiKrum, 5);
+        if (kind % 4 == 3) (params.rule, params.quorum) = (IVolquorum.Rule.Krum, 5);
+        if (kind % 4 != 0) params.dimension = 1 << 24;
         play(params, 5);
         IVolquorum.Result memory given = result();
         (given.tableRoot, given.choiceHash) = ("table", "choice");
@@ -610,13 +611,14 @@ contract VotesTest is ChallengeFixture, Books {
 
     function testTaskThatIsNotByVotesHasNone(uint8 kind) public {
         IVolquorum.TaskParams memory params = ordinaryParams();
-        if (kind % 3 == 1) params.preSteps = 3;
-        if (kind % 3 == 2) (params.rule, params.quorum) = (IVolquorum.Rule.MultiKrum, 5);
+        if (kind % 4 == 1) params.preSteps = 3;
+        if (kind % 4 == 2) (params.rule, params.quorum) = (IVolquorum.Rule.MultiKrum, 5);
+        if (kind % 4 == 3) (params.rule, params.quorum) = (IVolquorum.Rule.Krum, 5);
         play(params, 5);
         bytes memory notByVotes = abi.encodeWithSelector(IVolquorum.NotByVotes.selector, taskId);
         IVolquorum.Result memory given = result();
         refused(given, notByVotes);
-        if (kind % 3 != 0) (given.tableRoot, given.choiceHash) = ("table", "choice");
+        if (kind % 4 != 0) (given.tableRoot, given.choiceHash) = ("table", "choice");
         publish(taskId, round, aggregator, given);
         vm.expectRevert(notByVotes);
         volquorum.refuteOutvoted(taskId, round, OTHER_AGGREGATE, OTHER_MODEL);

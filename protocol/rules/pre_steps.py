@@ -24,6 +24,9 @@ def arc(updates: Updates, f: int) -> Rows:
     The k = `floor(2 f (n - f) / n)` longest; with q the square of the (k + 1)-th greatest norm,
     `x_i` with `|x_i|^2 > q` becomes `floor(x_i c_i / 2^30)`, `c_i = floor(2^30 sqrt(q / |x_i|^2))`.
 
+    Breakdown point that of the rule behind it, 1/2 at most: a (f, kappa)-robust rule is (f, kappa +
+    2f / (n - 2f))-robust after it (theorem of the source). A mean behind it is but bounded.
+
     Shape: updates [n, d] -> [n, d].
     Source: Allouah et al., Adaptive Gradient Clipping for Robust Federated Learning, 2024.
     Raises: RuleError unless 2f < n.
@@ -42,6 +45,9 @@ def nnm(updates: Updates, f: int) -> Rows:
     """Nearest-neighbour mixing: each update becomes the floor mean of the n - f nearest to it.
 
     It is the first of them itself; of equally near updates the earlier participants' are taken.
+
+    Breakdown point that of the rule behind it, 1/2 at most: a (f, kappa)-robust rule is
+    (f, 8f (kappa + 1) / (n - f))-robust after it (lemma of the source). Alone it tolerates nobody.
 
     Shape: updates [n, d] -> [n, d].
     Source: Allouah et al., Fixing by Mixing: A Recipe for Optimal Byzantine ML under Heterogeneity,
@@ -76,8 +82,10 @@ def bucketing(updates: Updates, s: int, seed: int, f: int = 0) -> Rows:
     """Floor means of s updates at a time, in a pseudo-random order; the last of what remains.
 
     The order is that of `keccak("volquorum.bucket" ‖ seed ‖ i)`, seed and i as eight bytes, so it
-    depends on who participates in which place and on nothing that they send. A liar spoils one
-    bucket.
+    depends on who participates in which place and on nothing that they send.
+
+    Breakdown point that of the rule behind it divided by s, for a liar spoils a bucket of s updates
+    (theorem of the source).
 
     Shape: updates [n, d] -> [ceil(n / s), d].
     Source: Karimireddy et al., Byzantine-Robust Learning on Heterogeneous Datasets via Bucketing,

@@ -12,7 +12,7 @@ from protocol.chain.code import INTERFACE
 from protocol.chain.posted import PostedStore
 from protocol.challenge import Challenge
 from protocol.choice import Choice, choice_of
-from protocol.commitment import Evidence
+from protocol.commitment import Claim, Evidence, ProofKind
 from protocol.errors import BlobCorrupt, BlobNotFound, ChainAnswerInvalid, Reverted
 from protocol.gram import Table, choice_hash
 from protocol.proofs import wrong_product
@@ -41,7 +41,7 @@ class Kind:
 
     def play(self, network: Network, flagged: tuple[int, ...] = ()) -> Game:
         """Such a task of these desks, up to its publication, without the flagged updates."""
-        least = 5 if self.rule is Rule.MULTI_KRUM else 3
+        least = 5 if self.rule.chooses_best else 3
         size = {"quorum": least, "cohort": 5, "tolerance": 1, "dimension": DIMENSION}
         chosen = {"rule": self.rule, "pre_steps": self.pre_steps, "desks": self.desks}
         game = Game(network, **(size | chosen))  # type: ignore[arg-type] # by name
@@ -58,6 +58,7 @@ KINDS = [
     Kind(Rule.TRIMMED_MEAN, BOTH, FIVE_DESKS),
     Kind(Rule.MEAN, PreSteps.NNM, DESKS),
     Kind(Rule.MULTI_KRUM, PreSteps.NONE, FIVE_DESKS),
+    Kind(Rule.KRUM, PreSteps.NONE, FIVE_DESKS),
 ]
 CLIPPED = Kind(Rule.MEDIAN, PreSteps.ARC, FIVE_DESKS)
 EVERY_KIND = pytest.mark.parametrize(
@@ -185,6 +186,36 @@ def test_excluded_update_is_in_no_table(embedded: Network, store: MemoryStore) -
 
     tables = PostedStore(game.chain, game.task_id, game.params)
     _refute(game, game.case().challenge(store, tables), "challengeProduct")
+
+
+def test_what_proofs_without_a_seal_were_about_is_read_from_the_logs(
+    embedded: Network, store: MemoryStore
+) -> None:
+    game = KINDS[0].play(embedded)
+    choice = _choice(game)
+    false = _with_a_false_product(choice.table)
+    first, *others = choice.masks
+    another = choice_hash((first ^ 0b11, *others))
+    proven = []
+    for evidence in (Evidence(false.root, b"\5" * 32), Evidence(choice.table.root, another)):
+        _publish(game, store, evidence)
+        if evidence.table_root == false.root:
+            game.flag_table(OTHER)
+            game.post_table(STRANGER, false)
+        tables = PostedStore(game.chain, game.task_id, game.params)
+        challenge = game.case().challenge(store, tables)
+        assert challenge is not None
+        game.prove(CHALLENGER, challenge)
+        proven.append(Claim(1, challenge.kind, challenge.chunk, challenge.subject))
+        game.travel(game.chain.head().timestamp + 1)
+    # Bytes that were not posted are no proof, and nobody's seal is about them.
+    _publish(game, store, Evidence(b"\6" * 32, b"\5" * 32))
+    game.flag_table(OTHER)
+    game.travel(game.deadlines().post_result)
+    game.refute_unavailable(STRANGER, Published.TABLE)
+
+    assert [claim.kind for claim in proven] == [ProofKind.PRODUCT, ProofKind.CHOICE]
+    assert game.look().unawarded(game.task_id) == tuple(proven)
 
 
 @EVERY_KIND

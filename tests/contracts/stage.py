@@ -21,7 +21,7 @@ from tests.contracts.revm import CHAIN_ID, Revm, account
 
 # What the contract judges by proofs: a rule, and what goes before it.
 METHODS = [
-    *product([rule for rule in Rule if rule <= Rule.MULTI_KRUM], [PreSteps.NONE]),
+    *product([rule for rule in Rule if rule <= Rule.KRUM], [PreSteps.NONE]),
     *product(
         [Rule.MEAN, Rule.MEDIAN, Rule.TRIMMED_MEAN],
         [PreSteps.ARC, PreSteps.NNM, PreSteps.ARC | PreSteps.NNM],

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.contracts
 
 # Every number of updates, for every rule of ranks, with several dimensions and tolerances.
 COUNTS = range(3, 65)
-# Where all are asked before; two may be excluded, and five must remain for multi-Krum.
+# Where all are asked before; two may be excluded, and five must remain for Krum and multi-Krum.
 FEWER_COUNTS = (7, 8, 9, 13, 20, 33, 64)
 CHUNKS = 8
 
@@ -30,7 +30,7 @@ def test_contract_finds_no_fraud_but_where_a_coordinate_is_wrong(
     rule: Rule, pre_steps: PreSteps
 ) -> None:
     random = np.random.default_rng([rule, pre_steps, 1])
-    by_ranks = rule is not Rule.MULTI_KRUM and not pre_steps
+    by_ranks = not rule.chooses_best and not pre_steps
     for count in COUNTS if by_ranks else FEWER_COUNTS:
         stage = drawn_stage(random, rule, count, pre_steps=pre_steps)
         judge_right_result(stage)
@@ -167,7 +167,7 @@ def drawn_stage(
     updates = drawn_updates(random, count, dimension)
     excluded = random.choice(count, int(random.integers(0, 3)) if count > 4 else 0, replace=False)
     most = rule.most_liars(count - len(excluded), pre_steps)
-    least = int(rule is Rule.MULTI_KRUM or pre_steps != 0)
+    least = int(rule.chooses_best or pre_steps != 0)
     stage = Stage(
         Revm(),
         updates,

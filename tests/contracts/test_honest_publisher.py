@@ -169,7 +169,7 @@ def attack(stage: Stage, seeds: Seeds, random: np.random.Generator, calls: int) 
 def published_stage(random: np.random.Generator, lie: int = 0) -> Stage:
     """A result in its challenge phase, flagged and posted; honest but for the `lie`."""
     rule, pre_steps = METHODS[random.integers(len(METHODS))]
-    least = 6 if rule is Rule.MULTI_KRUM else 4 if pre_steps else 3
+    least = 6 if rule.chooses_best else 4 if pre_steps else 3
     count, dimension = int(random.integers(least, 8)), int(random.integers(33, 65))
     stage = Stage(
         Revm(),

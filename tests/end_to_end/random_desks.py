@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -151,7 +152,7 @@ class RandomDesks(FixedDesks):
             purpose=f"{number}:flag:{what}:{self.now()}",
         )
 
-    def node(self, account: int, *, relayer: Relayer | None = None, **mandate: bool) -> Participant:
+    def node(self, account: int, *, relayer: Relayer | None = None, **mandate: Any) -> Participant:
         """A node that trains nothing; made again, it is the same one after kill -9."""
         folder = self.folder / f"node-{account}"
         return Participant(

@@ -31,7 +31,7 @@ pytestmark = pytest.mark.chain
 FIVE = {"desks": 5, "quorum": 5, "cohort": 5, "tolerance": 1}
 TRUSTED = 3
 BOTH = PreSteps.ARC | PreSteps.NNM
-KRUM = {"rule": Rule.KRUM}
+COMPACT = {"rule": Rule.MINIMUM_DIAMETER}
 # With a whole cohort its table would have 2^17 leaves.
 TOO_HIGH_A_TABLE = {
     "rule": Rule.TRIMMED_MEAN,
@@ -44,7 +44,8 @@ TOO_HIGH_A_TABLE = {
 CLIPPING = {"rule": Rule.CENTERED_CLIPPING, "pre_steps": BOTH, "clip_norm": 1_500}
 TRUSTING = {"rule": Rule.FLTRUST}
 KINDS = {
-    "krum": KRUM,
+    "minimum_diameter": COMPACT,
+    "arc+krum": {"rule": Rule.KRUM, "pre_steps": PreSteps.ARC},
     "too high a table": TOO_HIGH_A_TABLE,
     "arc+nnm+centered_clipping": CLIPPING,
     "fltrust": TRUSTING,
@@ -54,7 +55,7 @@ EVERY_KIND = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 
 def played(embedded: Network, folder: Path, **changes: Any) -> RandomDesks:
     """Five desks whose updates wait for a result."""
-    settings: dict[str, Any] = FIVE | KRUM | changes
+    settings: dict[str, Any] = FIVE | COMPACT | changes
     if settings["rule"] is Rule.FLTRUST:
         settings["trusted"] = embedded.accounts[TRUSTED].address
     desks = RandomDesks(embedded, folder, **settings)

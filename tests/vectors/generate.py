@@ -308,6 +308,7 @@ def task_ids() -> Iterator[Row]:
         ("clipped and mixed", {"preSteps": 3}),
         ("clipped before a mean", {"rule": 0, "preSteps": 1, "dimension": 2**32 - 1}),
         ("multi-Krum", {"rule": 4, "quorum": 5}),
+        ("Krum", {"rule": 5, "quorum": 5}),
         ("largest table", {"preSteps": 2, **_with_cohort(63), "dimension": 32 * 256}),
         ("drawn", {"seats": 2**16 - 1, "drawn": 3, "seedSource": DESKS[0]}),
         ("paid in a token, by samples", {"currency": DESKS[1], "rewardRule": 1, "sampleCap": 1}),
@@ -315,7 +316,6 @@ def task_ids() -> Iterator[Row]:
         ("nothing to lose or to earn", {"sliceWei": 0, "rewardWei": 0, "publisherWei": 0}),
     )
     by_votes: tuple[tuple[str, dict[str, reference.Word]], ...] = (
-        ("Krum", {"rule": 5, "quorum": 5}),
         ("Bulyan", {"rule": 6, **_with_cohort(7), "drawn": 7, "quorum": 7}),
         ("minimum diameter", {"rule": 7}),
         ("geometric median, clipped and mixed", {"rule": 8, "preSteps": 3}),
@@ -323,6 +323,7 @@ def task_ids() -> Iterator[Row]:
         ("trusted", {"rule": 10, "trusted": DESKS[1]}),
         ("clipped twice", {"rule": 1, "clipNorm": 1, "preSteps": 1}),
         ("multi-Krum of mixed", {"rule": 4, "quorum": 5, "preSteps": 2}),
+        ("Krum of clipped", {"rule": 5, "quorum": 5, "preSteps": 1}),
         ("too large a table", {"preSteps": 2, **_with_cohort(63), "dimension": 32 * 256 + 1}),
         (
             "too large a table for multi-Krum",

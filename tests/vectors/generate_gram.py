@@ -13,8 +13,8 @@ Rows = list[list[int]]
 FILE = Path(__file__).parent / "gram.json"
 
 LOWEST, HIGHEST = -(2**15), 2**15 - 1
-# Numbers in `IVolquorum.Rule`. Neighbours are mixed before all but the last.
-MEAN, MEDIAN, TRIMMED_MEAN, MULTI_KRUM = 0, 2, 3, 4
+# Numbers in `IVolquorum.Rule`. Neighbours are mixed before all but the last two.
+MEAN, MEDIAN, TRIMMED_MEAN, MULTI_KRUM, KRUM = 0, 2, 3, 4, 5
 
 
 def tables() -> dict[str, Iterator[Row]]:
@@ -35,6 +35,7 @@ def grams() -> Iterator[Row]:
         yield _case(name, updates, chunk_length, f, arc=1, rule=MEAN)
         if len(updates) >= 2 * f + 3:
             yield _case(name, updates, chunk_length, f, arc=0, rule=MULTI_KRUM)
+            yield _case(name, updates, chunk_length, f, arc=0, rule=KRUM)
     for name, updates, chunk_length, f in (
         ("one pair of chunks", _drawn("one pair", 3, 32), 16, 1),
         ("padded pair", _drawn("padded pair", 6, 70), 16, 2),
@@ -43,7 +44,8 @@ def grams() -> Iterator[Row]:
         ("extremes", _extremes(5, 513), 512, 1),
     ):
         yield _case(name, updates, chunk_length, f, arc=1, rule=TRIMMED_MEAN)
-    yield _case("all the same", _drawn("same", 1, 17) * 7, 16, 2, arc=0, rule=MULTI_KRUM)
+    for rule in (MULTI_KRUM, KRUM):
+        yield _case("all the same", _drawn("same", 1, 17) * 7, 16, 2, arc=0, rule=rule)
 
 
 def _case(name: str, updates: Rows, chunk_length: int, f: int, *, arc: int, rule: int) -> Row:
@@ -53,7 +55,7 @@ def _case(name: str, updates: Rows, chunk_length: int, f: int, *, arc: int, rule
     depth = (len(products[0]) - 1).bit_length()
     leaf = int.from_bytes(keccak(name.encode())[:4], "big") % len(levels[0])
     leaves, siblings = reference_gram.part(levels, 0)
-    masks = (reference_gram.best if rule == MULTI_KRUM else reference_gram.neighbours)(rows, f)
+    masks = _masks(rows, f, rule)
     packed = b"".join(map(reference.u64, masks))
     return {
         "name": name,
@@ -77,7 +79,15 @@ def _case(name: str, updates: Rows, chunk_length: int, f: int, *, arc: int, rule
     }
 
 
+def _masks(rows: Rows, f: int, rule: int) -> list[int]:
+    if rule in {MULTI_KRUM, KRUM}:
+        return reference_gram.best(rows, f, 1 if rule == KRUM else len(rows) - f)
+    return reference_gram.neighbours(rows, f)
+
+
 def _aggregate(rows: Rows, f: int, rule: int) -> list[int]:
+    if rule == KRUM:
+        return reference_rules.krum(rows, f)
     if rule == MULTI_KRUM:
         return reference_rules.multi_krum(rows, f, len(rows) - f)
     return reference.aggregate(rule, reference_rules.nnm(rows, f), f, 0)

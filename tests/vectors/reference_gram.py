@@ -94,12 +94,12 @@ def neighbours(rows: Rows, f: int) -> list[int]:
     ]
 
 
-def best(rows: Rows, f: int) -> list[int]:
-    """The mask of what multi-Krum averages."""
+def best(rows: Rows, f: int, m: int) -> list[int]:
+    """The mask of the m rows that Krum ranks best."""
     count = len(rows)
     table = reference_rules.squared_distances(rows)
     ranked = reference_rules.ranked_by_krum(table, range(count), count - f - 2)
-    return [mask(ranked[: count - f])]
+    return [mask(ranked[:m])]
 
 
 def mask(members: Sequence[int]) -> int:

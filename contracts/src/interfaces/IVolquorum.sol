@@ -31,8 +31,8 @@ interface IVolquorum {
         Void // the round ended without a result; everything but what was slashed is returned
     }
 
-    /// @notice How included updates are combined, in integers: coordinate by coordinate, but for what `preSteps` or
-    /// multi-Krum do to whole updates before. From Krum on, whether a result is right is for votes to say.
+    /// @notice How included updates are combined, in integers: coordinate by coordinate, but for what `preSteps`,
+    /// multi-Krum or Krum do to whole updates before. From Bulyan on, whether a result is right is for votes to say.
     enum Rule {
         Mean,
         ClippedMean,
@@ -88,8 +88,9 @@ interface IVolquorum {
     }
 
     /// @notice Everything that defines a task. Immutable, and hashed to the task id.
-    /// @dev A task is by votes if no transaction can prove its aggregates wrong: its rule is Krum or one behind it; or
-    /// ClippedMean or MultiKrum with a bit of `preSteps`; or it would have a table (see `Result`) of more than 2^16 leaves.
+    /// @dev A task is by votes if no transaction can prove its aggregates wrong: its rule is Bulyan or one behind it;
+    /// or ClippedMean, MultiKrum or Krum with a bit of `preSteps`; or it would have a table (see `Result`) of more than
+    /// 2^16 leaves.
     /// With n = `quorum`, such a task's `tolerance` is from 1 to (n - 1) / 2, with Krum and MultiKrum to (n - 3) / 2, with
     /// Bulyan to (n - 3) / 4. With FLTrust, which knows no such number, it is how many of the voters may lie.
     struct TaskParams {
@@ -178,15 +179,14 @@ interface IVolquorum {
     }
 
     /// @notice What a publisher publishes or a participant votes for, and what it was computed from.
-    /// @dev A task that is not by votes has a table if it mixes nearest neighbours or its rule is multi-Krum. Then, with n
-    /// included updates,
-    /// the table is a Merkle sum tree over the inner products of all pairs of them, chunk by chunk, after clipping if
+    /// @dev A task that is not by votes has a table if it mixes nearest neighbours or its rule is multi-Krum or Krum. Then,
+    /// with n included updates, the table is a Merkle sum tree over the inner products of all pairs of them, chunk by chunk, after clipping if
     /// there is any. Pairs (i, j) with i <= j are numbered row by row; the leaf of chunk k of pair p has the number
     /// p * 2^D + k, D being the depth of an update's tree, and what is left up to a power of two is padding. Leaves have
     /// no hash, padding leaves a product of zero; a node is keccak256(left hash, right hash, "volquorum.gram.1", left
     /// sum, right sum), the root keccak256("volquorum.root.2", n, the sum, the top), sums and n being eight bytes, sums
-    /// two's complement. A choice is, eight bytes each, one mask for every update, or for multi-Krum a single one: bit j
-    /// stands for the j-th included update.
+    /// two's complement. A choice is, eight bytes each, one mask for every update, or for multi-Krum and Krum a single
+    /// one: bit j stands for the j-th included update.
     struct Result {
         bytes32 aggregateRoot;
         bytes32 modelRoot;

@@ -181,7 +181,8 @@ library ChallengeLib {
             MixLib.clip(rows, ChoiceLib.clipFactors(opened.squaredNorms, task.tolerance));
         }
         bytes calldata masks = EvidenceLib.masksIn(task, facts, evidence);
-        if (masks.length != 0) opened.rows = MixLib.mixed(rows, masks, rows.count - task.tolerance);
+        if (masks.length == 0) return;
+        opened.rows = MixLib.mixed(rows, masks, ChoiceLib.membersOf(task.rule, rows.count, task.tolerance));
     }
 
     function chunkHolds(

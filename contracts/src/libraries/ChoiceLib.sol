@@ -25,7 +25,17 @@ library ChoiceLib {
 
     /// @notice Whether a task chooses by distance.
     function byDistance(IVolquorum.Rule rule, uint256 preSteps) internal pure returns (bool) {
-        return preSteps & NNM != 0 || rule == IVolquorum.Rule.MultiKrum;
+        return preSteps & NNM != 0 || choosesBest(rule);
+    }
+
+    /// @notice Whether a rule's choice is a single mask, of the best rows.
+    function choosesBest(IVolquorum.Rule rule) internal pure returns (bool) {
+        return rule == IVolquorum.Rule.MultiKrum || rule == IVolquorum.Rule.Krum;
+    }
+
+    /// @notice How many rows each mask of a choice has.
+    function membersOf(IVolquorum.Rule rule, uint256 count, uint256 tolerance) internal pure returns (uint256) {
+        return rule == IVolquorum.Rule.Krum ? 1 : count - tolerance;
     }
 
     // ----------------------------------------------------------------------------------------------------- clipping
@@ -73,20 +83,24 @@ library ChoiceLib {
         }
     }
 
-    /// @notice The mask of the n - f rows whose sum of squared distances to the n - f - 2 nearest others is least.
+    /// @notice The mask of the `members` rows whose sum of squared distances to the n - f - 2 nearest others is least.
     /// Source: Blanchard et al., Machine Learning with Adversaries: Byzantine Tolerant Gradient Descent, 2017.
     /// @dev Invariant: n >= 2 f + 3.
-    function best(bytes calldata nodes, uint256 count, uint256 tolerance) internal pure returns (bytes memory mask) {
-        uint256 members = count - tolerance;
+    function best(bytes calldata nodes, uint256 count, uint256 tolerance, uint256 members)
+        internal
+        pure
+        returns (bytes memory mask)
+    {
+        uint256 end = count - tolerance - 1;
         uint256[] memory squares = squaresOf(nodes, count);
         uint256 keys = startOf(new uint256[](count));
         uint256[] memory scores = new uint256[](count);
         // Nothing is nearer to a row than itself, so its own zero comes first.
-        (uint256 comparators, uint256 kept) = RuleLib.network(count, 1, members - 1);
+        (uint256 comparators, uint256 kept) = RuleLib.network(count, 1, end);
         for (uint256 row = 0; row < count; ++row) {
             distancesFrom(keys, nodes, squares, row);
             exchange(keys, comparators, kept);
-            scores[row] = scoreOf(keys, members - 1) << ROW_BITS | row;
+            scores[row] = scoreOf(keys, end) << ROW_BITS | row;
         }
         keys = startOf(scores);
         order(keys, count, 0, members);

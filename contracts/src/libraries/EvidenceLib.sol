@@ -42,14 +42,14 @@ library EvidenceLib {
         }
     }
 
-    /// @notice The published choice's masks, one for each included update, or for multi-Krum a single one; none without
-    /// a table.
+    /// @notice The published choice's masks, one for each included update, or for Krum and multi-Krum a single one;
+    /// none without a table.
     function masksIn(Task storage task, IVolquorum.RoundState storage facts, bytes calldata evidence)
         internal
         view
         returns (bytes calldata masks)
     {
-        uint256 count = task.rule == IVolquorum.Rule.MultiKrum ? 1 : PhaseLib.included(facts);
+        uint256 count = ChoiceLib.choosesBest(task.rule) ? 1 : PhaseLib.included(facts);
         bool hasTable = task.hasTable();
         SumTree.checkLength(evidence, hasTable ? 32 + count * ChoiceLib.MASK_BYTES : 0);
         if (!hasTable) return evidence;
@@ -77,9 +77,10 @@ library EvidenceLib {
     ) internal view returns (bytes32 tableRoot, bool holds) {
         GramLib.Shape memory shape = shapeOf(task, facts);
         tableRoot = GramLib.rootOfPairs(shape, nodes);
-        bytes memory masks = task.rule == IVolquorum.Rule.MultiKrum
-            ? ChoiceLib.best(nodes, shape.rows, task.tolerance)
-            : ChoiceLib.neighbours(nodes, shape.rows, task.tolerance);
+        (IVolquorum.Rule rule, uint256 tolerance) = (task.rule, task.tolerance);
+        bytes memory masks = ChoiceLib.choosesBest(rule)
+            ? ChoiceLib.best(nodes, shape.rows, tolerance, ChoiceLib.membersOf(rule, shape.rows, tolerance))
+            : ChoiceLib.neighbours(nodes, shape.rows, tolerance);
         holds = keccak256(masks) == choiceHash;
     }
 

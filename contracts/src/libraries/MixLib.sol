@@ -5,7 +5,7 @@ import {ChoiceLib} from "./ChoiceLib.sol";
 import {Lanes} from "./Lanes.sol";
 
 /// @notice What is done to one chunk of all updates before a rule takes its ranks: clipping, and mixing by masks. Of
-/// nearest-neighbour mixing one row for each update comes out, of multi-Krum a single one, whose mean is itself.
+/// nearest-neighbour mixing one row for each update comes out, of Krum and multi-Krum a single one, whose mean is itself.
 library MixLib {
     using Lanes for Lanes.Rows;
 

@@ -78,8 +78,8 @@ library ParamsLib {
     /// only alone, or the table that shows the distances is too high.
     function byVotes(IVolquorum.TaskParams calldata params) internal pure returns (bool) {
         (IVolquorum.Rule rule, uint256 preSteps) = (params.rule, params.preSteps);
-        if (rule > IVolquorum.Rule.MultiKrum) return true;
-        bool takesRanks = rule != IVolquorum.Rule.ClippedMean && rule != IVolquorum.Rule.MultiKrum;
+        if (rule > IVolquorum.Rule.Krum) return true;
+        bool takesRanks = rule != IVolquorum.Rule.ClippedMean && !ChoiceLib.choosesBest(rule);
         if (preSteps != 0 && !takesRanks) return true;
         if (!ChoiceLib.byDistance(rule, preSteps)) return false;
         SumTree.Shape memory update = SumTree.Shape(params.dimension, params.chunkLength, SumTree.INT16_BYTES);
@@ -98,10 +98,8 @@ library ParamsLib {
         returns (uint256 least, uint256 most)
     {
         if (rule == IVolquorum.Rule.Bulyan) return (1, quorum < 3 ? 0 : (quorum - 3) / 4);
-        if (rule == IVolquorum.Rule.Krum || rule == IVolquorum.Rule.MultiKrum) {
-            return (1, quorum < 3 ? 0 : (quorum - 3) / 2);
-        }
-        if (preSteps != 0 || rule > IVolquorum.Rule.MultiKrum) return (1, (quorum - 1) / 2);
+        if (ChoiceLib.choosesBest(rule)) return (1, quorum < 3 ? 0 : (quorum - 3) / 2);
+        if (preSteps != 0 || rule > IVolquorum.Rule.Krum) return (1, (quorum - 1) / 2);
         return (0, rule == IVolquorum.Rule.Mean ? 0 : (quorum - 1) / 2);
     }
 

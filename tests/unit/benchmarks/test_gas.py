@@ -15,6 +15,7 @@ from benchmarks.gas_table import (
     Snapshots,
     renewed,
     table_of_calls,
+    table_of_dispute_goals,
     table_of_disputes,
     table_of_goals,
     table_of_peers,
@@ -113,6 +114,14 @@ def test_goal_that_is_not_met_is_bold():
     assert [line.split("|")[4].strip() for line in lines[2:]] == ["yes", "yes", "yes", "yes"]
     missed = replace(round_of(64), distribute=10**7)
     assert table_of_goals(measured_of(missed)).count("**no**") == 2
+
+
+@pytest.mark.unit
+def test_goal_of_a_dispute_is_held_against_its_snapshot():
+    disputes = Snapshots.read().disputes
+    missed = table_of_dispute_goals(disputes).count("**no**")
+    dearer = dict(disputes) | {"challenge_n64_c256": 4_200_000}
+    assert table_of_dispute_goals(dearer).count("**no**") == missed + 1
 
 
 @pytest.mark.unit

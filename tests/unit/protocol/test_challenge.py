@@ -122,7 +122,7 @@ def numbers_of(count: int, dimension: int, seed: int) -> np.ndarray:
     return chance.integers(-(2**15), 2**15, size=(count, dimension)).astype(np.int16)
 
 
-PROVABLE = [rule for rule in Rule if rule <= Rule.MULTI_KRUM]
+PROVABLE = [rule for rule in Rule if rule <= Rule.KRUM]
 
 
 @st.composite
@@ -130,7 +130,7 @@ def contested(draw):
     """A task's rule over extreme updates, and one coordinate that was published wrongly."""
     count, dimension = draw(st.integers(1, 9)), draw(st.integers(1, 5 * CHUNK))
     rule = draw(st.sampled_from(PROVABLE if count > 2 else PROVABLE[: Rule.MULTI_KRUM]))
-    mixes = rule not in {Rule.CLIPPED_MEAN, Rule.MULTI_KRUM}
+    mixes = rule is not Rule.CLIPPED_MEAN and not rule.chooses_best
     steps = draw(st.sampled_from([PreSteps(bits) for bits in range(4)])) * mixes
     tolerance = draw(st.integers(0, rule.most_liars(count, steps)))
     clip = 1_000 if rule is Rule.CLIPPED_MEAN else 0
@@ -524,6 +524,7 @@ CHOOSING = [
     params_of(DIMENSION, Rule.TRIMMED_MEAN, tolerance=2, pre_steps=BOTH),
     params_of(DIMENSION, Rule.MEAN, tolerance=1, pre_steps=PreSteps.NNM),
     params_of(DIMENSION, Rule.MULTI_KRUM, tolerance=1),
+    params_of(DIMENSION, Rule.KRUM, tolerance=1),
 ]
 EVERY_CHOICE = pytest.mark.parametrize("params", CHOOSING, ids=lambda params: params.rule_in_words)
 
@@ -656,7 +657,7 @@ def test_wrong_aggregate_of_a_right_choice_carries_the_choice(params, store):
     *_, chunk, openings, shown, _ = challenge.args(SALT)
     assert (chunk, shown) == (1, choice.table.root + encode_masks(choice.masks))
     assert openings == wrong_aggregate(FIVE, case.honest, wrong, CHUNK).openings
-    assert len(shown) == 32 + 8 * (1 if params.rule is Rule.MULTI_KRUM else 5)
+    assert len(shown) == 32 + 8 * (1 if params.rule.chooses_best else 5)
 
 
 def test_clipping_alone_needs_no_evidence(store):

@@ -23,6 +23,7 @@ COLUMNS = json.loads(generate_gram.FILE.read_text(encoding="ascii"))
 ROWS = [dict(zip(COLUMNS, row, strict=True)) for row in zip(*COLUMNS.values(), strict=True)]
 CASES = [pytest.param(row, id=f"{row['name']}-{row['rule']}-{row['arc']}") for row in ROWS]
 RULE_NAMES = {0: "mean", 2: "median", 3: "trimmed_mean"}
+BEST = {generate_gram.MULTI_KRUM: "multi_krum", generate_gram.KRUM: "krum"}
 
 
 def raw(cell: str) -> bytes:
@@ -42,8 +43,10 @@ def table_of(case: dict[str, Any]) -> Table:
 
 
 def masks_of(case: dict[str, Any]) -> gram.Masks:
-    choose = gram.best if case["rule"] == generate_gram.MULTI_KRUM else gram.neighbours
-    return choose(table_of(case).sums, case["tolerance"])
+    sums, f = table_of(case).sums, case["tolerance"]
+    if case["rule"] == generate_gram.KRUM:
+        return gram.best(sums, f, m=1)
+    return (gram.best if case["rule"] == generate_gram.MULTI_KRUM else gram.neighbours)(sums, f)
 
 
 def drawn(count: int, dimension: int, seed: int = 1, bits: int = 15) -> np.ndarray:
@@ -78,8 +81,8 @@ def test_choice_has_the_masks_of_the_vectors(case):
 @pytest.mark.parametrize("case", CASES)
 def test_aggregate_of_the_vectors_is_that_of_the_composed_rules(case):
     """What the contract finds by masks is what everybody finds without any."""
-    if case["rule"] == generate_gram.MULTI_KRUM:
-        aggregate = RULES["multi_krum"](updates_of(case), f=case["tolerance"])
+    if case["rule"] in BEST:
+        aggregate = RULES[BEST[case["rule"]]](updates_of(case), f=case["tolerance"])
     else:
         steps = ["arc", "nnm"] if case["arc"] else ["nnm"]
         composed = compose(steps, RULE_NAMES[case["rule"]], f=case["tolerance"])
@@ -186,11 +189,14 @@ def test_neighbours_are_what_mixing_averages(rows, data):
 
 
 @given(updates(least=3), st.data())
-def test_best_are_what_multi_krum_averages(rows, data):
+def test_best_are_what_krum_takes_and_multi_krum_averages(rows, data):
     f = data.draw(st.integers(0, (len(rows) - 3) // 2))
-    masks = gram.best(Table.of(rows, 16).sums, f)
-    assert list(masks) == reference_gram.best(rows.tolist(), f)
-    assert (RULES["multi_krum"](rows, f=f) == means(rows, masks)[0]).all()
+    sums = Table.of(rows, 16).sums
+    for rule, m in (("krum", 1), ("multi_krum", len(rows) - f)):
+        masks = gram.best(sums, f, m)
+        assert list(masks) == reference_gram.best(rows.tolist(), f, m)
+        assert (RULES[rule](rows, f=f) == means(rows, masks)[0]).all()
+    assert gram.best(sums, f) == masks
 
 
 def means(rows: np.ndarray, masks: gram.Masks) -> np.ndarray:

@@ -247,6 +247,17 @@ def test_multi_krum_shows_whom_it_averages():
     np.testing.assert_array_equal(combine(params, BASE, updates).aggregate, expected)
 
 
+def test_krum_shows_whom_it_takes():
+    params = replace(PARAMS, rule=Rule.KRUM, tolerance=1)
+    updates = drawn_updates()
+    choice = choice_of(params, updates)
+    assert choice is not None
+    (mask,) = choice.masks
+    assert mask.bit_count() == 1
+    taken = updates[mask.bit_length() - 1]
+    np.testing.assert_array_equal(combine(params, BASE, updates).aggregate, taken)
+
+
 @pytest.mark.parametrize(
     "changes", [{}, {"pre_steps": PreSteps.ARC}, {"rule": Rule.MEAN, "pre_steps": PreSteps.ARC}]
 )

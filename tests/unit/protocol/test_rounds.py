@@ -107,7 +107,7 @@ def rounds(draw, published=None):
         aggregate_seconds=aggregate_seconds,
         challenge_seconds=draw(windows),
         score_seconds=draw(windows),
-        rule=draw(st.sampled_from([Rule.TRIMMED_MEAN, Rule.KRUM])),
+        rule=draw(st.sampled_from([Rule.TRIMMED_MEAN, Rule.GEOMETRIC_MEDIAN])),
     )
     least = params.quorum if published else 0
     facts = RoundState(opened_at=draw(st.integers(1, 1000)))

@@ -296,7 +296,8 @@ ARC, NNM = PreSteps.ARC, PreSteps.NNM
         ({"pre_steps": NNM | ARC}, "arc+nnm+trimmed_mean", True),
         ({"rule": Rule.MULTI_KRUM}, "multi_krum", True),
         ({"rule": Rule.MULTI_KRUM, "pre_steps": ARC}, "arc+multi_krum", False),
-        ({"rule": Rule.KRUM}, "krum", False),
+        ({"rule": Rule.KRUM}, "krum", True),
+        ({"rule": Rule.KRUM, "pre_steps": NNM}, "nnm+krum", False),
         ({"rule": Rule.GEOMETRIC_MEDIAN, "pre_steps": NNM}, "nnm+geometric_median", False),
     ],
 )
@@ -308,7 +309,7 @@ def test_only_a_provable_choice_by_distance_has_a_table(changes, words, has_tabl
 @pytest.mark.parametrize("steps", [PreSteps(bits) for bits in range(4)])
 @pytest.mark.parametrize("rule", Rule)
 def test_votes_judge_what_the_contract_does_not_know(rule, steps):
-    known_alone = {Rule.CLIPPED_MEAN, Rule.MULTI_KRUM}
+    known_alone = {Rule.CLIPPED_MEAN, Rule.MULTI_KRUM, Rule.KRUM}
     known = {Rule.MEAN, Rule.MEDIAN, Rule.TRIMMED_MEAN} | (set() if steps else known_alone)
     assert valid(rule=rule, pre_steps=steps).by_votes == (rule not in known)
 
@@ -317,7 +318,9 @@ def test_votes_judge_what_the_contract_does_not_know(rule, steps):
     ("cohort", "chunks", "fits"),
     [(10, 1024, True), (10, 1025, False), (11, 513, False), (64, 16, True), (64, 17, False)],
 )
-@pytest.mark.parametrize("changes", [{"pre_steps": NNM}, {"rule": Rule.MULTI_KRUM}])
+@pytest.mark.parametrize(
+    "changes", [{"pre_steps": NNM}, {"rule": Rule.MULTI_KRUM}, {"rule": Rule.KRUM}]
+)
 def test_table_of_more_than_two_to_the_sixteen_leaves_is_none(cohort, chunks, fits, changes):
     size = {"cohort": cohort, "quorum": 5, "dimension": 256 * chunks}
     params = valid(**(size | changes))
