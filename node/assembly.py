@@ -1,14 +1,18 @@
 """Puts a participant together from its settings: key, chain, stores, memory, data, model."""
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import partial
 
-import torch
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, Gauge
 
+from node.acceptance import Acceptance
 from node.config import NodeConfig
+from node.evaluation.audit import LIMITS
 from node.learning.desk_trainer import DeskTrainer
+from node.learning.device import check_device
 from node.learning.training import TrainingSettings
 from node.learning.update import Precision
 from node.memory import MemoryFile
@@ -20,6 +24,7 @@ from protocol import keys
 from protocol.blob_server import blob_router
 from protocol.blobs import DirectoryStore, FirstOf, HttpStore, largest_blob_bytes
 from protocol.chain.deployment import Deployment
+from protocol.chain.named import deployment_router
 from protocol.chain.outbox import Outbox
 from protocol.chain.transactor import Transactor
 from protocol.errors import ConfigError
@@ -55,10 +60,11 @@ class Assembled:
         self.transactor.stop()
 
     def app(self, health: Health) -> FastAPI:
-        """Its HTTP surface: blobs, health, metrics."""
+        """Its HTTP surface: blobs, deployment, health, metrics."""
         app = FastAPI(title="volquorum participant", docs_url=None, redoc_url=None)
         app.include_router(health_router(health, self._registry()))
         app.include_router(blob_router(self.public))
+        app.include_router(deployment_router(self.participant.chain))
         return app
 
     def _registry(self) -> CollectorRegistry:
@@ -78,12 +84,35 @@ class Assembled:
             ),
             (
                 "unverified_rounds",
-                "Rounds taken over by root only",
-                lambda: len(participant.memory.unverified_rounds),
+                "Final rounds not recomputed, on whose models this node does not train",
+                lambda: len(participant.unverified),
             ),
         ):
             Gauge(f"volquorum_node_{name}", text, registry=registry).set_function(read)
+        if participant.acceptance is not None:
+            _show_audit(participant.acceptance, registry)
         return registry
+
+
+def _show_audit(acceptance: Acceptance, registry: CollectorRegistry) -> None:
+    """Rates of arbitrage of the adopted model, and how many of them are not accepted."""
+    shares = Gauge(
+        "volquorum_node_arbitrage",
+        "Share of points of the adopted model's surfaces; none before one was audited",
+        ["condition"],
+        registry=registry,
+    )
+    for limit in fields(LIMITS):
+        shares.labels(limit.name).set_function(partial(_share, acceptance, limit.name))
+    Gauge(
+        "volquorum_node_arbitrage_beyond_limits",
+        "Conditions that the adopted model breaks at more points than is accepted",
+        registry=registry,
+    ).set_function(lambda: len(acceptance.beyond))
+
+
+def _share(acceptance: Acceptance, condition: str) -> float:
+    return float(getattr(acceptance.latest, condition, math.nan))
 
 
 def assemble(config: NodeConfig) -> Assembled:
@@ -91,8 +120,7 @@ def assemble(config: NodeConfig) -> Assembled:
 
     Raises: ConfigError, ChainError, DataError.
     """
-    if config.device == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("device: wanted cuda, found no GPU that torch can use; give cpu")
+    check_device(config.device)
     account = keys.load_account(config.keystore, config.password_env, config.key_env)
     deployment = Deployment.read(config.deployment)
     chain = deployment.connect(config.rpc_url)
@@ -103,12 +131,16 @@ def assemble(config: NodeConfig) -> Assembled:
     state = config.state_dir
     public = DirectoryStore(state / "blobs", limit_bytes=limit_bytes)
     transactor = Transactor(chain, account, Outbox(state / "outbox.sqlite"))
+    trainer = None if config.watch else _trainer(config, params)
+    acceptance = None
+    if trainer is not None:
+        acceptance = Acceptance(trainer.architecture, trainer.samples, params, public)
     participant = Participant(
         chain=chain,
         transactor=transactor,
         account=account,
         task_id=task_id,
-        trainer=None if config.watch else _trainer(config, params),
+        trainer=trainer,
         stores=Stores(
             private=DirectoryStore(state / "private", limit_bytes=limit_bytes),
             public=public,
@@ -132,7 +164,9 @@ def assemble(config: NodeConfig) -> Assembled:
             flags=config.flag,
             votes=config.vote,
             publishes=config.publish,
+            adopts=config.adopt_unverified,
         ),
+        acceptance=acceptance,
     )
     return Assembled(participant, public, transactor)
 

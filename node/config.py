@@ -1,6 +1,6 @@
 """A participant's settings."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -57,6 +57,8 @@ class NodeConfig(ServiceSettings):
     """Say what this node recomputed, in a task by votes, where this key's update is included."""
     publish: bool = False
     """Also publish a round's result where the aggregator did not; locks the bond until final."""
+    adopt_unverified: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    """Rounds that could not be recomputed, and on whose models this node trains all the same."""
     watch: bool = False
     """Take no seat and train nothing: only verify, and challenge and publish as told."""
 

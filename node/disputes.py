@@ -1,12 +1,11 @@
 """What a node flags, posts, seals, proves and takes back.
 
-Everything is read from the chain or follows from the key, so a crash anywhere loses nothing but the
-award of a proof that somebody else sent while this node was down. What is kept here only saves
-work.
+Everything is read from the chain or follows from the key, so a crash anywhere loses nothing. What
+is kept here only saves work.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 
 import structlog
 from eth_account.signers.local import LocalAccount
@@ -40,6 +39,7 @@ from protocol.chain.calls import (
 )
 from protocol.chain.gateway import Snapshot
 from protocol.chain.posted import PostedStore
+from protocol.commitment import Claim
 from protocol.encoding import encode_update
 from protocol.errors import BlobError, Reverted, RuleError, VerificationFailed
 from protocol.flags import first_missing, flagged_table
@@ -51,19 +51,6 @@ from protocol.state import Flag, Phase, Published, RoundState
 from protocol.task import ZERO_ADDRESS, TaskParams
 
 log = structlog.get_logger("node")
-
-
-@dataclass(frozen=True)
-class Announced:
-    """A challenge that this node sealed, and what was refuted in its round by then."""
-
-    challenge: cases.Challenge
-    refutations: int
-    unavailable: int
-
-    def may_be_settled(self, state: RoundState) -> bool:
-        """Whether something was refuted since, which may be what it is about."""
-        return (state.refutations, state.unavailable) != (self.refutations, self.unavailable)
 
 
 class Disputes:
@@ -95,7 +82,7 @@ class Disputes:
         self._challenge: cases.Challenge | None = None
         self._examined: dict[tuple[bytes, int], cases.Challenge | None] = {}
         self._false_norm: tuple[int, cases.Challenge] | None = None
-        self._announced: tuple[Announced, ...] = ()
+        self._unearned: tuple[Claim, ...] = ()
         self._table: Table | None = None
         self._nothing_to_reclaim_until = 0
 
@@ -222,25 +209,23 @@ class Disputes:
         votes = snapshot.votes_for(self._task_id, number, case.right)
         return rounds.is_outvoted(self._params, state, votes)
 
-    def claims_award(self, snapshot: Snapshot, number: int) -> bool:
-        """Whether a proof that this node sealed was sent by somebody who had not sealed it.
-
-        Known since this process started; what was sealed in earlier rounds is forgotten.
-        """
-        self._announced = tuple(
-            each for each in self._announced if each.challenge.round_number == number
-        )
+    def claims_award(self, snapshot: Snapshot) -> bool:
+        """Whether a proof that this node had sealed was sent by somebody who had not sealed it."""
         return self._unclaimed(snapshot) is not None
 
-    def _unclaimed(self, snapshot: Snapshot) -> Announced | None:
-        for each in self._announced:
-            state = snapshot.round_state(self._task_id, each.challenge.round_number)
-            if each.may_be_settled(state) and self._is_unclaimed(snapshot, each):
-                return each
+    def _unclaimed(self, snapshot: Snapshot) -> tuple[Claim, int] | None:
+        """A challenge whose awards are this node's, and how often it was proven without one."""
+        proven = snapshot.unawarded(self._task_id)
+        if proven == self._unearned:
+            return None
+        for claim, times in Counter(proven).items():
+            if self._is_unclaimed(snapshot, claim):
+                return claim, times
+        self._unearned = proven
         return None
 
-    def _is_unclaimed(self, snapshot: Snapshot, announced: Announced) -> bool:
-        args = self._claim(snapshot, announced)
+    def _is_unclaimed(self, snapshot: Snapshot, claim: Claim) -> bool:
+        args = self._claim(snapshot, claim)
         try:
             snapshot.chain.call(
                 "claimAward", *args, at=snapshot.block, sender=self._account.address
@@ -249,10 +234,8 @@ class Disputes:
             return False
         return True
 
-    def _claim(self, snapshot: Snapshot, announced: Announced) -> tuple[object, ...]:
-        found = announced.challenge
-        named = (found.kind, found.chunk, found.subject, self._salt(snapshot, found))
-        return (found.task_id, found.round_number, *named)
+    def _claim(self, snapshot: Snapshot, claim: Claim) -> tuple[object, ...]:
+        return (self._task_id, *claim, self._salt(snapshot, claim.round_number, claim.subject))
 
     def reclaimable(self, snapshot: Snapshot, number: int, state: RoundState) -> str | None:
         """A participant on whose update this key's deposit lies free."""
@@ -332,10 +315,8 @@ class Disputes:
                 found = self._found() if isinstance(action, Seal) else self._found_norm()[1]
                 seal = self._seal(snapshot, found)
                 self._sending.send_in_time("sealChallenge", (seal,), f"seal:{seal.hex()}")
-                announced = Announced(found, state.refutations, state.unavailable)
-                self._announced = (*self._announced, announced)
             case ClaimAward():
-                self._claim_award(snapshot, state)
+                self._claim_award(snapshot)
             case Challenge():
                 self._prove(snapshot, self._found(), rounds.publication(state))
             case ChallengeNorm():
@@ -347,21 +328,18 @@ class Disputes:
                 flag = snapshot.update_flag(self._task_id, participant)
                 self._send(reclaim_deposit(participant, flag.round))
 
-    def _claim_award(self, snapshot: Snapshot, state: RoundState) -> None:
-        announced = self._unclaimed(snapshot)
-        if announced is None:
+    def _claim_award(self, snapshot: Snapshot) -> None:
+        unclaimed = self._unclaimed(snapshot)
+        if unclaimed is None:
             raise AssertionError("decide() claims only an award that is there")
-        found = announced.challenge
-        named = f"{found.kind}:{found.chunk}:{found.subject.hex()}"
-        since = f"{announced.refutations}:{announced.unavailable}"
-        purpose = f"{found.round_number}:award:{named}:{since}"
-        self._sending.send_in_time("claimAward", self._claim(snapshot, announced), purpose)
+        claim, times = unclaimed
+        named = f"{claim.kind}:{claim.chunk}:{claim.subject.hex()}"
         # The seal serves for the same lie again, and for each who revealed the same update.
-        renewed = replace(announced, refutations=state.refutations, unavailable=state.unavailable)
-        self._announced = tuple(renewed if each is announced else each for each in self._announced)
+        purpose = f"{claim.round_number}:award:{named}:{times}"
+        self._sending.send_in_time("claimAward", self._claim(snapshot, claim), purpose)
 
     def _prove(self, snapshot: Snapshot, challenge: cases.Challenge, what: str) -> None:
-        args = challenge.args(self._salt(snapshot, challenge))
+        args = challenge.args(self._salt(snapshot, challenge.round_number, challenge.subject))
         purpose = f"{challenge.round_number}:challenge:{what}"
         self._sending.send_in_time(challenge.function, args, purpose)
 
@@ -417,15 +395,15 @@ class Disputes:
             chain_id=snapshot.chain.chain_id,
             contract=snapshot.chain.contract,
             challenger=self._account.address,
-            salt=self._salt(snapshot, challenge),
+            salt=self._salt(snapshot, challenge.round_number, challenge.subject),
         )
 
-    def _salt(self, snapshot: Snapshot, challenge: cases.Challenge) -> bytes:
+    def _salt(self, snapshot: Snapshot, number: int, subject: bytes) -> bytes:
         return keys.derive_seal_salt(
             self._account,
             snapshot.chain.chain_id,
             snapshot.chain.contract,
             self._task_id,
-            challenge.round_number,
-            subject=challenge.subject,
+            number,
+            subject=subject,
         )

@@ -78,7 +78,7 @@ class Memory:
     verified_model_root: bytes = b""
     """The model this node trusts: it recomputed it, or took it by root when it first started."""
     unverified_rounds: tuple[int, ...] = ()
-    """Final rounds taken over by root because their updates could no longer be fetched."""
+    """Final rounds taken over by root because their updates could not be fetched."""
     mismatch: Mismatch | None = None
     """None while all is well."""
     signed: Signed | None = None

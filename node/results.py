@@ -1,6 +1,8 @@
 """A round's result as a node computes it: what it verifies, what it publishes itself.
 
-A published result is adopted only after recomputing it bit for bit from the included updates.
+A node trains on a model only if it recomputed, bit for bit, each result since the model it started
+from. What becomes final although its updates cannot be had is taken over by its root, so that later
+rounds can still be verified and contested; nothing is trained on it unless the owner accepts it.
 """
 
 from dataclasses import replace
@@ -35,6 +37,7 @@ class Results:
         kept: BlobStore,
         memory: Remembered,
         sending: Sending,
+        adopts: tuple[int, ...] = (),
     ) -> None:
         self._task_id = task_id
         self._params = params
@@ -42,6 +45,14 @@ class Results:
         self._kept = kept
         self._memory = memory
         self._sending = sending
+        self._adopts = adopts
+
+    @property
+    def unverified(self) -> tuple[int, ...]:
+        """Rounds taken over by root that the owner did not accept."""
+        return tuple(
+            number for number in self._memory.now.unverified_rounds if number not in self._adopts
+        )
 
     def start_from(self, snapshot: Snapshot, task: TaskState, state: RoundState) -> None:
         """Take the model by its root that a participant new to a running task starts from.
@@ -90,8 +101,7 @@ class Results:
                 self._verify(snapshot, number, state)
             elif phase is Phase.VOID:
                 # Also after a reorganisation took away a result that was verified already.
-                root = snapshot.base_model_root(self._task_id, number)
-                self._adopt(number, root, self._memory.now.unverified_rounds)
+                self._adopt(number, snapshot.base_model_root(self._task_id, number))
             if self._memory.now.mismatch:
                 return
 
@@ -99,34 +109,68 @@ class Results:
         memory = self._memory.now
         if (memory.verified_round, memory.verified_model_root) == (number, state.model_root):
             return
+        try:
+            is_right = self._is_right(snapshot, number, state)
+        except BlobError as missing:
+            if number == snapshot.task_state(self._task_id).round:
+                raise  # somebody still serves a fresh round, or it cannot be trusted
+            log.critical("round taken over unverified", round=number, reason=str(missing))
+            self._adopt(number, state.model_root, is_verified=False)
+            return
+        if is_right:
+            self._adopt(number, state.model_root)
+            log.info("round verified", round=number, model_root="0x" + state.model_root.hex())
+
+    def recompute_unverified(self, snapshot: Snapshot) -> None:
+        """Try again what was taken over unverified, until one is missing or is wrong.
+
+        Raises: BlobError if one cannot be had, so that nothing may be trained on what came of it.
+        """
+        for number in self.unverified:
+            state = snapshot.round_state(self._task_id, number)
+            try:
+                is_right = self._is_right(snapshot, number, state)
+            except BlobError as missing:
+                raise type(missing)(
+                    missing.root,
+                    f"{missing.why}; round {number} is final and was not recomputed, so this node "
+                    "trains on nothing that came of it unless adopt_unverified names it",
+                ) from missing
+            if not is_right:
+                return
+            memory = self._memory.now
+            self._memory.save(
+                replace(memory, unverified_rounds=_without(memory.unverified_rounds, number))
+            )
+            log.info("round verified late", round=number)
+
+    def _is_right(self, snapshot: Snapshot, number: int, state: RoundState) -> bool:
+        """Whether a result is what its updates give, and remembers it if not. Raises: BlobError."""
         combined = None
         try:
             combined = self.combined(snapshot, number)
             check_published(combined, state)
-        except BlobError as missing:
-            if number == snapshot.task_state(self._task_id).round:
-                raise  # somebody still serves a fresh round, or it cannot be trusted
-            log.warning("round taken over unverified", round=number, reason=str(missing))
-            self._adopt(number, state.model_root, (*memory.unverified_rounds, number))
-            return
         except (VerificationFailed, RuleError, RangeError) as failure:
             # Where the included updates have no result at all, no published one can be right; the
             # contract can be shown that only of a model that leaves int32.
             provable = combined is not None or isinstance(failure, RangeError)
             log.critical("published result is wrong", round=number, reason=str(failure))
             mismatch = Mismatch(number, rounds.publication(state), str(failure), provable=provable)
-            self._memory.save(replace(memory, mismatch=mismatch))
-            return
+            self._memory.save(replace(self._memory.now, mismatch=mismatch))
+            return False
         self._public.put(
             encode_model(combined.model, self._params.shift), chunk_length=self._params.chunk_length
         )
-        self._adopt(number, state.model_root, memory.unverified_rounds)
-        log.info("round verified", round=number, model_root="0x" + state.model_root.hex())
+        return True
 
-    def _adopt(self, number: int, root: bytes, unverified: tuple[int, ...]) -> None:
+    def _adopt(self, number: int, root: bytes, *, is_verified: bool = True) -> None:
+        memory = self._memory.now
+        unverified = _without(memory.unverified_rounds, number)
+        if not is_verified:
+            unverified = (*unverified, number)
         self._memory.save(
             replace(
-                self._memory.now,
+                memory,
                 verified_round=number,
                 verified_model_root=root,
                 unverified_rounds=unverified,
@@ -173,3 +217,7 @@ class Results:
         # The root does not bind the unit: what somebody serves in another one is not kept.
         data = self._kept.get_bytes(root, chunk_length=chunk_length, shift=shift)
         return decode_model(data, dimension=self._params.dimension, shift=shift)
+
+
+def _without(numbers: tuple[int, ...], number: int) -> tuple[int, ...]:
+    return tuple(each for each in numbers if each != number)

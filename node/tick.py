@@ -1,9 +1,10 @@
 """One tick of a node: pin a block, read, decide, act at most once; safe to repeat."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from eth_account.signers.local import LocalAccount
 
+from node.acceptance import Acceptance
 from node.actions import (
     Action,
     Commit,
@@ -80,6 +81,8 @@ class Mandate:
     """Say what this node computed, in a task by votes."""
     publishes: bool = False
     """Publish a result, with a bond, where the aggregator did not."""
+    adopts: tuple[int, ...] = ()
+    """Train on what came of these rounds, although they could not be recomputed."""
 
 
 DEFAULT_MANDATE = Mandate()
@@ -101,6 +104,7 @@ class Participant:
         precision: Precision = FULL,
         relayer: Relayer | None = None,
         mandate: Mandate = DEFAULT_MANDATE,
+        acceptance: Acceptance | None = None,
     ) -> None:
         self.chain = chain
         self.account = account
@@ -108,6 +112,7 @@ class Participant:
         self.stores = stores
         self.memory_file = memory_file
         self.mandate = mandate
+        self.acceptance = acceptance
         self.params: TaskParams = chain.at(chain.head()).task_params(task_id)
         if trainer is not None and trainer.spec_hash != self.params.model_spec_hash:
             raise ConfigError(
@@ -128,6 +133,7 @@ class Participant:
             kept=Keeping([stores.public, stores.peers, posted]),
             memory=self._memory,
             sending=self._sending,
+            adopts=mandate.adopts,
         )
         self._commitments = Commitments(
             chain=chain,
@@ -173,11 +179,24 @@ class Participant:
         """What the chain cannot give back, as it is now."""
         return self._memory.now
 
+    @property
+    def unverified(self) -> tuple[int, ...]:
+        """Final rounds that were not recomputed, and on whose models this node does not train."""
+        return self._results.unverified
+
     def tick(self) -> Outcome:
-        """Do the one next thing, if any.
+        """Do the one next thing, if any, and look at a model that this adopts.
 
         Raises: VolquorumError where trying again later, or a person, is needed.
         """
+        outcome = self._tick()
+        if self.acceptance is None:
+            return outcome
+        self.acceptance.look(self.memory.verified_model_root)
+        why = "; ".join(filter(None, (outcome.why, self.acceptance.in_words)))
+        return replace(outcome, why=why)
+
+    def _tick(self) -> Outcome:
         snapshot = self.chain.at(self.chain.head())
         facts = self._facts(snapshot)
         action = decide(facts)
@@ -227,7 +246,7 @@ class Participant:
             place=self._place(snapshot) if turns != (None,) * len(turns) or drives else 0,
             owes_update=owes_update,
             owes_result=self._disputes.owes_result(snapshot, task.round, state),
-            claims_award=self._disputes.claims_award(snapshot, task.round),
+            claims_award=self._disputes.claims_award(snapshot),
             reclaimable=self._disputes.reclaimable(snapshot, task.round, state),
             withheld=self._withheld(snapshot, seat, drives=drives),
             undistributed=duties.undistributed(snapshot) if drives else None,
@@ -331,7 +350,7 @@ class Participant:
                 by_relayer = isinstance(action, RelayReveal)
                 self._commitments.reveal(snapshot, latest, by_relayer=by_relayer)
             case Verify():
-                self._results.catch_up(snapshot, latest)
+                self._catch_up(snapshot, latest)
             case CommitScores():
                 self._scoring.commit(snapshot, latest, facts.round_state)
             case RevealScores():
@@ -348,8 +367,13 @@ class Participant:
             case _:
                 self._disputes.act(action, snapshot, latest, facts.round_state)
 
+    def _catch_up(self, snapshot: Snapshot, until_round: int) -> None:
+        self._results.catch_up(snapshot, until_round)
+        if self.memory.mismatch is None:
+            self._results.recompute_unverified(snapshot)
+
     def _commit(self, snapshot: Snapshot, latest: int, *, by_relayer: bool) -> None:
-        self._results.catch_up(snapshot, latest - 1)
+        self._catch_up(snapshot, latest - 1)
         if self.memory.mismatch is None:
             self._commitments.commit(snapshot, latest, by_relayer=by_relayer)
 

@@ -1,4 +1,4 @@
-"""The read-only JSON API, with blobs, health, metrics and the relay on the same port."""
+"""The read-only JSON API; blobs, deployment, health, metrics and the relay on the same port."""
 
 import re
 from typing import Annotated
@@ -12,6 +12,8 @@ from orchestrator.relay import Relay
 from orchestrator.relay_api import relay_router
 from protocol.blob_server import blob_router
 from protocol.blobs import DirectoryStore
+from protocol.chain.gateway import Chain
+from protocol.chain.named import deployment_router
 from protocol.http import Health, health_router
 
 _TASK_ID = re.compile(r"0x[0-9a-f]{64}")
@@ -21,6 +23,7 @@ _LARGEST_PAGE = 1000
 def build_app(
     board: Board,
     *,
+    chain: Chain,
     own: DirectoryStore,
     health: Health,
     registry: CollectorRegistry,
@@ -31,6 +34,7 @@ def build_app(
     app = FastAPI(title="volquorum orchestrator", docs_url=None, redoc_url=None)
     app.include_router(task_router(board))
     app.include_router(blob_router(own))
+    app.include_router(deployment_router(chain))
     app.include_router(health_router(health, registry))
     if relay is not None:
         app.include_router(relay_router(relay))

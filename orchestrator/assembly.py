@@ -31,6 +31,7 @@ class Assembled:
     """An orchestrator and the blobs it serves."""
 
     orchestrator: Orchestrator
+    chain: Chain
     own: DirectoryStore
     transactor: Transactor | None
     """None where it only watches."""
@@ -54,6 +55,7 @@ class Assembled:
         orchestrator = self.orchestrator
         return build_app(
             orchestrator.board,
+            chain=self.chain,
             own=self.own,
             health=health,
             registry=orchestrator.metrics.registry,
@@ -91,7 +93,7 @@ def assemble(config: OrchestratorConfig) -> Assembled:
         evaluator=evaluator,
         journal=Journal(config.journal_file),
     )
-    return Assembled(orchestrator, own, transactor)
+    return Assembled(orchestrator, chain, own, transactor)
 
 
 def _evaluator(config: OrchestratorConfig) -> Evaluator | None:

@@ -208,21 +208,32 @@ def _wanted(facts: Facts) -> Action:
         return _availability(facts)
     if current == Phase.AGGREGATE:
         return _aggregate(facts)
+    return _challenge(facts, current)
+
+
+def _challenge(facts: Facts, current: Phase) -> Action:
+    number, batch = facts.task_state.round, facts.batch
+    # Votes and bytes are due at the same time: at two thirds of the window seats vote themselves
+    # and posting ends. Votes for one result are one transaction, and bytes are many.
+    if batch is not None and _is_urgent(facts, batch):
+        return SendBatch(number, batch)
     if facts.owes_result is not None:
-        return PostResult(facts.task_state.round, facts.owes_result)
-    if facts.outvoted_by is not None and not _may_save_what_is_published(facts):
-        return RefuteOutvoted(facts.task_state.round, facts.outvoted_by)
-    if facts.batch is not None:
-        return SendBatch(facts.task_state.round, facts.batch)
+        return PostResult(number, facts.owes_result)
+    if facts.outvoted_by is not None:
+        return RefuteOutvoted(number, facts.outvoted_by)
+    if batch is not None:
+        return SendBatch(number, batch)
     return _waiting_for_the_relay(facts, current)
 
 
-def _may_save_what_is_published(facts: Facts) -> bool:
-    """Whether votes wait that are for it and enough; the votes of others hold no refutation up."""
-    batch, state = facts.batch, facts.round_state
-    if batch is None or batch.found is None or not batch.found.roots.are_published(state):
+def _is_urgent(facts: Facts, votes: Batch) -> bool:
+    """Whether votes come before all else: enough for a result, which may save what is published.
+
+    Those of liars, who may all find something else, hold up no bytes and no refutation.
+    """
+    if votes.found is None or votes.votes < facts.params.votes_needed:
         return False
-    return state.votes + len(batch.entries) >= facts.params.votes_needed
+    return facts.outvoted_by is None or votes.found.roots.are_published(facts.round_state)
 
 
 def _early(facts: Facts, current: Phase) -> Action:

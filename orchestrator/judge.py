@@ -28,16 +28,28 @@ class Judge:
         self._journal = journal
         self._metrics = metrics
         self._failures = Counter[bytes]()
+        self._unwritten: Evaluation | None = None
         for evaluation in journal.all():
             metrics.show_evaluation(evaluation)
 
     def judge_one(self, reading: TaskReading, blobs: TaskBlobs) -> None:
-        """Evaluates one model at most, because that may take long."""
-        if self._evaluator is None:
+        """Evaluates one model at most, because that may take long. Raises: StorageError."""
+        # What a full disk refused is written before anything else is evaluated.
+        self._unwritten = self._unwritten or self._judged(reading, blobs)
+        if self._unwritten is None:
             return
+        evaluation = self._unwritten
+        self._journal.append(evaluation)
+        self._unwritten = None
+        self._metrics.show_evaluation(evaluation)
+        _log.info("evaluated", round=evaluation.round, metrics=evaluation.metrics)
+
+    def _judged(self, reading: TaskReading, blobs: TaskBlobs) -> Evaluation | None:
+        if self._evaluator is None:
+            return None
         pending = self._first_unjudged(reading, blobs)
         if pending is None:
-            return
+            return None
         root = pending.state.model_root
         try:
             model = results.model(blobs, root, reading.params.chunk_length)
@@ -46,15 +58,10 @@ class Judge:
             # A judge that fails must not stop the rounds.
             self._failures[root] += 1
             _log.warning("evaluation_failed", round=pending.number, why=str(error))
-            return
+            return None
         # JSON has no word for a number that is none.
         numbers = {name: float(value) for name, value in found.items() if math.isfinite(value)}
-        evaluation = Evaluation(
-            reading.task_id, pending.number, root, reading.block.timestamp, numbers
-        )
-        self._journal.append(evaluation)
-        self._metrics.show_evaluation(evaluation)
-        _log.info("evaluated", round=pending.number, metrics=numbers)
+        return Evaluation(reading.task_id, pending.number, root, reading.block.timestamp, numbers)
 
     def _first_unjudged(self, reading: TaskReading, blobs: TaskBlobs) -> RoundReading | None:
         for candidate in reading.rounds:

@@ -274,7 +274,8 @@ def _most_alike(votes: Sequence[RelayedVote], cast: Mapping[Roots, Sized]) -> Ba
     votes_then = _votes_then(votes, cast)
     # Invariant: liars who hand in many different votes do not hold up the one that is missing.
     found = max(votes_then, key=votes_then.__getitem__)
-    return Batch("relayVotes", tuple(vote for vote in votes if vote.found == found), found)
+    alike = tuple(vote for vote in votes if vote.found == found)
+    return Batch("relayVotes", alike, found, votes_then[found])
 
 
 def _of(participant: str, entries: Sequence[Entry]) -> Sequence[Entry]:

@@ -22,6 +22,8 @@ class Batch(NamedTuple):
     entries: tuple[Entry, ...]
     found: Result | None = None
     """The result that votes are for, which their call takes before them."""
+    votes: int = 0
+    """How many this result has with these and those that are cast."""
 
     @property
     def arguments(self) -> tuple[object, ...]:

@@ -57,6 +57,7 @@ from protocol.errors import (
     RangeError,
     Reverted,
     RuleError,
+    StorageError,
     VerificationFailed,
     VolquorumError,
 )
@@ -138,7 +139,7 @@ class Orchestrator:
         return _merged(outcomes)
 
     def tick_task(self, task_id: bytes) -> Outcome:
-        """Serves one task once."""
+        """Serves one task once. Raises: VolquorumError."""
         reader = self._readers.setdefault(task_id, TaskReader(task_id))
         snapshot = self._chain.at(self._chain.head())
         reading = reader.read(snapshot)
@@ -147,11 +148,18 @@ class Orchestrator:
         missing = self._mirror(reading, blobs)
         action = decide(self._facts(snapshot, reading, blobs, missing))
         outcome = self._act(action, reading, blobs)
-        for round_reading in reading.rounds[-2:]:
-            self._keep_result(reading, round_reading, blobs)
-        self._judge.judge_one(reading, blobs)
-        self.metrics.show(reading)
-        self.board.show(reading, outcome)
+        try:
+            for round_reading in reading.rounds[-2:]:
+                self._keep_result(reading, round_reading, blobs)
+            self._judge.judge_one(reading, blobs)
+        except StorageError as error:
+            # What was sent is told as done; the next tick that sends nothing fails for the disk.
+            if outcome.acted is None:
+                raise
+            _log.warning("not_written", task=task_id, why=str(error))
+        finally:
+            self.metrics.show(reading)
+            self.board.show(reading, outcome)
         return outcome
 
     def _facts(
@@ -334,12 +342,12 @@ class Orchestrator:
         attempt = (reading.task_id, round_reading.number, rounds.publication(published))
         if self._attempts[attempt] >= _ATTEMPTS_TO_KEEP_A_RESULT:
             return
-        self._attempts[attempt] += 1
         try:
             combined = results.compute(reading, round_reading, blobs)
             check_published(combined, published)
             results.keep(reading, combined, blobs)
         except BlobError as error:
+            self._attempts[attempt] += 1
             _log.warning("result_unchecked", round=round_reading.number, why=str(error))
             blobs.mirror(roots)
         except (VerificationFailed, RuleError, RangeError) as error:

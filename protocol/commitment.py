@@ -29,6 +29,16 @@ class ProofKind(IntEnum):
     CHOICE = 4
 
 
+class Claim(NamedTuple):
+    """Which challenge a seal is of, or an award is claimed for."""
+
+    round_number: int
+    kind: ProofKind
+    chunk: int
+    subject: bytes
+    """The root that is proven wrong."""
+
+
 class Evidence(NamedTuple):
     """What a result is published with whose rule chooses by distance; without one, zeros."""
 

@@ -192,6 +192,22 @@ class Service:
 
 
 @contextmanager
+def ended_by_signals(name: str) -> Iterator[None]:
+    """While a service starts: SIGTERM or SIGINT ends the process as it ends one that runs."""
+
+    def end() -> None:
+        raise SystemExit(ExitCode.OK)
+
+    with _signals_call(end):
+        try:
+            yield
+        except SystemExit:
+            # Not in the handler, which may have interrupted another line's writing.
+            _log.info("service_stopped", service=name, why="told to end while it started")
+            raise
+
+
+@contextmanager
 def _signals_call(stop: Callable[[], None]) -> Iterator[None]:
     """While inside, the first SIGTERM or SIGINT calls `stop`; a second one has its usual effect."""
     if threading.current_thread() is not threading.main_thread():

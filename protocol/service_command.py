@@ -8,7 +8,7 @@ import fcntl
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol, TypeVar
@@ -21,7 +21,7 @@ from protocol import logs
 from protocol.errors import ConfigError, VolquorumError
 from protocol.exit_codes import exit_code
 from protocol.http import Health, HttpServer
-from protocol.service import Outcome, Service
+from protocol.service import Outcome, Service, ended_by_signals
 from protocol.settings import ServiceSettings, host_and_port, naming
 
 S = TypeVar("S", bound=ServiceSettings)
@@ -76,11 +76,10 @@ def service_command(
             )
             logs.configure(config.log_level, config.log_json)
             with naming(config_file), _alone_in(config.state_dir):
-                assembled = assemble(config)
                 if once:
-                    _show(assembled.tick(), as_json=as_json)
+                    _show(assemble(config).tick(), as_json=as_json)
                 else:
-                    _serve(name, config, assembled)
+                    _serve(name, config, assemble)
         except VolquorumError as error:
             click.echo(f"{type(error).__name__}: {error}", err=True)
             sys.exit(exit_code(error))
@@ -128,17 +127,21 @@ def _show(outcome: Outcome, *, as_json: bool) -> None:
         click.echo(": ".join(filter(None, (outcome.acted or "nothing to do", outcome.why))))
 
 
-def _serve(name: str, config: ServiceSettings, assembled: Assembled) -> None:
-    service = Service(
-        assembled.tick,
-        config.interval_seconds,
-        name,
-        stuck_after_seconds=config.stuck_after_seconds,
-        heartbeat_file=config.state_dir / "heartbeat",
-    )
-    service.on_stop(assembled.stop)
-    host, port = host_and_port(config.listen)
-    with HttpServer(assembled.app(service), host=host, port=port) as server:
-        service.require(server.alive)
-        log.info("serving", service=name, url=server.url, **assembled.serves)
+def _serve(name: str, config: S, assemble: Callable[[S], Assembled]) -> None:
+    with ExitStack() as ended_with:
+        with ended_by_signals(name):
+            assembled = assemble(config)
+            service = Service(
+                assembled.tick,
+                config.interval_seconds,
+                name,
+                stuck_after_seconds=config.stuck_after_seconds,
+                heartbeat_file=config.state_dir / "heartbeat",
+            )
+            service.on_stop(assembled.stop)
+            host, port = host_and_port(config.listen)
+            server = HttpServer(assembled.app(service), host=host, port=port)
+            ended_with.enter_context(server)
+            service.require(server.alive)
+            log.info("serving", service=name, url=server.url, **assembled.serves)
         service.run()

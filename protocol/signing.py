@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 from eth_account import Account
 from eth_account.messages import SignableMessage, encode_typed_data
 from eth_account.signers.local import LocalAccount
-from eth_hash.auto import keccak
 from eth_keys.exceptions import BadSignature
 from eth_utils.exceptions import ValidationError
 
@@ -67,10 +66,6 @@ class SigningDomain(NamedTuple):
     task_id: bytes
     round_number: int
 
-    def digest(self, commitment: bytes) -> bytes:
-        """What is signed under a commitment."""
-        return keccak(b"\x19" + b"".join(self._commit(commitment)))
-
     def sign(self, account: LocalAccount, commitment: bytes) -> SignedCommit:
         """The account's signature under a commitment."""
         return SignedCommit(commitment, *_signed(account, self._commit(commitment)))
@@ -78,10 +73,6 @@ class SigningDomain(NamedTuple):
     def signer(self, signed: SignedCommit) -> str:
         """Who signed. Raises: VerificationFailed if nobody can have."""
         return _signer(self._commit(signed.commitment), Signature(signed.r, signed.vs))
-
-    def vote_digest(self, found: Result) -> bytes:
-        """What is signed under a vote."""
-        return keccak(b"\x19" + b"".join(self._vote(found)))
 
     def sign_vote(self, account: LocalAccount, found: Result) -> Signature:
         """The account's signature under a vote for what it found."""

@@ -25,6 +25,7 @@ from protocol import keys, logs
 from protocol.blobs import BlobStore, DirectoryStore, HttpStore
 from protocol.chain.deployment import Deployment
 from protocol.chain.gateway import Chain
+from protocol.chain.named import named_by
 from protocol.chain.outbox import IN_MEMORY, Outbox
 from protocol.chain.transactor import Transactor
 from protocol.errors import ConfigError, VolquorumError
@@ -33,6 +34,9 @@ from protocol.exit_codes import exit_code
 P = ParamSpec("P")
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+USUAL_DEPLOYMENT = Path("var/deployment.json")
+"""Where `deploy` writes the deployment file unless told otherwise."""
 
 AN_ADDRESS = "an address, 0x and 40 digits whose mixed case is its checksum"
 
@@ -101,6 +105,13 @@ to_option = click.option(
     "--to", metavar="ADDRESS", help="Who is paid; by default the account itself."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+device_option = click.option(
+    "--device",
+    type=click.Choice(["cpu", "cuda"]),
+    default="cpu",
+    show_default=True,
+    help="What trains: the processor or a GPU.",
+)
 
 
 def reports_failures(command: Callable[P, None]) -> Callable[P, None]:
@@ -134,6 +145,26 @@ def on_task(command: Callable[..., None]) -> Callable[..., None]:
     ) -> None:
         chain = connect(rpc, deployment, contract, from_block)
         command(chain=chain, task_id=choose_task(chain, task), **others)
+
+    return _with_options(wrapped, (rpc_option, *_WHICH_TASK_OPTIONS))
+
+
+def on_served_task(command: Callable[..., None]) -> Callable[..., None]:
+    """As `on_task`, where --blobs says who else can name the contract: see `connect`."""
+
+    @functools.wraps(command)
+    def wrapped(
+        *,
+        rpc: str,
+        deployment: Path | None,
+        contract: str | None,
+        from_block: int,
+        task: str | None,
+        blobs: tuple[str, ...],
+        **others: object,
+    ) -> None:
+        chain = connect(rpc, deployment, contract, from_block, blobs)
+        command(chain=chain, task_id=choose_task(chain, task), blobs=blobs, **others)
 
     return _with_options(wrapped, (rpc_option, *_WHICH_TASK_OPTIONS))
 
@@ -197,16 +228,52 @@ def _with_options(
     return command
 
 
-def connect(rpc: str, deployment: Path | None, contract: str | None, from_block: int) -> Chain:
+def connect(
+    rpc: str,
+    deployment: Path | None,
+    contract: str | None,
+    from_block: int,
+    services: Sequence[str] | None = None,
+) -> Chain:
     """The contract behind an RPC address.
+
+    Where `services` are given and the contract is not named, it is the usual deployment file's, or
+    else the one that the services name.
 
     Raises: ConfigError unless exactly one of deployment file and address is given.
     """
+    if services is not None and deployment is None and contract is None:
+        return _named(services).connect(rpc)
     if (deployment is None) == (contract is None):
         raise ConfigError("give either --deployment FILE or --contract ADDRESS")
     if deployment is not None:
         return Deployment.read(deployment).connect(rpc)
     return Chain.connect(rpc, checked_address("--contract", contract), deployed_at=from_block)
+
+
+def _named(services: Sequence[str]) -> Deployment:
+    if USUAL_DEPLOYMENT.exists():
+        found = Deployment.read(USUAL_DEPLOYMENT)
+        click.echo(f"contract {found.contract} named by {USUAL_DEPLOYMENT}", err=True)
+        return found
+    named, refusals = dict[str, Deployment](), list[str]()
+    for url in filter(_is_url, services):
+        try:
+            named[url] = named_by(url)
+        except ConfigError as refusal:
+            refusals.append(str(refusal))
+    if len({(found.chain_id, found.contract) for found in named.values()}) != 1:
+        listed = [f"{url} names {found.contract}" for url, found in named.items()]
+        raise ConfigError(
+            f"give either --deployment FILE or --contract ADDRESS: there is no {USUAL_DEPLOYMENT},"
+            " and the addresses of --blobs name no contract or several: "
+            f"{'; '.join([*listed, *refusals]) or 'none is a URL'}"
+        )
+    url, found = next(iter(named.items()))
+    click.echo(
+        f"contract {found.contract} named by {url}: check it against what you were told", err=True
+    )
+    return found
 
 
 def checked_address(option: str, found: str | None) -> str:
@@ -249,12 +316,16 @@ def choose_task(chain: Chain, task: str | None) -> bytes:
 
 def store_of(address: str) -> BlobStore:
     """A store behind a URL or in a folder. Raises: ConfigError if a folder is not there."""
-    if address.startswith(("http://", "https://")):
+    if _is_url(address):
         return HttpStore(address)
     folder = Path(address)
     if not folder.is_dir():
         raise ConfigError(f"--blobs is an http(s) URL or a folder; found {address}")
     return DirectoryStore(folder)
+
+
+def _is_url(address: str) -> bool:
+    return address.startswith(("http://", "https://"))
 
 
 def when(timestamp: int) -> str:

@@ -21,6 +21,7 @@ from protocol.task import ZERO_ADDRESS, TaskParams
 from scripts.command import (
     OUTPUT_FILE,
     OUTPUT_FOLDER,
+    USUAL_DEPLOYMENT,
     json_option,
     print_json,
     reports_failures,
@@ -49,7 +50,7 @@ _DECIMALS = Interface(
 @click.option(
     "--out",
     type=OUTPUT_FILE,
-    default=Path("var/deployment.json"),
+    default=USUAL_DEPLOYMENT,
     show_default=True,
     help="Deployment file to write; an existing one is used, not replaced.",
 )

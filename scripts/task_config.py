@@ -60,6 +60,9 @@ WEI_DECIMALS = 18
 MAX_DECIMALS = 28
 # Part of the stake that a slice is where none is named.
 DEFAULT_SLICES = 10
+# Part of the quorum that may lie where no number is named: the largest that docs/robustness.md
+# measures.
+TOLERATED_PART = 5
 # Stands for a source that is deployed only after all else was found right.
 _SOURCE_TO_COME = "0x" + "ff" * 20
 
@@ -87,8 +90,8 @@ class TaskConfig(Settings):
     pre_steps: tuple[PreStepName, ...] = ()
     """What is done to the updates before that: arc, nnm, or both in this order."""
     tolerance: int | None = Field(default=None, ge=0, le=31)
-    """Number of liars that the rule and the pre-steps are asked to tolerate; left out, one where
-    the rule can with a mere quorum."""
+    """Number of liars that the rule and the pre-steps are asked to tolerate; left out, a
+    fifth of the quorum but at least one, as far as the rule can with a mere quorum."""
     trusted: Annotated[str, _or_address()] = ZERO_ADDRESS
     """Address of the participant whose update `fltrust` measures the other ones by; zero for every
     other rule."""
@@ -238,7 +241,8 @@ class TaskConfig(Settings):
         pre_steps = reduce(or_, (PRE_STEPS[name] for name in self.pre_steps), PreSteps.NONE)
         tolerance = self.tolerance
         if tolerance is None:
-            tolerance = min(1, rule.most_liars(self.quorum, pre_steps))
+            wanted = max(1, self.quorum // TOLERATED_PART)
+            tolerance = min(wanted, rule.most_liars(self.quorum, pre_steps))
         params = TaskParams(
             model_spec_hash=spec.hash,
             genesis_model_root=SumTree.of(genesis, self.chunk_length).root,

@@ -3,11 +3,12 @@
 Replays who took part and how they were drawn, refetches every included update (from the chain
 itself where it was posted), recomputes roots, norms, the rule and how the reward was divided, and
 compares with the chain, and in a task by votes with what was voted for. Where asked, it audits each
-verified model for static arbitrage.
+verified model for static arbitrage, holds it against limits, and says what each update brings.
 """
 
+import math
 import sys
-from collections.abc import Callable
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
@@ -22,12 +23,12 @@ from protocol.chain.gateway import Chain, Snapshot
 from protocol.chain.posted import PostedStore
 from protocol.errors import BlobError, ConfigError, RangeError, RuleError, VerificationFailed
 from protocol.exit_codes import ExitCode
-from protocol.recompute import Combined, check_published, recompute_round
+from protocol.recompute import Combined, check_published, fetch_updates, recompute_round
 from protocol.state import Phase, RoundState
 from protocol.task import ZERO_ADDRESS, TaskParams
 from scripts.command import (
     json_option,
-    on_task,
+    on_served_task,
     print_json,
     reports_failures,
     store_of,
@@ -37,9 +38,7 @@ from scripts.selection import Selection, replay
 
 if TYPE_CHECKING:
     from node.evaluation.audit import Audit
-
-Auditor = Callable[[NDArray[np.int32]], "Audit"]
-"""How much static arbitrage a model holds. Shape: [d], in the task's units"""
+    from scripts.auditing import Auditor
 
 STATUS_OF = {
     "verified": ExitCode.OK,
@@ -63,6 +62,18 @@ class Tally:
 
 
 @dataclass(frozen=True)
+class Brought:
+    """The static arbitrage that one update brings."""
+
+    participant: str
+    more: float | None
+    """By how much greater a share of points it breaks a condition at than its base model does; None
+    where one of the two cannot be had or judged."""
+    is_worthless: bool
+    """So much that desks which score updates give it nothing."""
+
+
+@dataclass(frozen=True)
 class Verdict:
     """What became of one round under examination."""
 
@@ -80,6 +91,10 @@ class Verdict:
     """In a task by votes, for each result that got any."""
     arbitrage: "Audit | None" = None
     """Of a verified round's model, where that was asked for."""
+    beyond_limits: tuple[str, ...] = ()
+    """Why that model is not accepted."""
+    brought: tuple[Brought, ...] = ()
+    """By each included update of a round with a result, where an audit was asked for."""
 
 
 Judgement = tuple[str, str, NDArray[np.int32] | None]
@@ -94,7 +109,7 @@ class Verifier:
         snapshot: Snapshot,
         task_id: bytes,
         blobs: BlobStore,
-        auditor: Auditor | None = None,
+        auditor: "Auditor | None" = None,
     ) -> None:
         self._snapshot = snapshot
         self._task_id = task_id
@@ -119,14 +134,16 @@ class Verifier:
         state = self._snapshot.round_state(self._task_id, number)
         phase = rounds.phase(self._params, state, self._snapshot.block.timestamp)
         selection, arbitrage = Selection(), None
+        brought: tuple[Brought, ...] = ()
         try:
             selection = replay(self._snapshot, self._task_id, number)
         except VerificationFailed as failure:
             verdict, why = "wrong", str(failure)
         else:
             verdict, why, model = self._judged(number, state, phase)
-            if self._auditor is not None and model is not None:
-                arbitrage = self._auditor(model)
+            if self._auditor is not None and phase in (Phase.CHALLENGE, Phase.FINAL):
+                arbitrage = None if model is None else self._auditor.of_model(model)
+                brought = self._brought(number, self._auditor)
         is_void = phase is Phase.VOID
         root = "0x" + state.model_root.hex() if state.published_at and not is_void else ""
         rewards = ""
@@ -142,6 +159,26 @@ class Verifier:
             selection,
             self._tallies(number, state),
             arbitrage,
+            () if arbitrage is None or self._auditor is None else self._auditor.beyond(arbitrage),
+            brought,
+        )
+
+    def _brought(self, number: int, auditor: "Auditor") -> tuple[Brought, ...]:
+        """What the included updates bring, as far as they and the base model can be had."""
+        included = self._snapshot.included(self._task_id, number)
+        more = dict.fromkeys((update.participant for update in included), math.nan)
+        fetched = {}
+        for update in included:
+            with suppress(BlobError, VerificationFailed):
+                (fetched[update.participant],) = fetch_updates(self._params, [update], self._blobs)
+        with suppress(BlobError):
+            base = self._base(number)
+            if fetched:
+                found = auditor.of_updates(base, np.stack(list(fetched.values())))
+                more.update(zip(fetched, map(float, found), strict=True))
+        return tuple(
+            Brought(who, None if math.isnan(share) else share, auditor.is_worthless(share))
+            for who, share in more.items()
         )
 
     def _judged(self, number: int, state: RoundState, phase: Phase) -> Judgement:
@@ -230,7 +267,7 @@ def _why_void(params: TaskParams, state: RoundState) -> str:
 
 @click.command()
 @reports_failures
-@on_task
+@on_served_task
 @click.option(
     "--blobs",
     required=True,
@@ -247,6 +284,13 @@ def _why_void(params: TaskParams, state: RoundState) -> str:
     metavar="DIR|synthetic",
     help="Audit each verified model on the panels of these quotes.",
 )
+@click.option(
+    "--limit",
+    "limits",
+    multiple=True,
+    metavar="NAME=SHARE",
+    help="With --audit: accept a model up to another share of points, such as calendar=0.01.",
+)
 @json_option
 def main(
     *,
@@ -255,6 +299,7 @@ def main(
     blobs: tuple[str, ...],
     chosen: str,
     market_data: str | None,
+    limits: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Recompute finished rounds and compare them with the chain."""
@@ -264,9 +309,11 @@ def main(
     auditor = None
     if market_data is not None:
         # Models are heavy to load; nothing but the audit needs them here.
-        from scripts.auditing import auditor_for  # noqa: PLC0415
+        from scripts.auditing import auditor_for, limits_of  # noqa: PLC0415
 
-        auditor = auditor_for(params, market_data)
+        auditor = auditor_for(params, market_data, limits_of(limits))
+    elif limits:
+        raise ConfigError("--limit is for an audit: give --audit too")
     verdicts = Verifier(snapshot, task_id, stores, auditor).check(chosen)
     rule = params.rule_in_words
     needed = params.votes_needed if params.by_votes else 0
@@ -287,17 +334,37 @@ def main(
         for tally in verdict.votes:
             click.echo(f"            {_counted(tally)}")
         if verdict.arbitrage:
-            click.echo(f"            {_rates(verdict.arbitrage)}")
+            for line in _audited(verdict.arbitrage, verdict.beyond_limits):
+                click.echo(f"            {line}")
+        for update in verdict.brought:
+            click.echo(f"            {_more(update)}")
         if verdict.why:
             click.echo(f"            {verdict.why}")
-    sys.exit(max((STATUS_OF[verdict.verdict] for verdict in verdicts), default=ExitCode.OK))
+    sys.exit(_status(verdicts))
 
 
-def _rates(found: "Audit") -> str:
+def _status(verdicts: Sequence[Verdict]) -> ExitCode:
+    """What is wrong on the chain counts before a model that is right and not accepted."""
+    worst = max((STATUS_OF[verdict.verdict] for verdict in verdicts), default=ExitCode.OK)
+    is_beyond = any(verdict.beyond_limits for verdict in verdicts)
+    return ExitCode.ARBITRAGE if worst is ExitCode.OK and is_beyond else worst
+
+
+def _audited(found: "Audit", beyond: Sequence[str]) -> tuple[str, ...]:
+    near = f"calendar {found.calendar:.3%}, butterfly {found.butterfly:.3%}, wings"
+    far = f"calendar {found.wide_calendar:.3%}, butterfly {found.wide_butterfly:.3%}"
     return (
-        f"arbitrage: calendar {found.calendar:.3%}, butterfly {found.butterfly:.3%}, wings"
-        f" {found.wings:.3%} of {found.points} points of {found.panels} panels"
+        f"arbitrage: {near} {found.wings:.3%} of {found.points} points of {found.panels} panels",
+        f"           farther out: {far} of {found.wide_points} points",
+        f"           not accepted: {'; '.join(beyond)}" if beyond else "           accepted",
     )
+
+
+def _more(update: Brought) -> str:
+    if update.more is None:
+        return f"update of {update.participant}: cannot be judged for arbitrage"
+    scored = ", which scores 0" * update.is_worthless
+    return f"update of {update.participant}: arbitrage at {update.more:+.2%} of points{scored}"
 
 
 def _counted(tally: Tally) -> str:

@@ -25,6 +25,11 @@ RUNTIME_HASH: Final = keccak(
     )
 )
 """Of the code of all four."""
+ADVICE: Final = (
+    "run the version that these contracts were deployed with, or deploy this one's to a new file "
+    "(deploy --out FILE) and give that file, or the address in it, instead"
+)
+"""What to do about other code than this version's."""
 
 
 def check_code(rpc: Rpc, contract: str) -> None:
@@ -33,7 +38,10 @@ def check_code(rpc: Rpc, contract: str) -> None:
     for name in MODULES:
         words = artifact.load().contracts[CONTRACT].words_of(name.upper(), code)
         if len(words) != 1:
-            raise WrongChain(f"the code at {contract} forwards to more than one {name} contract")
+            raise WrongChain(
+                f"the code at {contract} forwards to {len(words)} {name} contracts, wanted one; "
+                f"{ADVICE}"
+            )
         (word,) = words
         _code(rpc, name, address("0x" + word[-20:].hex(), name))
 
@@ -43,15 +51,20 @@ def _code(rpc: Rpc, name: str, where: str) -> bytes:
     wanted = artifact.load().contracts[name]
     code = octets(rpc.request("eth_getCode", where, "latest"), "eth_getCode")
     if not code:
-        raise WrongChain(f"there is no {name} contract at {where} on the chain of {rpc.name}")
+        raise WrongChain(
+            f"there is no {name} contract at {where} on the chain of {rpc.name}: wanted its code, "
+            "found none; give the address of a node that serves its chain, or, where that chain "
+            "was begun anew, deploy to a new file (deploy --out FILE) and give that file instead"
+        )
     if wanted.masked(code) != wanted.runtime_bytecode:
         raise WrongChain(
-            f"the code at {where} hashes to {keccak(wanted.masked(code)).hex()}, this version's "
-            f"{name} contract to {keccak(wanted.runtime_bytecode).hex()}"
+            f"at {where} wanted this version's {name} contract, whose code hashes to "
+            f"{keccak(wanted.runtime_bytecode).hex()}, found code that hashes to "
+            f"{keccak(wanted.masked(code)).hex()}; {ADVICE}"
         )
     # A module that knows another address for its own would refuse what it is asked to do.
     if OWN_ADDRESS in wanted.immutables and wanted.words_of(OWN_ADDRESS, code) != {
         to_canonical_address(where).rjust(WORD_BYTES, b"\0")
     }:
-        raise WrongChain(f"the code at {where} was made for another address")
+        raise WrongChain(f"the code at {where} was made for another address; {ADVICE}")
     return code

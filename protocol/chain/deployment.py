@@ -22,7 +22,7 @@ from web3.providers import BaseProvider
 
 from contracts import artifact
 from protocol.chain.abi import Interface
-from protocol.chain.code import CONTRACT, INTERFACE, MODULES, RUNTIME_HASH, check_code
+from protocol.chain.code import ADVICE, CONTRACT, INTERFACE, MODULES, RUNTIME_HASH, check_code
 from protocol.chain.gateway import Chain
 from protocol.chain.outbox import IN_MEMORY, Call, Outbox
 from protocol.chain.rpc import DEFAULT_TIMEOUT_SECONDS, Rpc, quantity
@@ -81,6 +81,16 @@ class Deployment(BaseModel):
             found = "; ".join(faults(failure, cls.model_fields))
             raise ConfigError(f"{path} is not a deployment: {found}") from failure
 
+    @classmethod
+    def of(cls, chain: Chain) -> Self:
+        """That of a contract whose code was checked when it was connected to."""
+        return cls(
+            chain_id=chain.chain_id,
+            contract=chain.contract,
+            block=chain.deployed_at,
+            runtime_hash=RUNTIME_HASH,
+        )
+
     def write(self, path: Path) -> None:
         """Replaces the file at once: no reader sees half of it. Raises: StorageError."""
         partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
@@ -101,8 +111,9 @@ class Deployment(BaseModel):
         """The contract through a node, checked to be this one. Raises: WrongChain."""
         if self.runtime_hash != RUNTIME_HASH:
             raise WrongChain(
-                f"{self.contract} was deployed from another version of the contract: its code "
-                f"hashes to {self.runtime_hash.hex()}, this version's to {RUNTIME_HASH.hex()}"
+                f"the deployment file says that {self.contract} was deployed from another version "
+                f"of the contracts: wanted code that hashes to {RUNTIME_HASH.hex()}, found "
+                f"{self.runtime_hash.hex()}; {ADVICE}"
             )
         return Chain.connect(
             endpoint,

@@ -25,7 +25,6 @@ from web3.providers.eth_tester import EthereumTesterProvider
 from web3.providers.eth_tester.middleware import ethereum_tester_middleware
 from web3.types import RPCEndpoint, RPCResponse
 
-from protocol.chain.deployment import deploy
 from protocol.chain.reverts import EXECUTION_ERROR
 from protocol.chain.sender import GAS_CAP
 
@@ -60,10 +59,6 @@ class EmbeddedChain:
             genesis_state={to_canonical_address(key.address): state for key in self.accounts},
         )
         self.provider = EmbeddedProvider(EthereumTester(backend), self.accounts[0].address)
-
-    def deploy(self) -> str:
-        """A fresh contract, deployed by the first account; its address."""
-        return deploy(self.provider, self.accounts[0]).contract
 
     def now(self) -> int:
         """The latest block's time."""

@@ -5,7 +5,7 @@ name tasks and revealed sets, the clock, and the mirror of the phase rules.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 
 from eth_utils.address import is_address, to_checksum_address
 from web3.providers import BaseProvider
@@ -16,7 +16,7 @@ from protocol.chain.code import INTERFACE, check_code
 from protocol.chain.events import Block, EventReader, Happened
 from protocol.chain.reverts import revert_data, reverted
 from protocol.chain.rpc import DEFAULT_TIMEOUT_SECONDS, Rpc, RpcRefused, fields, octets, quantity
-from protocol.commitment import NO_EVIDENCE, Evidence
+from protocol.commitment import NO_EVIDENCE, Claim, Evidence, ProofKind
 from protocol.errors import (
     ChainAnswerInvalid,
     ChainUnavailable,
@@ -28,6 +28,7 @@ from protocol.recompute import RevealedUpdate, Roots
 from protocol.state import (
     MAX_REFUTATIONS,
     Deadlines,
+    Fault,
     Flag,
     Phase,
     Published,
@@ -36,6 +37,15 @@ from protocol.state import (
     TaskState,
 )
 from protocol.task import MAX_COHORT, ZERO_ADDRESS, ZERO_HASH, TaskParams
+
+# What shows a fault of a result, where that is a proof, and the root that it is about, as it is
+# named when it is published.
+_OF_RESULTS: Final = {
+    Fault.AGGREGATE: (ProofKind.AGGREGATE, "aggregateRoot"),
+    Fault.MODEL: (ProofKind.MODEL, "modelRoot"),
+    Fault.PRODUCT: (ProofKind.PRODUCT, "tableRoot"),
+    Fault.CHOICE: (ProofKind.CHOICE, "tableRoot"),
+}
 
 
 class Chain:
@@ -48,6 +58,7 @@ class Chain:
         self.rpc = rpc
         self.chain_id = chain_id
         self.contract = contract
+        self.deployed_at = deployed_at
         self.interface = INTERFACE
         self.events = EventReader(rpc, INTERFACE, contract, deployed_at)
         self.known_params: dict[bytes, TaskParams] = {}
@@ -73,7 +84,10 @@ class Chain:
         rpc = Rpc(endpoint, timeout_seconds=timeout_seconds)
         chain_id = quantity(rpc.request("eth_chainId"), "eth_chainId")
         if expected_chain_id is not None and chain_id != expected_chain_id:
-            raise WrongChain(f"wanted chain {expected_chain_id}, but {rpc.name} serves {chain_id}")
+            raise WrongChain(
+                f"wanted chain {expected_chain_id}, but {rpc.name} serves {chain_id}: give the "
+                "address of a node of that chain, or the deployment file of this one"
+            )
         if not is_address(contract):
             raise ConfigError(f"the contract {contract!r} is not an address")
         contract = to_checksum_address(contract)
@@ -265,6 +279,30 @@ class Snapshot:
                 f"contract holds {state.evidence_hash.hex()}",
             )
         return found
+
+    def unawarded(self, task_id: bytes) -> tuple[Claim, ...]:
+        """What was proven in a task and earned its sender nothing, in order.
+
+        The award is for who had sealed it. Raises: ChainAnswerInvalid if the logs do not show what
+        was proven wrong.
+        """
+        roots, found = dict[tuple[int, str], bytes](), list[Claim]()
+        for event in self._events(task_id):
+            told, number = event.arguments, event.arguments.get("round", 0)
+            for update in _revealed_by(event):
+                roots[number, update.participant] = update.update_root
+            if event.event == "AggregatePublished":
+                roots |= {(number, name): told[name] for _, name in _OF_RESULTS.values()}
+            proven = _proven_by(event)
+            if proven is None or told["awardWei"]:
+                continue
+            kind, subject = proven
+            if (number, subject) not in roots:
+                raise self._distrusted(
+                    task_id, f"round {number}: the logs show a refuted {subject}, but not its root"
+                )
+            found.append(Claim(number, kind, told["chunk"], roots[number, subject]))
+        return tuple(found)
 
     def phase(self, task_id: bytes, round_number: int) -> Phase:
         """A round's phase at this block's time, by the contract and by its mirror alike."""
@@ -552,6 +590,13 @@ def _released_by(event: Happened) -> tuple[str, ...]:
     if event.event in {"SeatSuspended", "SeatLeft", "NormRefuted"}:
         return (event.arguments["participant"],)
     return tuple(update.participant for update in _revealed_by(event))
+
+
+def _proven_by(event: Happened) -> tuple[ProofKind, str] | None:
+    """What a proof that an event tells of was about: which root of a result, or whose update's."""
+    if event.event == "NormRefuted":
+        return ProofKind.NORM, event.arguments["participant"]
+    return _OF_RESULTS.get(event.arguments["fault"]) if event.event == "ResultRefuted" else None
 
 
 def _impossible(state: RoundState, now: int) -> str | None:

@@ -26,6 +26,7 @@ from protocol.errors import (
     ChainError,
     ChainUnavailable,
     Reverted,
+    StorageError,
     TransactionLost,
 )
 
@@ -204,13 +205,22 @@ class Sender:
 
     def _settled(self, name: str, sending: Sending, receipt: Receipt) -> Receipt:
         if receipt.status == 1:
-            self._lane.settle(sending, State.MINED)
+            self._note(sending, State.MINED)
             return receipt
-        self._lane.settle(sending, State.REVERTED)
+        self._note(sending, State.REVERTED)
         # The same call after the block it failed in, to hear the reason again.
         self._ask("eth_call", name, sending.call, hex(receipt.block_number))
         gas_used = {"tx_hash": receipt.tx_hash, "gas_used": receipt.gas_used, "gas": sending.gas}
         raise Reverted(name, "unknown", gas_used)
+
+    def _note(self, sending: Sending, state: State) -> None:
+        """Writes an outcome down, which the chain tells again where the disk refuses."""
+        try:
+            self._lane.settle(sending, state)
+        except StorageError as error:
+            # Invariant: what is known to be mined is never told as anything else. In the outbox it
+            # stays in flight, and nothing later is sent before its outcome is read once more.
+            _log.warning("outcome_not_written", purpose=sending.purpose, why=str(error))
 
     def _overdue(self, sending: Sending, nonce: int) -> ChainError:
         waited = f"{self._settings.receipt_deadline_seconds:g} s"
@@ -225,7 +235,7 @@ class Sender:
                 f"{sending.purpose} was mined as nonce {sending.nonce}, but the node has no "
                 "receipt of it"
             )
-        self._lane.settle(sending, State.LOST)
+        self._note(sending, State.LOST)
         return TransactionLost(
             f"{sending.purpose}: nonce {sending.nonce} was used by a transaction that is not in "
             "the outbox; does another program use this key?"

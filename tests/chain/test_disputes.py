@@ -1,6 +1,8 @@
 """Every dispute from Python to the contract: what is proven, who pays, and who is paid."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,13 +11,14 @@ from protocol import rounds
 from protocol.chain.posted import PostedStore
 from protocol.chain.rpc import quantity
 from protocol.challenge import challenge_norm
-from protocol.errors import BlobNotFound
+from protocol.commitment import Claim, ProofKind
+from protocol.errors import BlobNotFound, ChainAnswerInvalid
 from protocol.recompute import recompute_round
 from protocol.state import MAX_REFUTATIONS, Phase, Published
 from protocol.sumtree import SumTree
 from protocol.task import ZERO_ADDRESS, Rule
 from tests.chain.game import DESKS, STRANGER, Game, MemoryStore
-from tests.chain.network import Network
+from tests.chain.network import Network, Wrapped
 
 pytestmark = pytest.mark.chain
 
@@ -94,6 +97,34 @@ def test_copied_proof_refutes_but_earns_nothing(embedded: Network, store: Memory
         == 0
     )
     assert look.burned_wei(game.params.currency) == game.params.bond_wei
+    sealed = Claim(1, challenge.kind, challenge.chunk, challenge.subject)
+    assert look.unawarded(game.task_id) == (sealed,)
+
+
+def test_refutation_of_what_the_logs_do_not_show_is_not_believed(
+    embedded: Network, store: MemoryStore
+) -> None:
+    game = _aggregating(embedded)
+    _lied(game, store)
+    challenge = game.case().challenge(store)
+    assert challenge is not None
+    game.prove(CHALLENGER, challenge)
+    published = "0x" + game.chain.interface.topics["AggregatePublished"].hex()
+
+    def leave_out(method: str, _params: Any, ask: Callable[[], Any]) -> Any:
+        answer = ask()
+        if method != "eth_getLogs":
+            return answer
+        logs = [log for log in answer["result"] if _hexed(log["topics"][0]) != published]
+        return answer | {"result": logs}
+
+    chain = embedded.deployment.connect(Wrapped(embedded.endpoint, leave_out))
+    with pytest.raises(ChainAnswerInvalid, match="a refuted aggregateRoot, but not its root"):
+        chain.at(chain.head()).unawarded(game.task_id)
+
+
+def _hexed(topic: str | bytes) -> str:
+    return topic if isinstance(topic, str) else "0x" + bytes(topic).hex()
 
 
 def test_proof_in_the_block_of_its_seal_earns_nothing(anvil: Network, store: MemoryStore) -> None:
@@ -396,6 +427,29 @@ def test_false_norm_costs_the_seat_and_excludes_the_update(
     game.travel(game.deadlines().availability)
     game.publish(STRANGER, None, game.put(store, game.honest().aggregate))
     assert game.case().wrong is Published.MODEL
+
+
+def test_norm_that_was_proven_false_without_a_seal_is_read_from_the_logs(
+    embedded: Network,
+) -> None:
+    game = Game(embedded, dimension=DIMENSION)
+    game.begin()
+    lie = _false_norm(game, 2)
+    game.travel(game.deadlines().selection)
+    game.commit(1, 3)
+    game.commit(2, tree=lie)
+    game.travel(game.deadlines().commit)
+    game.reveal(1, 3)
+    game.reveal(2, tree=lie)
+    game.travel(game.deadlines().reveal)
+    challenge = challenge_norm(game.task_id, 1, game.look().revealed(game.task_id, 1), 2, lie)
+    assert challenge is not None
+
+    game.prove(CHALLENGER, challenge)
+
+    assert game.look().unawarded(game.task_id) == (
+        Claim(1, ProofKind.NORM, challenge.chunk, lie.root),
+    )
 
 
 def test_true_norm_is_not_proven_false(embedded: Network) -> None:

@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+from protocol.chain.deployment import deploy
 from protocol.chain.embedded import DEFAULT_START_TIMESTAMP, EmbeddedChain
 from protocol.chain.gateway import Chain
 from protocol.chain.outbox import IN_MEMORY, Outbox
@@ -14,6 +15,11 @@ from tests.chain.game import SAMPLES, parameters
 pytestmark = pytest.mark.chain
 
 COHORT = 64
+
+
+def _deployed(embedded: EmbeddedChain) -> str:
+    """A fresh contract's address."""
+    return deploy(embedded.provider, embedded.accounts[0]).contract
 
 
 def test_time_stands_still_until_it_is_told_otherwise() -> None:
@@ -33,7 +39,7 @@ def test_a_block_is_one_second_after_the_last_whatever_the_machines_clock_says(
     start_timestamp: int,
 ) -> None:
     embedded = EmbeddedChain(start_timestamp=start_timestamp)
-    chain = Chain.connect(embedded.provider, embedded.deploy())
+    chain = Chain.connect(embedded.provider, _deployed(embedded))
     deployed = chain.head()
     assert deployed.timestamp == start_timestamp + deployed.number
     params = parameters(start_timestamp)
@@ -53,7 +59,7 @@ def test_accounts_follow_from_the_seed() -> None:
 
 def test_what_came_after_a_snapshot_is_forgotten() -> None:
     embedded = EmbeddedChain()
-    chain = Chain.connect(embedded.provider, embedded.deploy())
+    chain = Chain.connect(embedded.provider, _deployed(embedded))
     before, head = embedded.snapshot(), chain.head()
     embedded.travel(head.timestamp + 1_000)
     embedded.revert(before)
@@ -61,15 +67,15 @@ def test_what_came_after_a_snapshot_is_forgotten() -> None:
     assert embedded.now() == head.timestamp
     first = EmbeddedChain()
     genesis = first.snapshot()
-    first.deploy()
+    _deployed(first)
     first.revert(genesis)
     assert first.now() == DEFAULT_START_TIMESTAMP
-    assert first.deploy()
+    assert _deployed(first)
 
 
 def test_a_full_cohort_can_join_from_as_many_threads() -> None:
     embedded = EmbeddedChain(accounts=COHORT + 1)
-    chain = Chain.connect(embedded.provider, embedded.deploy())
+    chain = Chain.connect(embedded.provider, _deployed(embedded))
     sponsor, *desks = embedded.accounts
     params = parameters(embedded.now(), cohort=COHORT)
     task = task_id(chain.chain_id, chain.contract, sponsor.address, params)

@@ -24,6 +24,7 @@ from protocol.errors import (
     TransactionLost,
 )
 from protocol.state import Phase
+from protocol.storage import unwritable
 from tests.chain.game import DESKS, SAMPLES, Game
 from tests.chain.network import SETTINGS, Network, Wrapped
 
@@ -175,6 +176,27 @@ def test_another_purpose_first_finishes_what_a_crash_left(game: Game, tmp_path: 
     # Leaving needs the seat that the first transaction takes.
     assert _directly(game, outbox).send("leave", (game.task_id,), purpose="leave").status == 1
     assert outbox.lane(game.chain.chain_id, game.address(1)).in_flight() == ()
+
+
+def test_outcome_that_a_full_disk_refuses_is_told_and_read_again(
+    game: Game, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise unwritable(tmp_path / "outbox", "database or disk is full")
+
+    game.create()
+    before, outbox = _nonce(game), Outbox(tmp_path / "outbox")
+    lane = outbox.lane(game.chain.chain_id, game.address(1))
+    transactor = _directly(game, outbox)
+    with monkeypatch.context() as patched:
+        patched.setattr(Lane, "settle", full)
+        assert _join(transactor, game).status == 1
+        assert _join(transactor, game).status == 1
+        assert [sending.purpose for sending in lane.in_flight()] == ["join"]
+
+    assert transactor.send("leave", (game.task_id,), purpose="leave").status == 1
+    assert lane.in_flight() == ()
+    assert _nonce(game) == before + 2
 
 
 @pytest.mark.parametrize("message", ["already known", "nonce too low", "AlreadyKnown"])

@@ -39,11 +39,12 @@ def desk(network, tmp_path):
 
 
 @pytest.fixture
-def api(desk):
+def api(network, desk):
     orchestrator = desk.orchestrator
     service = Service(orchestrator.tick, 1.0, "orchestrator")
     app = build_app(
         orchestrator.board,
+        chain=network.chain,
         own=desk.own,
         health=service,
         registry=orchestrator.metrics.registry,

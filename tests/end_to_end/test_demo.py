@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from scripts.task_config import TaskConfig
 
 pytestmark = pytest.mark.chain
 
+README = Path(__file__).parents[2] / "README.md"
 COMPARED = {"federated", "central", "local_mean", "local_best", "local_worst", "quadratic"}
 
 
@@ -84,6 +86,20 @@ def test_report_and_screen_show_the_same_numbers(finished, numbers):
     assert numbers["task"] in report
     assert numbers["rounds"][1]["model_root"] in report
     assert "2 of 2 rounds are final" in said
+
+
+def in_words(line: str) -> str:
+    return " ".join(re.findall("[A-Za-z]+", line))
+
+
+def test_readme_shows_what_the_demo_prints_but_for_the_numbers(finished):
+    (excerpt,) = re.findall(r"```\n( *RMSE on quotes.*?)```", README.read_text(), re.DOTALL)
+    said = {in_words(line) for line in finished[1].splitlines()}
+
+    # How the sentence about sharing ends depends on the numbers.
+    shown = [line for line in excerpt.splitlines() if not line.startswith("against")]
+    assert len(shown) > len(COMPARED)
+    assert [line for line in shown if in_words(line) not in said] == []
 
 
 def test_more_liars_than_the_desks_can_outvote_are_refused(tmp_path):

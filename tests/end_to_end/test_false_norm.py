@@ -58,6 +58,23 @@ def test_node_that_is_killed_after_its_seal_proves_all_the_same(desks: RandomDes
     assert desks.credit(WATCHER) == STAKE_WEI // 2
 
 
+def test_node_that_is_killed_after_its_seal_claims_what_a_copy_of_its_proof_did_not_earn(
+    desks: RandomDesks,
+) -> None:
+    watcher = desks.node(WATCHER)
+    acts(watcher, "sealnorm")
+    facts, seen = watcher._facts(desks.snapshot()), list[tuple[str, tuple[object, ...]]]()
+    watcher._sending.send = lambda function, args, *_: seen.append((function, args))
+    watcher._disputes.act(ChallengeNorm(), desks.snapshot(), 1, facts.round_state)
+    (copied,) = seen
+    desks.senders[PUBLISHER].send(*copied, purpose="copied")
+    assert seat_of_the_liar(desks) == desks.credit(PUBLISHER) == 0
+
+    acts(desks.node(WATCHER), "claimaward")
+
+    assert desks.credit(WATCHER) == desks.burned_wei() == STAKE_WEI // 2
+
+
 def test_update_that_somebody_flagged_already_is_proven_false_all_the_same(
     desks: RandomDesks,
 ) -> None:

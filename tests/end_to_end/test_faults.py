@@ -5,13 +5,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from node.memory import MemoryFile
 from node.relay import Relayer
-from node.tick import Mandate, Participant
+from node.tick import DEFAULT_MANDATE, Mandate, Participant
 from protocol import rounds as round_rules
 from protocol.errors import BlobCorrupt, BlobNotFound
 from protocol.recompute import Combined, combine
@@ -352,7 +353,13 @@ def test_missing_update_is_named_by_the_outsider(make_network: Make) -> None:
     assert root.hex() in verdict.why
 
 
-def reborn(network: EmbeddedNetwork, number: int, relayer: Relayer | None = None) -> Participant:
+def reborn(
+    network: EmbeddedNetwork,
+    number: int,
+    *,
+    relayer: Relayer | None = None,
+    mandate: Mandate = DEFAULT_MANDATE,
+) -> Participant:
     """The same participant after kill -9: nothing but its folder and its key is left."""
     old = network.participants[number]
     return Participant(
@@ -364,6 +371,7 @@ def reborn(network: EmbeddedNetwork, number: int, relayer: Relayer | None = None
         stores=old.stores,
         memory_file=MemoryFile(old.memory_file.path),
         relayer=relayer,
+        mandate=mandate,
     )
 
 
@@ -436,27 +444,74 @@ def test_participant_that_lost_its_disk_after_revealing_goes_on(make_network: Ma
     assert fresh.memory.unverified_rounds == ()
 
 
-def test_round_whose_updates_are_gone_is_taken_over_by_root_and_said_so(
+def with_an_absent_desk(network: EmbeddedNetwork) -> list[tuple[Path, bytes]]:
+    """The first desk misses the end of round 1, whose updates are gone when round 2 opens.
+
+    Returns what is gone.
+    """
+    seat_all(network)
+    run_until(network, 1, Phase.AGGREGATE)
+    absent = network.ticks.pop(1)
+    run_until(network, 1, Phase.FINAL)
+    snapshot = network.chain.at(network.chain.head())
+    gone = []
+    for update in snapshot.revealed(network.task_id, 1):
+        for store in (network.blobs, *network.stores):
+            file = store.file_of(update.update_root)
+            if file.exists():
+                gone.append((file, file.read_bytes()))
+                file.unlink()
+    run_until(network, 2, Phase.COMMIT)
+    network.ticks.insert(1, absent)
+    return gone
+
+
+def test_desk_trains_on_nothing_that_came_of_a_round_it_cannot_recompute(
     make_network: Make,
 ) -> None:
     network = make_network()
-    seat_all(network)
-    run_until(network, 1, Phase.AGGREGATE)
-    away = network.ticks.pop(1)
-    run_until(network, 1, Phase.FINAL)
-    snapshot = network.chain.at(network.chain.head())
-    for update in snapshot.revealed(network.task_id, 1):
-        for store in (network.blobs, *network.stores):
-            store.file_of(update.update_root).unlink(missing_ok=True)
-    network.orchestrator.tick()
-    network.ticks.insert(1, away)
+    with_an_absent_desk(network)
 
     run_until(network, 2, Phase.FINAL)
     network.step()
 
-    late = network.participants[0].memory
-    assert late.unverified_rounds == (1,)
-    assert late.verified_round == 2
+    late = network.participants[0]
+    assert (late.unverified, late.memory.unverified_rounds) == ((1,), (1,))
+    # What is published later is verified all the same, by the base that the contract names.
+    assert late.memory.verified_round == 2
+    assert network.round_state(2).revealed == 2
+    assert "unless adopt_unverified names it" in str(network.failures[-1])
+
+
+def test_desk_trains_on_what_its_owner_accepts(make_network: Make) -> None:
+    network = make_network()
+    with_an_absent_desk(network)
+    network.ticks[1] = reborn(network, 0, mandate=Mandate(adopts=(1,))).tick
+
+    run_until(network, 2, Phase.FINAL)
+    network.step()
+
+    assert network.round_state(2).revealed == 3
+    assert network.failures == []
+
+
+def test_desk_trains_again_when_it_can_recompute_what_it_had_taken_over(
+    make_network: Make,
+) -> None:
+    network = make_network()
+    gone = with_an_absent_desk(network)
+    late = network.participants[0]
+    with pytest.raises(BlobNotFound, match="round 1 is final and was not recomputed"):
+        late.tick()
+    assert late.unverified == (1,)
+    for file, content in gone:
+        file.write_bytes(content)
+
+    run_until(network, 2, Phase.FINAL)
+    network.step()
+
+    assert late.memory.unverified_rounds == ()
+    assert late.memory.verified_round == 2
     assert network.round_state(2).revealed == 3
 
 

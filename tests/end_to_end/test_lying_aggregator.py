@@ -9,10 +9,12 @@ import pytest
 
 from node.actions import Challenge
 from node.tick import Participant
+from protocol.chain.outbox import Lane
 from protocol.errors import Reverted
 from protocol.proofs import encode_opening, encode_place
 from protocol.recompute import Combined, combine
 from protocol.state import Phase
+from protocol.storage import unwritable
 from protocol.sumtree import SumTree
 from protocol.task import Rule, TaskParams
 from tests.chain.network import Network
@@ -248,6 +250,26 @@ def test_node_killed_between_seal_and_challenge_still_gets_its_award(
     assert_reopened(desks)
 
 
+def test_node_whose_disk_is_full_once_its_seal_is_mined_goes_on_from_the_chain(
+    anvil: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise unwritable(tmp_path / "outbox.sqlite", "database or disk is full")
+
+    desks = RandomDesks(anvil, tmp_path)
+    play_until_lied_to(desks, off_by_one)
+    watcher = desks.node(WATCHER)
+    with monkeypatch.context() as patched:
+        patched.setattr(Lane, "settle", full)
+        acts(watcher, "verify", "seal")
+        function, args = challenge_of(watcher, desks)
+    desks.senders[PUBLISHER].send(function, args, purpose="copied")
+
+    acts(watcher, "claimaward")
+
+    assert_reopened(desks)
+
+
 def test_copied_challenge_proves_the_lie_and_earns_its_sender_nothing(
     anvil: Network, tmp_path: Path
 ) -> None:
@@ -270,6 +292,26 @@ def test_copied_challenge_proves_the_lie_and_earns_its_sender_nothing(
     end_honestly(desks, desks.fallback.tick)
     assert desks.fallback.tick().acted == "finalise"
     assert_settled_with_the_honest_model(desks)
+
+
+def test_node_killed_after_its_seal_claims_what_a_copy_did_not_earn_in_a_later_round_too(
+    anvil: Network, tmp_path: Path
+) -> None:
+    desks = RandomDesks(anvil, tmp_path, rounds=3)
+    play_until_lied_to(desks, off_by_one)
+    watcher, copier = desks.node(WATCHER), desks.senders[PUBLISHER]
+    acts(watcher, "verify", "seal")
+    copier.send(*challenge_of(watcher, desks), purpose="copied")
+    desks.pass_refutation()
+    desks.fallback.tick()
+    desks.travel(desks.ends().challenge)
+    desks.fallback.tick()
+    assert desks.round_number() == 3
+
+    assert desks.node(PUBLISHER).tick().acted is None, "it had sealed nothing"
+    acts(desks.node(WATCHER), "claimaward")
+    assert desks.credit(WATCHER) == AWARD_WEI
+    assert desks.node(WATCHER).tick().acted is None
 
 
 def test_challenge_that_is_copied_again_earns_its_award_again(
@@ -353,7 +395,8 @@ def test_node_that_may_neither_flag_nor_challenge_refuses_and_says_so(
         assert refusing.why.startswith("refusing to go on: round 2: aggregate root")
 
 
-# `test_choices.py` is about multi-Krum, which needs five desks, and `test_votes.py` about the rest.
+# `test_choices.py` is about Krum and multi-Krum, which need five desks; `test_votes.py` about the
+# rest.
 BY_COORDINATE = [rule for rule in Rule if rule < Rule.MULTI_KRUM]
 SPECIAL: dict[Rule, dict[str, int]] = {
     Rule.CLIPPED_MEAN: {"tolerance": 0, "clip_norm": 2_000},

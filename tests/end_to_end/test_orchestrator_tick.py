@@ -1,6 +1,7 @@
 """The orchestrator's tick over a real chain and real HTTP: rounds end, whatever others do."""
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -11,10 +12,17 @@ from protocol import posting
 from protocol.chain.deployment import SeedSource, deploy
 from protocol.chain.gateway import Snapshot
 from protocol.encoding import encode_model, encode_update
-from protocol.errors import ChainAnswerInvalid, ChainUnavailable, DataError, Reverted
+from protocol.errors import (
+    ChainAnswerInvalid,
+    ChainUnavailable,
+    DataError,
+    Reverted,
+    StorageError,
+)
 from protocol.recompute import Result, check_published, combine, recompute_round
 from protocol.scores import scores_commitment
 from protocol.state import Phase, Published
+from protocol.storage import unwritable
 from protocol.sumtree import SumTree
 from protocol.task import ZERO_ADDRESS, RewardRule
 from tests.chain.network import SETTINGS
@@ -602,6 +610,56 @@ def test_a_judge_that_fails_stops_no_round(network, tmp_path, remotes):
     run_round(network, desk)
     assert desk.tick().acted == "open"
     assert not desk.file.exists()
+
+
+def test_journal_that_cannot_be_written_hides_nothing_that_was_sent(network, tmp_path, remotes):
+    asked = []
+
+    def counting(model_units, shift):
+        asked.append(model_units.tobytes())
+        return {"error": 1.0 / 2**shift}
+
+    desk = Served(network, tmp_path / "orchestrator", remotes, evaluator=counting)
+    network.join()
+    run_round(network, desk)
+    desk.file.mkdir()
+
+    # The model of round 1 is judged behind what is sent.
+    assert [desk.tick().acted for _ in range(2)] == ["open", "distribute"]
+    with pytest.raises(StorageError, match=re.escape(f"{desk.file} cannot be written")):
+        desk.tick()
+    assert [shown.distributed for shown in first_board(desk).rounds] == [True, False]
+    desk.file.rmdir()
+
+    assert desk.tick().acted is None
+    assert [json.loads(line)["round"] for line in desk.file.read_text().splitlines()] == [1]
+    assert len(asked) == 1
+
+
+def test_result_that_a_full_disk_refuses_is_kept_once_there_is_room(
+    network, tmp_path, remotes, desk, monkeypatch
+):
+    def full(*_, **__):
+        raise unwritable(other.own.path, "No space left on device")
+
+    other = Served(network, tmp_path / "other", remotes, transactor=None)
+    network.join()
+    assert desk.tick().acted == "open"
+    network.commit()
+    network.reveal()
+    network.travel(network.ends().availability)
+    other.tick()
+    assert desk.tick().acted == "publish"
+    with monkeypatch.context() as patched:
+        patched.setattr(other.own, "put", full)
+        for _ in range(6):
+            with pytest.raises(StorageError):
+                other.tick()
+
+    other.tick()
+
+    state = network.snapshot().round_state(network.task_id, 1)
+    assert other.own.has(state.model_root)
 
 
 def test_model_that_cannot_be_judged_does_not_keep_later_ones_from_it(network, tmp_path, remotes):

@@ -9,7 +9,7 @@ import pytest
 
 from protocol.exit_codes import ExitCode
 from tests.chain.network import ANVIL
-from tests.end_to_end.devnet import KEY_ENV, Devnet, address, running_devnet
+from tests.end_to_end.devnet import KEY_ENV, Devnet, Process, address, running_devnet
 
 pytestmark = [pytest.mark.chain, pytest.mark.timeout(480)]
 
@@ -48,6 +48,12 @@ def devnet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devnet]:
         yield running
 
 
+def has_audited(node: Process) -> bool:
+    """Whether a node shows how much calendar arbitrage it found in what it adopted."""
+    share = node.metric('volquorum_node_arbitrage{condition="calendar"}')
+    return share is not None and 0.0 <= share <= 1.0
+
+
 def test_everybody_verified_what_was_published_the_killed_desk_too(devnet: Devnet) -> None:
     last = devnet.final_rounds()[-1]
     for node in devnet.nodes:
@@ -58,6 +64,11 @@ def test_everybody_verified_what_was_published_the_killed_desk_too(devnet: Devne
         )
         assert node.metric("volquorum_node_mismatch") == 0
         assert node.metric("volquorum_node_unverified_rounds") == 0
+        devnet.wait_for(
+            f"{node.role} to audit what it adopted",
+            lambda node=node: has_audited(node),
+            ROUNDS_SECONDS,
+        )
         assert (node.status("/healthz"), node.status(f"/blobs/{last['model_root']}")) == (200, 200)
 
 

@@ -52,6 +52,7 @@ def relaying(network, folder, **settings):
         orchestrator = desk.orchestrator
         app = build_app(
             orchestrator.board,
+            chain=network.chain,
             own=desk.own,
             health=Service(orchestrator.tick, 1.0, "orchestrator"),
             registry=orchestrator.metrics.registry,
@@ -264,6 +265,7 @@ def test_without_a_relay_there_are_no_such_pages(network, tmp_path):
     desk = Served(network, tmp_path / "plain", [])
     app = build_app(
         desk.orchestrator.board,
+        chain=network.chain,
         own=desk.own,
         health=Service(desk.tick, 1.0, "orchestrator"),
         registry=desk.orchestrator.metrics.registry,

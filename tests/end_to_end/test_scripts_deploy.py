@@ -54,8 +54,8 @@ def nonce(network: Network) -> int:
     [
         ('rule = "median"\ncohort = 5\n', "median will be judged by the contract, by whatever"),
         (
-            'rule = "krum"\nquorum = 7\ncohort = 7\ntolerance = 2\n',
-            "krum will be judged by votes of 3 of those who reveal, for the contract cannot",
+            'rule = "minimum_diameter"\nquorum = 7\ncohort = 7\ntolerance = 2\n',
+            "minimum_diameter will be judged by votes of 3 of those who reveal, for the contract",
         ),
     ],
 )

@@ -17,6 +17,7 @@ from protocol.encoding import encode_model, encode_update
 from protocol.exit_codes import ExitCode
 from protocol.task import RewardRule
 from scripts import auditing, verify_round
+from scripts.selection import Selection
 from tests.chain import made
 from tests.chain.game import STRANGER, Game
 from tests.chain.network import Network
@@ -105,13 +106,53 @@ def test_verified_model_is_audited_where_that_is_asked(
 
     monkeypatch.setattr(auditing.registry, "by_hash", by_hash)
     monkeypatch.setattr(auditing, "AUDITED_DAYS", 4)
+    monkeypatch.setattr(auditing.Auditor, "of_updates", lambda *_: np.array([0.01, 0.2, np.nan]))
     options = ("--blobs", str(tmp_path), "--audit", "synthetic")
-    (verdict,) = json.loads(run(verify_round.main, game, *options, "--json").stdout)["rounds"]
+    done = run(verify_round.main, game, *options, "--json")
+    assert done.exit_code == ExitCode.ARBITRAGE
+    (verdict,) = json.loads(done.stdout)["rounds"]
     assert asked == [game.params.model_spec_hash]
     assert verdict["verdict"] == "verified"
     assert verdict["arbitrage"]["calendar"] == 1.0
     assert verdict["arbitrage"]["butterfly"] == 0.0
-    assert "calendar 100.000%, butterfly 0.000%" in run(verify_round.main, game, *options).stdout
+    reasons = [
+        f"{name} 100.000%, accepted up to {most}"
+        for name, most in (("calendar", "0.500%"), ("wide_calendar", "3.000%"))
+    ]
+    assert verdict["beyond_limits"] == reasons
+    assert verdict["brought"] == [
+        {"participant": game.address(desk), "more": more, "is_worthless": more == 0.2}
+        for desk, more in zip(game.desks, (0.01, 0.2, None), strict=True)
+    ]
+
+    text = run(verify_round.main, game, *options).stdout
+    assert "arbitrage: calendar 100.000%, butterfly 0.000%" in text
+    assert f"not accepted: {'; '.join(reasons)}" in text
+    first, second, third = map(game.address, game.desks)
+    assert f"update of {first}: arbitrage at +1.00% of points\n" in text
+    assert f"update of {second}: arbitrage at +20.00% of points, which scores 0\n" in text
+    assert f"update of {third}: cannot be judged for arbitrage" in text
+
+    accepting = ("--limit", "calendar=1", "--limit", "wide_calendar=1")
+    done = run(verify_round.main, game, *options, *accepting)
+    assert (done.exit_code, "  accepted\n" in done.stdout) == (ExitCode.OK, True)
+
+
+def test_a_wrong_round_counts_before_a_model_that_is_not_accepted() -> None:
+    def verdict(name: str, *beyond: str) -> verify_round.Verdict:
+        return verify_round.Verdict(1, name, 3, "", "", "", Selection(), beyond_limits=beyond)
+
+    both = [verdict("verified", "calendar 1.000%, accepted up to 0.500%"), verdict("wrong")]
+    assert verify_round._status(both) is ExitCode.VERIFICATION
+    assert verify_round._status(both[:1]) is ExitCode.ARBITRAGE
+    assert verify_round._status([verdict("verified"), verdict("void")]) is ExitCode.OK
+
+
+def test_limits_are_for_an_audit(embedded: Network, run: Run, tmp_path: Path) -> None:
+    game = Game(embedded)
+    game.begin()
+    done = run(verify_round.main, game, "--blobs", str(tmp_path), "--limit", "wings=1")
+    assert (done.exit_code, "--audit" in done.stderr) == (ExitCode.CONFIG, True)
 
 
 def test_task_of_an_architecture_that_is_not_installed_is_not_audited(

@@ -71,6 +71,11 @@ def test_node_pays_nothing_back_and_sends_by_itself_unless_told(load):
     assert (told.restore, told.relayer) == (True, "https://relayer.example/task")
 
 
+def test_rounds_are_accepted_by_number_and_none_unless_told(load):
+    assert load(LEAST).adopt_unverified == ()
+    assert load(LEAST + "adopt_unverified = [3, 7]\n").adopt_unverified == (3, 7)
+
+
 def test_settings_cannot_be_changed_after_they_were_checked(load):
     with pytest.raises(ValueError, match="frozen"):
         load(LEAST).desk = 3
@@ -102,6 +107,8 @@ def test_settings_cannot_be_changed_after_they_were_checked(load):
         (LEAST + "blob_urls = [3]\n", "blob_urls.0"),
         (LEAST + 'relayer = "127.0.0.1:8500"\n', "relayer"),
         (LEAST + 'restore = "often"\n', "restore"),
+        (LEAST + "adopt_unverified = true\n", "adopt_unverified"),
+        (LEAST + "adopt_unverified = [0]\n", "adopt_unverified.0"),
         (LEAST + "keystore = 3\n", "keystore"),
         (LEAST.replace('"deployment.json"', "5"), "deployment"),
         (LEAST.replace("http:", "ipc:"), "rpc_url"),

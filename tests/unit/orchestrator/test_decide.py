@@ -224,10 +224,11 @@ def test_what_was_handed_in_is_sent_and_then_an_equivocation_slashed(now, end):
 
 
 FOUND = Result(b"\1" * 32, b"\3" * 32, REVEALED.updates_hash, 0)
-VOTES = Batch("relayVotes", (), FOUND)
+VOTES = Batch("relayVotes", (), FOUND, PARAMS.votes_needed - 1)
+ENOUGH = VOTES._replace(votes=PARAMS.votes_needed)
 
 
-def test_votes_are_sent_while_a_result_may_be_contested_but_what_is_owed_comes_first():
+def test_votes_are_sent_while_a_result_may_be_contested():
     contested = facts(now=AVAILABLE_AT, round_state=PUBLISHED, relay_until=AVAILABLE_AT + 1)
     assert decide(contested) == Wait(AVAILABLE_AT + 1, "round 1 is in challenge")
     assert decide(replace(contested, batch=VOTES)) == SendBatch(1, VOTES)
@@ -238,10 +239,16 @@ def test_votes_are_sent_while_a_result_may_be_contested_but_what_is_owed_comes_f
     published = replace(PUBLISHED, aggregate_root=FOUND.aggregate_root, model_root=FOUND.model_root)
     too_few = replace(outvoted, batch=VOTES, round_state=published)
     assert decide(too_few) == held_up, "nothing is final by so few"
-    enough = replace(published, votes=PARAMS.votes_needed)
-    assert decide(replace(too_few, round_state=enough)) == SendBatch(1, VOTES)
-    owing = replace(contested, batch=VOTES, owes_result=Published.MODEL)
-    assert decide(owing) == PostResult(1, Published.MODEL)
+    assert decide(replace(too_few, batch=ENOUGH)) == SendBatch(1, ENOUGH)
+    assert decide(replace(outvoted, batch=ENOUGH)) == held_up, "they are for something else"
+
+
+def test_votes_that_are_enough_do_not_wait_for_bytes_to_be_posted_and_those_of_few_liars_do():
+    contested = facts(now=AVAILABLE_AT, round_state=PUBLISHED, owes_result=Published.MODEL)
+    assert decide(replace(contested, batch=ENOUGH)) == SendBatch(1, ENOUGH)
+    assert decide(replace(contested, batch=VOTES)) == PostResult(1, Published.MODEL)
+    done = replace(contested, batch=VOTES, owes_result=None)
+    assert decide(done) == SendBatch(1, VOTES)
 
 
 def test_nothing_is_published_in_the_second_of_a_refutation():

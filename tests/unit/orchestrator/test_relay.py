@@ -314,6 +314,7 @@ def test_votes_wait_for_a_publication_and_then_for_everybody_who_is_included(rel
     voted(relay, 3)
     batch = relay.batch(waiting)
     assert (batch.function, who(batch.entries)) == ("relayVotes", [0, 1, 3])
+    assert batch.votes == 3
     result, signatures = batch.arguments
     assert result == tuple(found_in())
     assert signatures == tuple(tuple(vote(desk).signature) for desk in (0, 1, 3))
@@ -367,7 +368,7 @@ def test_the_vote_that_others_were_cast_alike_goes_before_those_of_liars(relay):
     (latest,) = found.rounds
     cast = {found_in().roots: (ADDRESSES[3],)}
     batch = relay.batch(replace(found, rounds=(replace(latest, votes=cast),)))
-    assert who(batch.entries) == [2]
+    assert (who(batch.entries), batch.votes) == ([2], 2)
 
 
 def test_a_vote_that_the_contract_refuses_is_given_up_and_the_rest_goes(relay):

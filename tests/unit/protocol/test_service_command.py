@@ -2,6 +2,8 @@
 
 import fcntl
 import json
+import os
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -66,6 +68,25 @@ def test_one_tick_says_what_it_did(tmp_path, outcome, said):
     assert (done.exit_code, done.stdout) == (ExitCode.OK, said)
     as_json = run(tmp_path, "state", "--once", "--json", outcome=outcome)
     assert json.loads(as_json.stdout)["acted"] == outcome.acted
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_while_it_starts_ends_a_service_as_it_does_later(tmp_path, number):
+    before = signal.getsignal(number)
+
+    def assemble(_: Settings) -> Ticking:
+        os.kill(os.getpid(), number)
+        raise AssertionError("it was told to end")
+
+    file = tmp_path / "settings.toml"
+    file.write_text('rpc_url = "http://x"\nlisten = "127.0.0.1:0"\nstate_dir = "state"\n')
+    command = service_command("test", "A service.", Settings, assemble)
+    ended = CliRunner().invoke(command, ["--config", str(file)])
+
+    assert ended.exit_code == ExitCode.OK
+    assert json.loads(ended.stderr.splitlines()[-1])["event"] == "service_stopped"
+    assert signal.getsignal(number) is before
+    assert run(tmp_path, "state", "--once").exit_code == ExitCode.OK, "its folder is free again"
 
 
 def test_state_folder_of_a_running_process_is_refused(tmp_path):

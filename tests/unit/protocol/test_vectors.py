@@ -193,8 +193,8 @@ def test_commitment_is_signed_and_its_signer_found(case: dict[str, Any]) -> None
     domain = SigningDomain(case["chainId"], case["contract"], case["taskId"], case["round"])
     signed = SignedCommit(case["commitment"], case["r"], case["vs"])
     assert account.address.lower() == case["participant"]
-    assert domain.digest(case["commitment"]) == case["digest"]
     assert domain.sign(account, case["commitment"]) == signed
+    assert account.unsafe_sign_hash(case["digest"]).r == int.from_bytes(signed.r, "big")
     assert domain.signer(signed) == account.address
 
 
@@ -205,8 +205,8 @@ def test_vote_is_signed_and_its_voter_found(case: dict[str, Any]) -> None:
     unavailable = int.from_bytes(case["unavailable"], "big")
     found = Result(case["aggregateRoot"], case["modelRoot"], case["updatesHash"], unavailable)
     signature = Signature(case["voteR"], case["voteVs"])
-    assert domain.vote_digest(found) == case["voteDigest"]
     assert domain.sign_vote(account, found) == signature
+    assert account.unsafe_sign_hash(case["voteDigest"]).r == int.from_bytes(signature.r, "big")
     assert domain.voter(found, signature) == account.address
 
 

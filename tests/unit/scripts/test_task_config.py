@@ -136,10 +136,14 @@ def test_salt_is_the_settings_unless_one_is_given():
         ({"rule": "krum", "quorum": 5}, 1),
         ({"rule": "bulyan", "quorum": 7}, 1),
         ({"rule": "geometric_median"}, 1),
+        ({"quorum": 10}, 2),
+        ({"quorum": 64}, 12),
+        ({"rule": "mean", "quorum": 64}, 0),
+        ({"rule": "bulyan", "quorum": 64}, 12),
         ({"quorum": 9, "tolerance": 0}, 0),
     ],
 )
-def test_tolerance_left_out_is_one_where_the_rule_can(settings, tolerance):
+def test_tolerance_left_out_is_a_fifth_of_the_quorum_or_one_where_the_rule_can(settings, tolerance):
     assert TaskConfig(**settings).params(NOW).tolerance == tolerance
 
 
@@ -149,6 +153,9 @@ def test_tolerance_left_out_is_one_where_the_rule_can(settings, tolerance):
         ({}, False),
         ({"rule": "multi_krum", "quorum": 5, "cohort": 44}, False),
         ({"rule": "multi_krum", "quorum": 5, "cohort": 45}, True),
+        ({"rule": "krum", "quorum": 5, "cohort": 44}, False),
+        ({"rule": "krum", "quorum": 5, "cohort": 45}, True),
+        ({"rule": "krum", "quorum": 5, "pre_steps": ["arc"]}, True),
         ({"pre_steps": ["nnm"], "cohort": 63, "chunk_length": 512}, False),
         ({"pre_steps": ["nnm"], "cohort": 64, "chunk_length": 512}, True),
         ({"rule": "clipped_mean", "clip_norm": 1.0}, False),
