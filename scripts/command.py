@@ -6,12 +6,12 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import ParamSpec
+from typing import Any, ParamSpec
 
 import click
 from eth_account.signers.local import LocalAccount
@@ -132,26 +132,17 @@ def reports_failures(command: Callable[P, None]) -> Callable[P, None]:
 
 def on_task(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options that name a task, and pass it `chain` and `task_id` instead."""
-
-    @functools.wraps(command)
-    def wrapped(
-        *,
-        rpc: str,
-        deployment: Path | None,
-        contract: str | None,
-        from_block: int,
-        task: str | None,
-        **others: object,
-    ) -> None:
-        chain = connect(rpc, deployment, contract, from_block)
-        command(chain=chain, task_id=choose_task(chain, task), **others)
-
-    return _with_options(wrapped, (rpc_option, *_WHICH_TASK_OPTIONS))
+    return _on_task(command, lambda _: ())
 
 
 def on_served_task(command: Callable[..., None]) -> Callable[..., None]:
     """As `on_task`, where --blobs says who else can name the contract: see `connect`."""
+    return _on_task(command, lambda others: others["blobs"])
 
+
+def _on_task(
+    command: Callable[..., None], services: Callable[[Mapping[str, Any]], tuple[str, ...]]
+) -> Callable[..., None]:
     @functools.wraps(command)
     def wrapped(
         *,
@@ -160,11 +151,10 @@ def on_served_task(command: Callable[..., None]) -> Callable[..., None]:
         contract: str | None,
         from_block: int,
         task: str | None,
-        blobs: tuple[str, ...],
         **others: object,
     ) -> None:
-        chain = connect(rpc, deployment, contract, from_block, blobs)
-        command(chain=chain, task_id=choose_task(chain, task), blobs=blobs, **others)
+        chain = connect(rpc, deployment, contract, from_block, services(others))
+        command(chain=chain, task_id=choose_task(chain, task), **others)
 
     return _with_options(wrapped, (rpc_option, *_WHICH_TASK_OPTIONS))
 

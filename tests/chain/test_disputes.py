@@ -392,20 +392,26 @@ def _false_norm(game: Game, desk: int) -> SumTree:
     return SumTree.recorded(game.values(desk), game.params.chunk_length, sums)
 
 
+def _reveal_false_norm(game: Game, desk: int) -> SumTree:
+    """A round up to its availability phase, in which two desks are honest and this one lies."""
+    lie = _false_norm(game, desk)
+    game.travel(game.deadlines().selection)
+    game.commit(1, 3)
+    game.commit(desk, tree=lie)
+    game.travel(game.deadlines().commit)
+    game.reveal(1, 3)
+    game.reveal(desk, tree=lie)
+    game.travel(game.deadlines().reveal)
+    return lie
+
+
 @pytest.mark.parametrize("flagged", [False, True])
 def test_false_norm_costs_the_seat_and_excludes_the_update(
     network: Network, store: MemoryStore, flagged: bool
 ) -> None:
     game = Game(network, dimension=DIMENSION)
     game.begin()
-    lie = _false_norm(game, 2)
-    game.travel(game.deadlines().selection)
-    game.commit(1, 3)
-    game.commit(2, tree=lie)
-    game.travel(game.deadlines().commit)
-    game.reveal(1, 3)
-    game.reveal(2, tree=lie)
-    game.travel(game.deadlines().reveal)
+    lie = _reveal_false_norm(game, 2)
     if flagged:
         game.flag(OTHER, 2)
     revealed = game.look().revealed(game.task_id, 1)
@@ -434,14 +440,7 @@ def test_norm_that_was_proven_false_without_a_seal_is_read_from_the_logs(
 ) -> None:
     game = Game(embedded, dimension=DIMENSION)
     game.begin()
-    lie = _false_norm(game, 2)
-    game.travel(game.deadlines().selection)
-    game.commit(1, 3)
-    game.commit(2, tree=lie)
-    game.travel(game.deadlines().commit)
-    game.reveal(1, 3)
-    game.reveal(2, tree=lie)
-    game.travel(game.deadlines().reveal)
+    lie = _reveal_false_norm(game, 2)
     challenge = challenge_norm(game.task_id, 1, game.look().revealed(game.task_id, 1), 2, lie)
     assert challenge is not None
 

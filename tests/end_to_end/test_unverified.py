@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from node.tick import Participant
 from protocol.encoding import encode_update
 from protocol.errors import BlobNotFound
 from protocol.recompute import Combined, combine
@@ -43,6 +44,15 @@ def play_next(desks: RandomDesks) -> None:
     desks.travel(desks.ends().availability)
 
 
+def that_saw_the_lie_pass(desks: RandomDesks) -> Participant:
+    """A watcher that could not verify round 1 in its challenge phase; the next round waits."""
+    watcher = desks.node(WATCHER)
+    with pytest.raises(BlobNotFound):
+        watcher.tick()
+    play_next(desks)
+    return watcher
+
+
 def test_node_awake_while_a_lie_can_be_challenged_cannot_show_it_without_the_update(
     embedded: Network, tmp_path: Path
 ) -> None:
@@ -62,10 +72,7 @@ def test_lie_that_cannot_be_recomputed_is_taken_over_as_unverified_and_said_so(
     embedded: Network, tmp_path: Path
 ) -> None:
     desks, lie = lied_about_what_nobody_can_fetch(embedded, tmp_path)
-    watcher = desks.node(WATCHER)
-    with pytest.raises(BlobNotFound):
-        watcher.tick()
-    play_next(desks)
+    watcher = that_saw_the_lie_pass(desks)
     # The next round's right result, which begins at the lie, and then another lie.
     right = combine(desks.params, lie.model, desks.all_updates(2))
     desks.publish_result(2, adding(lie.model, right.aggregate + np.int16(1)))
@@ -84,10 +91,7 @@ def test_hidden_update_that_comes_to_light_shows_the_lie_for_ever(
     embedded: Network, tmp_path: Path
 ) -> None:
     desks, lie = lied_about_what_nobody_can_fetch(embedded, tmp_path)
-    watcher = desks.node(WATCHER)
-    with pytest.raises(BlobNotFound):
-        watcher.tick()
-    play_next(desks)
+    watcher = that_saw_the_lie_pass(desks)
     second = combine(desks.params, lie.model, desks.all_updates(2))
     desks.publish_result(2, second)
     with pytest.raises(BlobNotFound, match="round 1 is final and was not recomputed"):
