@@ -21,13 +21,14 @@ CONTRACTS = Path(__file__).parent
 REPOSITORY = CONTRACTS.parent
 ARTIFACT = CONTRACTS / "artifact.json"
 INTERFACE = "contracts/src/interfaces/IVolquorum.sol"
-# What is put on a chain, by the source of each: the contract, the three that it forwards to, and
+# What is put on a chain, by the source of each: the contract, the four that it forwards to, and
 # what rounds may draw their seats with.
 CONTRACTS_BY_SOURCE = {
     "contracts/src/Volquorum.sol": "Volquorum",
     "contracts/src/Members.sol": "Members",
     "contracts/src/Availability.sol": "Availability",
     "contracts/src/Challenges.sol": "Challenges",
+    "contracts/src/Votes.sol": "Votes",
     "contracts/src/seeds/PrevrandaoSource.sol": "PrevrandaoSource",
     "contracts/src/seeds/CommitRevealBeacon.sol": "CommitRevealBeacon",
 }

@@ -24,7 +24,7 @@ from protocol.proofs import Proof, wrong_aggregate, wrong_model, wrong_norm, wro
 from protocol.recompute import RevealedUpdate, Roots, combine_updates
 from protocol.state import Published, RoundState
 from protocol.sumtree import SumTree
-from protocol.task import TaskParams
+from protocol.task import Rule, TaskParams
 
 
 class Tables(Protocol):
@@ -94,19 +94,21 @@ class Case:
     @cached_property
     def honest(self) -> Int16Array:
         """The right aggregate. Raises: RuleError if the updates have none. Shape: [d]"""
-        return combine_updates(
-            self.params, self.updates, self.params.trusted_row(self._participants)
-        )
+        return combine_updates(self.params, self.updates, self._trusted_row)
 
     @property
     def _participants(self) -> tuple[str, ...]:
         """Those of the included updates, in order of reveal."""
         return tuple(each.participant for each in rounds.included(self.round_state, self.revealed))
 
+    @property
+    def _trusted_row(self) -> int | None:
+        return self.params.trusted_row(self._participants)
+
     @cached_property
     def choice(self) -> Choice | None:
         """The right table and the choice by it; None without one. Raises: RuleError as `honest`."""
-        return choice_of(self.params, self.updates)
+        return choice_of(self.params, self.updates, self._trusted_row)
 
     @cached_property
     def wrong(self) -> Published | None:
@@ -174,14 +176,20 @@ class Case:
             raise BlobNotFound(root, "without the posted table, a wrong one must be flagged")
         found = tables.table(root, len(self.updates))
         proof = wrong_product(self.updates, right.table, found, self.params.chunk_length)
-        revealed = tuple(tuple(each) for each in self.revealed)
         behind = (self.evidence.choice_hash,)
-        return self._challenge(ProofKind.PRODUCT, root, proof, (revealed,), behind)
+        return self._challenge(ProofKind.PRODUCT, root, proof, (self._all_revealed,), behind)
 
     def _wrong_choice(self, right: Choice) -> Challenge:
         proof = Proof(0, right.table.pair_nodes)
+        # From them the contract learns which row FLTrust trusts; other rules do without.
+        updates = self._all_revealed if self.params.rule is Rule.FLTRUST else ()
         behind = (self.evidence.choice_hash,)
-        return self._challenge(ProofKind.CHOICE, self.evidence.table_root, proof, (), behind)
+        root = self.evidence.table_root
+        return self._challenge(ProofKind.CHOICE, root, proof, (updates,), behind)
+
+    @property
+    def _all_revealed(self) -> tuple[tuple[object, ...], ...]:
+        return tuple(tuple(each) for each in self.revealed)
 
     def _challenge(
         self,

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from protocol.blobs import BlobStore
-from protocol.choice import choice_of
+from protocol.choice import table_of
 from protocol.errors import BlobError, VerificationFailed
 from protocol.gram import Table
 from protocol.numbers import Int16Array
@@ -48,7 +48,7 @@ def flagged_table(
 
     Raises: BlobError, RuleError, VerificationFailed if they have another one, or none.
     """
-    choice = choice_of(params, fetch_updates(params, included, blobs))
-    if choice is None or choice.table.root != root:
+    table = table_of(params, fetch_updates(params, included, blobs))
+    if table is None or table.root != root:
         raise VerificationFailed(f"the included updates do not give the table 0x{root.hex()}")
-    return choice.table
+    return table

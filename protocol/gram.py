@@ -5,7 +5,7 @@ Merkle sum tree commits to all of them: two chunks prove a wrong product, the no
 prove a wrong choice. Leaves have no hash; sums are two's complement in 64 bits.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -17,8 +17,6 @@ from protocol.errors import VerificationFailed
 from protocol.numbers import Int16Array
 from protocol.posting import LARGEST_PART_BYTES, Part
 from protocol.rules.distances import Integers
-from protocol.rules.pre_steps import nearest
-from protocol.rules.selection import multi_krum_weights
 from protocol.sumtree import Node, chunk_count
 
 NODE_TAG = b"volquorum.gram.1"
@@ -27,8 +25,6 @@ LEAF_BYTES = 8
 LARGEST_PART_LEVELS = (LARGEST_PART_BYTES // LEAF_BYTES).bit_length() - 1
 
 Int64Array = npt.NDArray[np.int64]
-Masks = tuple[int, ...]
-"""Which rows are chosen: bit j stands for row j."""
 
 _MODULUS = 1 << 64
 _PADDING = Node(bytes(32), 0)
@@ -166,37 +162,6 @@ def joined(parts: Sequence[bytes], geometry: Geometry) -> Table:
     if leaves[used:].any() or products[:, geometry.chunks :].any():
         raise VerificationFailed("a table must hold zeros behind its chunks and its pairs")
     return Table.over(products[:, : geometry.chunks], geometry.rows)
-
-
-def neighbours(sums: Integers, f: int) -> Masks:
-    """For each row the n - f rows nearest to it, which nearest-neighbour mixing averages.
-
-    Shape: sums [n, n], the Gram matrix.
-    """
-    return tuple(_mask(np.flatnonzero(row).tolist()) for row in nearest(sums, f))
-
-
-def best(sums: Integers, f: int, m: int | None = None) -> Masks:
-    """The m rows that Krum ranks best, in a single mask; m = n - f, multi-Krum's, unless given.
-
-    Shape: sums [n, n], the Gram matrix. Raises: RuleError unless n >= 2f + 3.
-    """
-    weights = multi_krum_weights(sums, f, m)
-    return (_mask(i for i, weight in enumerate(weights) if weight),)
-
-
-def encode_masks(masks: Masks) -> bytes:
-    """Eight bytes each, as a challenge carries them."""
-    return b"".join(map(_u64, masks))
-
-
-def choice_hash(masks: Masks) -> bytes:
-    """What is published of a choice."""
-    return keccak(encode_masks(masks))
-
-
-def _mask(rows: Iterable[int]) -> int:
-    return sum(1 << row for row in rows)
 
 
 def _products(rows: Int16Array, chunk_length: int) -> Int64Array:

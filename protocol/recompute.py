@@ -101,7 +101,7 @@ def combine(
     """
     combined = combine_updates(params, updates, trusted_row)
     model = add_update(base_model, combined)
-    choice = choice_of(params, updates)
+    choice = choice_of(params, updates, trusted_row)
     return Combined(
         aggregate=combined,
         aggregate_root=SumTree.of(combined, params.chunk_length).root,

@@ -38,7 +38,10 @@ class PreSteps(IntFlag):
 
 
 class Rule(IntEnum):
-    """How revealed updates are combined; defined in `protocol.rules`."""
+    """How revealed updates are combined; defined in `protocol.rules`.
+
+    The ones whose results votes always judge come last.
+    """
 
     MEAN = 0
     CLIPPED_MEAN = 1
@@ -46,11 +49,11 @@ class Rule(IntEnum):
     TRIMMED_MEAN = 3
     MULTI_KRUM = 4
     KRUM = 5
-    BULYAN = 6
-    MINIMUM_DIAMETER = 7
-    GEOMETRIC_MEDIAN = 8
-    CENTERED_CLIPPING = 9
-    FLTRUST = 10
+    GEOMETRIC_MEDIAN = 6
+    CENTERED_CLIPPING = 7
+    FLTRUST = 8
+    BULYAN = 9
+    MINIMUM_DIAMETER = 10
 
     def most_liars(self, count: int, pre_steps: PreSteps = PreSteps.NONE) -> int:
         """How many of `count` updates may lie.
@@ -69,6 +72,16 @@ class Rule(IntEnum):
     def chooses_best(self) -> bool:
         """Whether the rule averages the updates that Krum ranks best: one, or several."""
         return self in {Rule.KRUM, Rule.MULTI_KRUM}
+
+    @property
+    def chooses_by_distance(self) -> bool:
+        """Whether the rule itself makes a choice that a table of inner products shows."""
+        return self.chooses_best or self in {Rule.GEOMETRIC_MEDIAN, Rule.FLTRUST}
+
+    @property
+    def takes_ranks(self) -> bool:
+        """Whether the rule averages, in each coordinate alone, the values at some ranks."""
+        return self in {Rule.MEAN, Rule.MEDIAN, Rule.TRIMMED_MEAN}
 
     @property
     def clips(self) -> bool:
@@ -252,7 +265,9 @@ class TaskParams:
         """
         if self.rule >= Rule.BULYAN:
             return True
-        if self.pre_steps and (self.rule is Rule.CLIPPED_MEAN or self.rule.chooses_best):
+        if PreSteps.NNM in self.pre_steps and not self.rule.takes_ranks:
+            return True
+        if self.pre_steps and self.rule.clips:
             return True
         return self._is_by_distance and self._table_height > MAX_TABLE_HEIGHT
 
@@ -263,7 +278,7 @@ class TaskParams:
 
     @property
     def _is_by_distance(self) -> bool:
-        return PreSteps.NNM in self.pre_steps or self.rule.chooses_best
+        return PreSteps.NNM in self.pre_steps or self.rule.chooses_by_distance
 
     @property
     def _table_height(self) -> int:
@@ -327,8 +342,9 @@ class TaskParams:
     def _ranges(self, now: int | None) -> tuple[tuple[str, int, int], ...]:
         clipped = self.rule.clips
         liars = self.rule.most_liars(self.quorum, self.pre_steps)
+        chooses = self.rule.chooses_by_distance or self.rule >= Rule.BULYAN
         # What is by votes is among these: no result counts by a single vote.
-        least_liars = int(self.pre_steps != 0 or self.rule >= Rule.MULTI_KRUM)
+        least_liars = int(self.pre_steps != 0 or chooses)
         by_samples = self.reward_rule is RewardRule.SAMPLES
         by_scores = self.reward_rule is RewardRule.SCORES
         round_wei = (2**96 - 1) // max(self.rounds, 1)

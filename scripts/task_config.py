@@ -26,11 +26,11 @@ RuleName = Literal[
     "trimmed_mean",
     "multi_krum",
     "krum",
-    "bulyan",
-    "minimum_diameter",
     "geometric_median",
     "centered_clipping",
     "fltrust",
+    "bulyan",
+    "minimum_diameter",
 ]
 PreStepName = Literal["arc", "nnm"]
 RULES: dict[RuleName, Rule] = {
@@ -40,11 +40,11 @@ RULES: dict[RuleName, Rule] = {
     "trimmed_mean": Rule.TRIMMED_MEAN,
     "multi_krum": Rule.MULTI_KRUM,
     "krum": Rule.KRUM,
-    "bulyan": Rule.BULYAN,
-    "minimum_diameter": Rule.MINIMUM_DIAMETER,
     "geometric_median": Rule.GEOMETRIC_MEDIAN,
     "centered_clipping": Rule.CENTERED_CLIPPING,
     "fltrust": Rule.FLTRUST,
+    "bulyan": Rule.BULYAN,
+    "minimum_diameter": Rule.MINIMUM_DIAMETER,
 }
 PRE_STEPS: dict[PreStepName, PreSteps] = {"arc": PreSteps.ARC, "nnm": PreSteps.NNM}
 RewardRuleName = Literal["equal", "samples", "scores"]

@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {VolquorumBase} from "./VolquorumBase.sol";
 import {IVolquorum} from "./interfaces/IVolquorum.sol";
+import {ChallengeLib} from "./libraries/ChallengeLib.sol";
 import {CommitmentLib} from "./libraries/CommitmentLib.sol";
 import {EvidenceLib} from "./libraries/EvidenceLib.sol";
 import {GramLib} from "./libraries/GramLib.sol";
@@ -11,7 +12,7 @@ import {PostLib} from "./libraries/PostLib.sol";
 import {SumTree} from "./libraries/SumTree.sol";
 import {Task, TaskLib} from "./libraries/TaskLib.sol";
 
-/// @title The module of Volquorum that decides whether bytes can be had: flags and posts
+/// @title The module of Volquorum for flags, posts and norms: whether bytes can be had, and which updates are included
 /// @notice Runs in the storage of `Volquorum`, which forwards these calls; their promises are written on `IVolquorum`.
 /// @dev Called directly it knows no task.
 // slither-disable-next-line locked-ether -- called directly it refuses any, and otherwise `Volquorum` holds it
@@ -74,6 +75,31 @@ contract Availability is VolquorumBase {
             revert IVolquorum.DepositNotFree(taskId, participant);
         }
         _releaseDeposit(task, flag, flagger);
+    }
+
+    /// @dev See `IVolquorum.challengeNorm`.
+    function challengeNorm(
+        bytes32 taskId,
+        uint32 round,
+        IVolquorum.Update[] calldata updates,
+        uint256 index,
+        uint32 chunk,
+        bytes calldata opening,
+        bytes32 salt
+    ) external {
+        CommitmentLib.Claim memory claim = CommitmentLib.Claim(taskId, round, CommitmentLib.SEAL_NORM, chunk, 0, salt);
+        (Task storage task, IVolquorum.RoundState storage facts) =
+            _inPhase(taskId, round, IVolquorum.Phase.Availability);
+        IVolquorum.Update calldata update = _revealed(taskId, round, facts, updates, index);
+        claim.subject = update.updateRoot;
+        if (ChallengeLib.normHolds(task, update, index, chunk, opening)) {
+            revert IVolquorum.NoFraud(taskId, round, chunk);
+        }
+        uint64 bit = _bit(index);
+        // Without the bit, no flag of this round waits for an answer.
+        if (facts.unavailable & bit != 0) _returnUpdateDeposit(task, update.participant);
+        else facts.unavailable |= bit;
+        _slash(task, update.participant, claim);
     }
 
     // ------------------------------------------------------------------------------------------------ results
@@ -198,5 +224,35 @@ contract Availability is VolquorumBase {
         posted = flag.posted + 1;
         flag.posted = posted;
         emit IVolquorum.BytesPosted(flag.root, taskId, posted - 1, part);
+    }
+
+    // ------------------------------------------------------------------------------------------------- norms
+
+    function _returnUpdateDeposit(Task storage task, address participant) private {
+        IVolquorum.Flag storage flag = task.updateFlagOf[participant];
+        address flagger = flag.flagger;
+        if (flagger != address(0)) _releaseDeposit(task, flag, flagger);
+    }
+
+    /// @dev Takes away the seat behind a false norm. Invariant: a seat pays for the round that it revealed in. One that
+    /// was taken since, by whoever was slashed, has not committed in it.
+    function _slash(Task storage task, address participant, CommitmentLib.Claim memory claim) private {
+        IVolquorum.Seat storage theirs = task.seatOf[participant];
+        if (theirs.committedRound != claim.round) {
+            revert IVolquorum.NotSeated(claim.taskId, participant, claim.round);
+        }
+        uint96 stakeWei = theirs.stakeWei;
+        uint256 awardWei = _award(task, claim, stakeWei);
+        uint256 lostWei = stakeWei - awardWei;
+        _retire(task, theirs);
+        --task.seats;
+        theirs.stakeWei = 0;
+        theirs.activeFrom = 0;
+        theirs.committedRound = 0;
+        theirs.commitment = 0;
+        theirs.slashed = _oneMore(theirs.slashed);
+        _burn(task.currency, lostWei);
+        _credit(task.currency, msg.sender, awardWei);
+        emit IVolquorum.NormRefuted(claim.taskId, claim.round, participant, msg.sender, claim.chunk, awardWei, lostWei);
     }
 }

@@ -15,9 +15,10 @@ import {ISeedSource} from "./seeds/ISeedSource.sol";
 
 /// @title Volquorum
 /// @notice The round machine, at the address where every call of `IVolquorum` goes; what each promises is written there.
-/// @dev Rounds and views are here. Everything else is forwarded to one of three modules, which run in this storage:
-/// `Members` has tasks, seats and rewards, `Availability` flags and posts, `Challenges` proofs and votes. The storage
-/// layout is `VolquorumBase`'s and `TaskLib`'s, the clock `PhaseLib`'s, the hashes `CommitmentLib`'s and `SumTree`'s.
+/// @dev Rounds and views are here. Everything else is forwarded to one of four modules, which run in this storage:
+/// `Members` has tasks, seats and rewards, `Availability` flags, posts and norms, `Challenges` proofs about results,
+/// `Votes` votes. The storage layout is `VolquorumBase`'s and `TaskLib`'s, the clock `PhaseLib`'s, the hashes
+/// `CommitmentLib`'s and `SumTree`'s.
 contract Volquorum is VolquorumBase {
     using PhaseLib for Task;
     using PhaseLib for IVolquorum.Phase;
@@ -28,12 +29,14 @@ contract Volquorum is VolquorumBase {
     address private immutable MEMBERS;
     address private immutable AVAILABILITY;
     address private immutable CHALLENGES;
+    address private immutable VOTES;
 
-    // slither-disable-next-line missing-zero-check -- whoever connects checks the code of all three
-    constructor(address members, address availability, address challenges) {
+    // slither-disable-next-line missing-zero-check -- whoever connects checks the code of all four
+    constructor(address members, address availability, address challenges, address votes) {
         MEMBERS = members;
         AVAILABILITY = availability;
         CHALLENGES = challenges;
+        VOTES = votes;
     }
 
     /// @dev Lets the module that has this call run it in this contract's storage.
@@ -442,10 +445,14 @@ contract Volquorum is VolquorumBase {
         ) return MEMBERS;
         if (
             sig == IVolquorum.flagUpdate.selector || sig == IVolquorum.postUpdate.selector
-                || sig == IVolquorum.reclaimDeposit.selector || sig == IVolquorum.flagResult.selector
-                || sig == IVolquorum.flagTable.selector || sig == IVolquorum.postResult.selector
-                || sig == IVolquorum.refuteUnavailable.selector
+                || sig == IVolquorum.reclaimDeposit.selector || sig == IVolquorum.challengeNorm.selector
+                || sig == IVolquorum.flagResult.selector || sig == IVolquorum.flagTable.selector
+                || sig == IVolquorum.postResult.selector || sig == IVolquorum.refuteUnavailable.selector
         ) return AVAILABILITY;
+        if (
+            sig == IVolquorum.vote.selector || sig == IVolquorum.relayVotes.selector
+                || sig == IVolquorum.refuteOutvoted.selector || sig == IVolquorum.votesFor.selector
+        ) return VOTES;
         return CHALLENGES;
     }
 }

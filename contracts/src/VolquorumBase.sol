@@ -6,7 +6,7 @@ import {SafeTransferLib} from "solady/utils/SafeTransferLib.sol";
 import {IVolquorum} from "./interfaces/IVolquorum.sol";
 import {CommitmentLib} from "./libraries/CommitmentLib.sol";
 import {PhaseLib} from "./libraries/PhaseLib.sol";
-import {Task, TaskLib} from "./libraries/TaskLib.sol";
+import {Task, TaskLib, Unclaimed} from "./libraries/TaskLib.sol";
 
 /// @notice The storage that `Volquorum` and its modules share, and what more than one of them does with it.
 /// @dev Several contracts, because the code of one alone exceeds what a contract may have.
@@ -220,7 +220,7 @@ abstract contract VolquorumBase {
         _credit(task.currency, facts.publisher, uint256(facts.bondWei) + earnedWei);
     }
 
-    // ------------------------------------------------- what both `Availability` and `Challenges` look up and do
+    // ------------------------------------------------------------- what modules beside `Members` look up and do
 
     /// @dev A round in its challenge phase, of a task that has a table.
     function _withTable(bytes32 taskId, uint32 round)
@@ -264,6 +264,24 @@ abstract contract VolquorumBase {
         if (result.aggregateRoot == 0 || result.modelRoot == 0) revert IVolquorum.EmptyRoot();
         if (hasTable && (tableRoot == 0 || choiceHash == 0)) revert IVolquorum.EmptyRoot();
         if (!hasTable && tableRoot | choiceHash != 0) revert IVolquorum.EvidenceMismatch(tableRoot, choiceHash);
+    }
+
+    /// @dev Half of what a proof takes, if its sender sealed it in an earlier block: a proof that was copied on its way
+    /// into a block earns nothing, and what it does not earn is kept for who sealed it.
+    function _award(Task storage task, CommitmentLib.Claim memory claim, uint256 takenWei)
+        internal
+        returns (uint256 awardWei)
+    {
+        awardWei = takenWei / 2;
+        if (awardWei == 0 || _sealedAt(claim) < block.number) return awardWei;
+        task.unclaimedOf[CommitmentLib.claimKey(claim)].push(Unclaimed(uint96(awardWei), uint64(block.number)));
+        return 0;
+    }
+
+    /// @dev The block in which the caller sealed this challenge; one that never comes if he did not.
+    function _sealedAt(CommitmentLib.Claim memory claim) internal view returns (uint256) {
+        uint256 number = seals[CommitmentLib.seal(claim, msg.sender)];
+        return number != 0 ? number : type(uint256).max;
     }
 
     function _bit(uint256 index) internal pure returns (uint64) {

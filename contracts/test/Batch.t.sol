@@ -158,7 +158,7 @@ contract BatchTest is DrawFixture {
     function testSignatureForAnotherContractIsNone() public {
         uint32 round = openToCommit(taskId);
         IVolquorum here = volquorum;
-        volquorum = IVolquorum(address(new Volquorum(members, availability, challenges)));
+        volquorum = IVolquorum(address(new Volquorum(members, availability, challenges, votesModule)));
         IVolquorum.SignedCommit[] memory commits = new IVolquorum.SignedCommit[](1);
         commits[0] = signed(taskId, round, 0, "commitment");
         volquorum = here;

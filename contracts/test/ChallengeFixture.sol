@@ -8,6 +8,7 @@ import {Fixture} from "./Fixture.sol";
 import {PlainGram} from "./PlainGram.sol";
 import {PlainRules} from "./PlainRules.sol";
 import {PlainTree} from "./PlainTree.sol";
+import {PlainWeights} from "./PlainWeights.sol";
 
 /// @notice Rounds whose vectors exist: three chunks of sixteen coordinates, the last one half padding.
 abstract contract ChallengeFixture is Fixture {
@@ -28,7 +29,7 @@ abstract contract ChallengeFixture is Fixture {
     bytes internal model;
     // Of a task that has a table, products of pairs and chunks, and the choice by them.
     int64[][] internal products;
-    bytes internal masks;
+    bytes internal choice;
 
     // ----------------------------------------------------------------------------------------------------- rounds
 
@@ -38,7 +39,9 @@ abstract contract ChallengeFixture is Fixture {
         params.chunkLength = 16;
         params.rule = rule;
         params.tolerance = rule == IVolquorum.Rule.Mean ? 0 : 1;
-        params.clipNorm = rule == IVolquorum.Rule.ClippedMean ? 60_000 : 0;
+        bool clips = rule == IVolquorum.Rule.ClippedMean || rule == IVolquorum.Rule.CenteredClipping;
+        params.clipNorm = clips ? 60_000 : 0;
+        if (rule == IVolquorum.Rule.FLTrust) params.trusted = desk(1);
         params.maxSquaredNorm = type(uint64).max;
         setCohort(params, 7);
         params.bondWei = 2 ether + 1;
@@ -104,20 +107,33 @@ abstract contract ChallengeFixture is Fixture {
         if (params.preSteps & 1 != 0) included = PlainGram.clipped(included, params.tolerance);
         if (hasTable()) {
             products = PlainGram.products(padded(included), 16);
-            masks = choiceAmong(included, params);
-            included = PlainGram.mixed(included, masks);
+            choice = choiceAmong(included, params);
+            included =
+                weighs(params.rule) ? PlainWeights.averagedBy(included, choice) : PlainGram.mixed(included, choice);
         }
         makeResult(included, RuleLib.Terms(params.rule, params.tolerance, params.clipNorm));
     }
 
+    function weighs(IVolquorum.Rule rule) internal pure returns (bool) {
+        return rule == IVolquorum.Rule.GeometricMedian || rule == IVolquorum.Rule.FLTrust;
+    }
+
+    /// @dev Which of the included updates is the trusted participant's; their number if none is.
+    function trustedRow(address trusted) internal view returns (uint256 row) {
+        address[] memory included = participants();
+        while (row < included.length && included[row] != trusted) ++row;
+    }
+
     function choiceAmong(int256[][] memory rows, IVolquorum.TaskParams memory params)
         private
-        pure
+        view
         returns (bytes memory)
     {
         uint256 tolerance = params.tolerance;
         if (params.rule == IVolquorum.Rule.Krum) return PlainGram.best(rows, tolerance, 1);
         if (params.rule == IVolquorum.Rule.MultiKrum) return PlainGram.best(rows, tolerance, rows.length - tolerance);
+        if (params.rule == IVolquorum.Rule.GeometricMedian) return PlainWeights.geometricMedian(rows);
+        if (params.rule == IVolquorum.Rule.FLTrust) return PlainWeights.trusting(rows, trustedRow(params.trusted));
         return PlainGram.neighbours(rows, tolerance);
     }
 
@@ -132,7 +148,7 @@ abstract contract ChallengeFixture is Fixture {
     }
 
     function publishResult(address publisher) internal {
-        publish(taskId, round, publisher, hasTable() ? resultWith(tableRoot(), keccak256(masks)) : resultWith(0, 0));
+        publish(taskId, round, publisher, hasTable() ? resultWith(tableRoot(), keccak256(choice)) : resultWith(0, 0));
     }
 
     function resultWith(bytes32 root, bytes32 choiceHash) internal view returns (IVolquorum.Result memory) {
@@ -149,8 +165,13 @@ abstract contract ChallengeFixture is Fixture {
 
     function hasTable() internal view returns (bool) {
         IVolquorum.TaskParams memory params = volquorum.taskParams(taskId);
-        return
-            params.preSteps & 2 != 0 || params.rule == IVolquorum.Rule.MultiKrum || params.rule == IVolquorum.Rule.Krum;
+        return params.preSteps & 2 != 0 || params.rule == IVolquorum.Rule.MultiKrum
+            || params.rule == IVolquorum.Rule.Krum || weighs(params.rule);
+    }
+
+    /// @dev What a challenge of the choice carries of the updates.
+    function updatesForChoice() internal view returns (IVolquorum.Update[] memory updates) {
+        if (volquorum.taskParams(taskId).rule == IVolquorum.Rule.FLTrust) updates = revealed;
     }
 
     function tableRoot() internal view returns (bytes32) {
@@ -159,7 +180,7 @@ abstract contract ChallengeFixture is Fixture {
 
     /// @dev What challenges of the aggregate carry of the table and the choice.
     function evidence() internal view returns (bytes memory) {
-        return hasTable() ? bytes.concat(tableRoot(), masks) : bytes("");
+        return hasTable() ? bytes.concat(tableRoot(), choice) : bytes("");
     }
 
     function isIncluded(uint256 index) internal view returns (bool) {

@@ -18,6 +18,8 @@ contract ChallengeGasTest is Fixture {
 
     // What a transaction may take, by EIP-7825.
     uint256 private constant MOST_GAS = 16_777_216;
+    // What nodes pass on; less what is signed around it.
+    uint256 private constant MOST_BYTES = 128 * 1024 - 1024;
 
     // What is posted: a model of ten thousand parameters in the same chunks, which is one part.
     uint32 private constant SMALL_DIMENSION = 10_000;
@@ -68,6 +70,14 @@ contract ChallengeGasTest is Fixture {
 
     function testGasOfAChallengeOfAClippedMeanOfSixtyFour() public {
         measureRule("challenge_clipped_n64_c256", IVolquorum.Rule.ClippedMean, 64);
+    }
+
+    function testGasOfAChallengeOfCenteredClipping() public {
+        measureRule("challenge_centered_n8_c256", IVolquorum.Rule.CenteredClipping, 8);
+    }
+
+    function testGasOfAChallengeOfCenteredClippingOfSixtyFour() public {
+        measureRule("challenge_centered_n64_c256", IVolquorum.Rule.CenteredClipping, 64);
     }
 
     function testGasOfAChallengeOfAMedian() public {
@@ -159,6 +169,42 @@ contract ChallengeGasTest is Fixture {
         measureChoice("challenge_choice_n64", 64);
     }
 
+    function testGasOfAChallengeOfAGeometricMedian() public {
+        measureWeighted("challenge_geometric_median_n10", IVolquorum.Rule.GeometricMedian, 10);
+    }
+
+    function testGasOfAChallengeOfAGeometricMedianOfSixtyFour() public {
+        measureWeighted("challenge_geometric_median_n64", IVolquorum.Rule.GeometricMedian, 64);
+    }
+
+    function testGasOfAChallengeOfFLTrust() public {
+        measureWeighted("challenge_fltrust_n10", IVolquorum.Rule.FLTrust, 10);
+    }
+
+    function testGasOfAChallengeOfFLTrustOfSixtyFour() public {
+        measureWeighted("challenge_fltrust_n64", IVolquorum.Rule.FLTrust, 64);
+    }
+
+    function testGasOfAChallengeOfAGeometricMediansWeights() public {
+        measureChoice("challenge_choice_geometric_median_n10", IVolquorum.Rule.GeometricMedian, 10);
+    }
+
+    function testGasOfAChallengeOfAGeometricMediansWeightsOfThirtyTwo() public {
+        measureChoice("challenge_choice_geometric_median_n32", IVolquorum.Rule.GeometricMedian, 32);
+    }
+
+    function testGasOfAChallengeOfAGeometricMediansWeightsOfSixtyFour() public {
+        measureChoice("challenge_choice_geometric_median_n64", IVolquorum.Rule.GeometricMedian, 64);
+    }
+
+    function testGasOfAChallengeOfFLTrustsWeights() public {
+        measureChoice("challenge_choice_fltrust_n10", IVolquorum.Rule.FLTrust, 10);
+    }
+
+    function testGasOfAChallengeOfFLTrustsWeightsOfSixtyFour() public {
+        measureChoice("challenge_choice_fltrust_n64", IVolquorum.Rule.FLTrust, 64);
+    }
+
     function testGasOfAChallengeOfAProduct() public {
         (bytes32 taskId, uint32 round) = playToReveal(mixedParams(10, 4), 10);
         revealAll(taskId, round);
@@ -199,7 +245,8 @@ contract ChallengeGasTest is Fixture {
     function measureRule(string memory name, IVolquorum.Rule rule, uint8 count) private {
         IVolquorum.TaskParams memory params = largeParams(count);
         params.rule = rule;
-        params.clipNorm = rule == IVolquorum.Rule.ClippedMean ? 1 : 0;
+        bool clips = rule == IVolquorum.Rule.ClippedMean || rule == IVolquorum.Rule.CenteredClipping;
+        params.clipNorm = clips ? 1 : 0;
         bytes memory aggregate = drawnOpening(101, 2);
         (bytes32 taskId, uint32 round) =
             playAndPublish(params, PlainTree.rootOf(fold(aggregate, 2), shapeOf(2)), MODEL_ROOT);
@@ -212,22 +259,35 @@ contract ChallengeGasTest is Fixture {
 
     /// @dev Masks of as many updates as tolerance leaves, drawn by nobody's distance: they cost the same.
     function measureMixed(string memory name, uint8 count, uint8 tolerance) private {
-        (bytes32 taskId, uint32 round) = playToReveal(mixedParams(count, tolerance), count);
-        revealAll(taskId, round);
-        walkToAggregate(taskId, round);
         bytes memory masks;
         for (uint256 row = 0; row < count; ++row) {
             uint256 mask = (1 << (count - tolerance)) - 1;
             masks = abi.encodePacked(masks, uint64((mask << row | mask << row >> count) & ((1 << count) - 1)));
         }
+        measureChosen(name, mixedParams(count, tolerance), masks);
+    }
+
+    /// @dev Weights that nobody's distance asks for cost the same too, if none of them is zero.
+    function measureWeighted(string memory name, IVolquorum.Rule rule, uint8 count) private {
+        bytes memory weights;
+        for (uint256 row = 0; row < count; ++row) {
+            weights = abi.encodePacked(weights, uint64(2 ** 30 - 12_345_679 * row));
+        }
+        measureChosen(name, weightedParams(rule, count), abi.encodePacked(weights, uint64(uint256(count) << 29)));
+    }
+
+    function measureChosen(string memory name, IVolquorum.TaskParams memory params, bytes memory choice) private {
+        (bytes32 taskId, uint32 round) = playToReveal(params, params.cohort);
+        revealAll(taskId, round);
+        walkToAggregate(taskId, round);
         bytes memory aggregate = drawnOpening(101, 2);
         IVolquorum.Result memory result;
         result.aggregateRoot = PlainTree.rootOf(fold(aggregate, 2), shapeOf(2));
-        (result.tableRoot, result.choiceHash) = ("table", keccak256(masks));
+        (result.tableRoot, result.choiceHash) = ("table", keccak256(choice));
         publishResult(taskId, round, result);
         sealFor(taskId, round, 0, result.aggregateRoot);
         bytes memory all = bytes.concat(openings, pathOf(aggregate, 2));
-        challenge(taskId, round, all, bytes.concat(result.tableRoot, masks));
+        challenge(taskId, round, all, bytes.concat(result.tableRoot, choice));
         assertLt(vm.snapshotGasLastCall(GROUP, name), MOST_GAS);
     }
 
@@ -238,7 +298,17 @@ contract ChallengeGasTest is Fixture {
     }
 
     function measureChoice(string memory name, uint8 count) private {
-        (bytes32 taskId, uint32 round) = playToReveal(mixedParams(count, (count - 1) / 2), count);
+        measureChoice(name, mixedParams(count, (count - 1) / 2));
+    }
+
+    /// @dev What FLTrust asks for is the last of all, so that every update is looked at.
+    function measureChoice(string memory name, IVolquorum.Rule rule, uint8 count) private {
+        measureChoice(name, weightedParams(rule, count));
+    }
+
+    function measureChoice(string memory name, IVolquorum.TaskParams memory params) private {
+        uint8 count = params.cohort;
+        (bytes32 taskId, uint32 round) = playToReveal(params, count);
         revealAll(taskId, round);
         walkToAggregate(taskId, round);
         bytes memory nodes;
@@ -249,7 +319,11 @@ contract ChallengeGasTest is Fixture {
         publishTable(taskId, round, root, "choice");
         contested = 0;
         sealFor(taskId, round, 4, root);
-        volquorum.challengeChoice(taskId, round, nodes, "choice", 0);
+        IVolquorum.Update[] memory updates;
+        if (params.rule == IVolquorum.Rule.FLTrust) updates = revealed;
+        bytes memory data = abi.encodeCall(IVolquorum.challengeChoice, (taskId, round, updates, nodes, "choice", 0));
+        assertLt(data.length, MOST_BYTES);
+        volquorum.challengeChoice(taskId, round, updates, nodes, "choice", 0);
         assertLt(vm.snapshotGasLastCall(GROUP, name), MOST_GAS);
     }
 
@@ -297,6 +371,14 @@ contract ChallengeGasTest is Fixture {
         (depth, contested) = (count < 63 ? 5 : 4, 11);
         params = largeParams(count);
         (params.preSteps, params.tolerance) = (3, tolerance);
+    }
+
+    /// @dev Geometric median and FLTrust in such a model; the geometric median behind clipping.
+    function weightedParams(IVolquorum.Rule rule, uint8 count) private returns (IVolquorum.TaskParams memory params) {
+        params = mixedParams(count, 1);
+        params.rule = rule;
+        params.preSteps = rule == IVolquorum.Rule.GeometricMedian ? 1 : 0;
+        if (rule == IVolquorum.Rule.FLTrust) params.trusted = desk(count - 1);
     }
 
     /// @dev Up to a proof by this account, which has sealed it.

@@ -5,28 +5,39 @@ import {Test} from "forge-std/Test.sol";
 
 import {IVolquorum} from "../src/interfaces/IVolquorum.sol";
 import {ChoiceLib} from "../src/libraries/ChoiceLib.sol";
+import {WeightLib} from "../src/libraries/WeightLib.sol";
 import {PlainGram} from "./PlainGram.sol";
+import {PlainWeights} from "./PlainWeights.sol";
 
-/// @notice Choices by networks of packed keys against plain sorts of distances between whole rows, and against the
-/// vectors that Python passes.
+/// @notice Choices by networks of packed keys and weights by packed matrices against plain sorts of distances between
+/// whole rows and plain weights of them, and against the vectors that Python passes.
 contract ChoiceTest is Test {
     // ----------------------------------------------------------------------------------------------------- vectors
 
     function testVectorsOfChoices() public view {
         string memory json = vm.readFile("tests/vectors/gram.json");
         bytes[] memory nodes = vm.parseJsonBytesArray(json, ".pairNodes");
-        bytes[] memory masks = vm.parseJsonBytesArray(json, ".masks");
+        bytes[] memory choices = vm.parseJsonBytesArray(json, ".choice");
         uint256[] memory counts = vm.parseJsonUintArray(json, ".count");
         uint256[] memory tolerances = vm.parseJsonUintArray(json, ".tolerance");
+        uint256[] memory trusted = vm.parseJsonUintArray(json, ".trusted");
         uint256[] memory rules = vm.parseJsonUintArray(json, ".rule");
         assertGt(nodes.length, 0, "no vectors");
         for (uint256 row = 0; row < nodes.length; ++row) {
             IVolquorum.Rule rule = IVolquorum.Rule(rules[row]);
-            bytes memory found = ChoiceLib.choosesBest(rule)
-                ? this.best(nodes[row], counts[row], tolerances[row], rule == IVolquorum.Rule.Krum)
-                : this.neighbours(nodes[row], counts[row], tolerances[row]);
-            assertEq(found, masks[row]);
+            assertEq(this.chosen(nodes[row], counts[row], rule, tolerances[row], trusted[row]), choices[row]);
         }
+    }
+
+    function chosen(bytes calldata nodes, uint256 count, IVolquorum.Rule rule, uint256 tolerance, uint256 trusted)
+        external
+        view
+        returns (bytes memory)
+    {
+        if (rule == IVolquorum.Rule.GeometricMedian) return this.median(nodes, count);
+        if (rule == IVolquorum.Rule.FLTrust) return this.trusting(nodes, count, trusted);
+        if (!ChoiceLib.choosesBest(rule)) return this.neighbours(nodes, count, tolerance);
+        return this.best(nodes, count, tolerance, rule == IVolquorum.Rule.Krum);
     }
 
     // -------------------------------------------------------------------------------------------------------- fuzz
@@ -47,6 +58,40 @@ contract ChoiceTest is Test {
         assertEq(this.best(nodesOf(rows), count, tolerance, true), PlainGram.best(rows, tolerance, 1), "Krum");
     }
 
+    /// forge-config: default.fuzz.runs = 64
+    function testMedianAgreesWithPlainWeights(uint256 seed, uint256 count) public view {
+        count = bound(count, 1, 20);
+        int256[][] memory rows = draw(seed, count);
+        assertEq(this.median(nodesOf(rows), count), PlainWeights.geometricMedian(rows));
+    }
+
+    function testTrustAgreesWithPlainWeights(uint256 seed, uint256 count, uint256 trusted) public view {
+        count = bound(count, 1, 24);
+        trusted = bound(trusted, 0, count);
+        int256[][] memory rows = draw(seed, count);
+        bytes memory found = this.trusting(nodesOf(rows), count, trusted);
+        assertEq(found, PlainWeights.trusting(rows, trusted));
+        if (trusted == count) assertEq(found, new bytes(8 * count + 8), "nobody is trusted");
+        else assertEq(PlainWeights.numberAt(found, trusted), 0, "its own weight");
+    }
+
+    /// @dev The least and the greatest of all weights, and what is all zeros.
+    function testTrustHasABoundAndZerosHaveNone() public view {
+        int256[][] memory rows = new int256[][](5);
+        for (uint256 row = 0; row < 5; ++row) {
+            rows[row] = new int256[](3);
+        }
+        (rows[0][0], rows[1][0], rows[2][0], rows[3][1]) = (32_767, 1, 32_767, 5);
+        bytes memory found = this.trusting(nodesOf(rows), 5, 0);
+        uint256 whole = 2 ** 24;
+        // One unit long and as far that way as it can be: a 64th of the trusted one's length would weigh as much.
+        uint256 share = (2 ** 30 + 32_766) / 32_767;
+        assertEq(found, abi.encodePacked(uint64(0), uint64(2 ** 30), uint64(whole), uint128(0), uint64(whole + share)));
+        assertEq(found, PlainWeights.trusting(rows, 0));
+        assertEq(this.trusting(nodesOf(rows), 5, 4), new bytes(48), "zeros agree with nobody");
+        assertEq(this.median(nodesOf(rows), 5), PlainWeights.geometricMedian(rows));
+    }
+
     /// forge-config: default.fuzz.runs = 2
     function testChoicesAmongTheMostRows(uint256 seed, uint256 tolerance) public view {
         int256[][] memory rows = draw(seed, 64);
@@ -55,6 +100,8 @@ contract ChoiceTest is Test {
         assertEq(this.neighbours(nodes, 64, tolerance), PlainGram.neighbours(rows, tolerance), "neighbours");
         assertEq(this.best(nodes, 64, tolerance, false), PlainGram.best(rows, tolerance, 64 - tolerance), "best");
         assertEq(this.best(nodes, 64, tolerance, true), PlainGram.best(rows, tolerance, 1), "the best");
+        assertEq(this.median(nodes, 64), PlainWeights.geometricMedian(rows), "median");
+        assertEq(this.trusting(nodes, 64, tolerance), PlainWeights.trusting(rows, tolerance), "trust");
     }
 
     /// @dev The greatest products that a table can hold: 2^16 chunks of 512 coordinates at both ends.
@@ -64,6 +111,11 @@ contract ChoiceTest is Test {
         );
         // Rows 0 and 2 are the same, row 1 is their opposite.
         assertEq(this.neighbours(nodes, 3, 1), abi.encodePacked(uint64(5), uint64(3), uint64(5)));
+        // The two that are the same hold the median but for 2^-10 of nothing; one of them trusts the other alone.
+        bytes memory weights = this.median(nodes, 3);
+        assertEq(weights, abi.encodePacked(uint64(2 ** 30), uint64(0), uint64(2 ** 30), uint64(2 ** 31)));
+        weights = this.trusting(nodes, 3, 0);
+        assertEq(weights, abi.encodePacked(uint128(0), uint64(2 ** 24), uint64(2 ** 24)));
     }
 
     function testOfEquallyNearRowsTheEarlierAreTaken() public view {
@@ -153,6 +205,14 @@ contract ChoiceTest is Test {
     {
         IVolquorum.Rule rule = one ? IVolquorum.Rule.Krum : IVolquorum.Rule.MultiKrum;
         return ChoiceLib.best(nodes, count, tolerance, ChoiceLib.membersOf(rule, count, tolerance));
+    }
+
+    function median(bytes calldata nodes, uint256 count) external pure returns (bytes memory) {
+        return WeightLib.median(nodes, count);
+    }
+
+    function trusting(bytes calldata nodes, uint256 count, uint256 trusted) external pure returns (bytes memory) {
+        return WeightLib.trusting(nodes, count, trusted);
     }
 
     function ranked(bytes calldata nodes, uint256 count, uint256 tolerance, uint256 members)

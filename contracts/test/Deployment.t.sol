@@ -5,10 +5,11 @@ import {Availability} from "../src/Availability.sol";
 import {Challenges} from "../src/Challenges.sol";
 import {Members} from "../src/Members.sol";
 import {Volquorum} from "../src/Volquorum.sol";
+import {Votes} from "../src/Votes.sol";
 import {IVolquorum} from "../src/interfaces/IVolquorum.sol";
 import {Fixture} from "./Fixture.sol";
 
-/// @notice The four contracts: what each has, that each fits where it must, and that the modules alone hold nothing.
+/// @notice The five contracts: what each has, that each fits where it must, and that the modules alone hold nothing.
 contract DeploymentTest is Fixture {
     // Long enough for the arguments of any call; all zero, so that every offset, length and number is.
     uint256 private constant ARGUMENT_BYTES = 2048;
@@ -16,14 +17,15 @@ contract DeploymentTest is Fixture {
     // ------------------------------------------------------------------------------------------------- the code
 
     function testCodesFitTheirLimits() public view {
-        address[4] memory contracts = [address(volquorum), members, availability, challenges];
-        for (uint256 index = 0; index < 4; ++index) {
+        address[5] memory contracts = [address(volquorum), members, availability, challenges, votesModule];
+        for (uint256 index = 0; index < 5; ++index) {
             assertLe(contracts[index].code.length, 24_576, "EIP-170");
         }
         assertLe(type(Volquorum).creationCode.length, 49_152, "EIP-3860");
         assertLe(type(Members).creationCode.length, 49_152, "EIP-3860");
         assertLe(type(Availability).creationCode.length, 49_152, "EIP-3860");
         assertLe(type(Challenges).creationCode.length, 49_152, "EIP-3860");
+        assertLe(type(Votes).creationCode.length, 49_152, "EIP-3860");
     }
 
     function testEachContractIsCreatedByOneTransaction() public {
@@ -37,32 +39,37 @@ contract DeploymentTest is Fixture {
         new Challenges();
         checkCreation(before - gasleft(), type(Challenges).creationCode.length);
         before = gasleft();
-        new Volquorum(members, availability, challenges);
+        new Votes();
+        checkCreation(before - gasleft(), type(Votes).creationCode.length);
+        before = gasleft();
+        new Volquorum(members, availability, challenges, votesModule);
         checkCreation(before - gasleft(), type(Volquorum).creationCode.length);
     }
 
     /// @dev Whoever connects compares the code and takes the modules' addresses from where they are.
     function testVolquorumsCodeDiffersByTheModulesAddressesAlone() public {
-        address[3] memory modules = [members, availability, challenges];
-        address[3] memory others = [makeAddr("members"), makeAddr("availability"), makeAddr("challenges")];
+        address[4] memory modules = [members, availability, challenges, votesModule];
+        address[4] memory others =
+            [makeAddr("members"), makeAddr("availability"), makeAddr("challenges"), makeAddr("votes")];
         bytes memory code = address(volquorum).code;
-        bytes memory other = address(new Volquorum(others[0], others[1], others[2])).code;
-        bytes memory plain = address(new Volquorum(address(0), address(0), address(0))).code;
+        bytes memory other = address(new Volquorum(others[0], others[1], others[2], others[3])).code;
+        bytes memory plain = address(new Volquorum(address(0), address(0), address(0), address(0))).code;
         assertEq(code.length, plain.length);
         assertEq(other.length, plain.length);
-        uint256[3] memory places;
+        uint256[4] memory places;
         for (uint256 index = 0; index < plain.length; ++index) {
             if (code[index] == plain[index] && other[index] == plain[index]) continue;
             // An address, whose first byte differs, lies behind twelve zeros.
             bytes32 word = wordAt(code, index - 12);
-            uint256 module = word == asWord(members) ? 0 : word == asWord(availability) ? 1 : 2;
+            uint256 module = 0;
+            while (module < 3 && word != asWord(modules[module])) ++module;
             assertEq(word, asWord(modules[module]), "another difference");
             assertEq(wordAt(other, index - 12), asWord(others[module]));
             assertEq(wordAt(plain, index - 12), 0);
             ++places[module];
             index += 19;
         }
-        for (uint256 module = 0; module < 3; ++module) {
+        for (uint256 module = 0; module < 4; ++module) {
             assertGt(places[module], 0, "a module has no place");
         }
     }
@@ -71,18 +78,21 @@ contract DeploymentTest is Fixture {
 
     /// @dev Calls of modules that say who they are, and the modules themselves, with every call of the interface.
     function testEveryCallReachesTheOnlyModuleThatHasIt() public {
-        address[3] memory modules = [members, availability, challenges];
+        address[4] memory modules = [members, availability, challenges, votesModule];
         address marked = address(
             new Volquorum(
-                address(new Marked("members")), address(new Marked("availability")), address(new Marked("challenges"))
+                address(new Marked("members")),
+                address(new Marked("availability")),
+                address(new Marked("challenges")),
+                address(new Marked("votes"))
             )
         );
         bytes4[] memory selectors = allSelectors();
         for (uint256 index = 0; index < selectors.length; ++index) {
             bytes memory data = abi.encodePacked(selectors[index], new bytes(ARGUMENT_BYTES));
             (bool done, bytes memory reason) = marked.call(data);
-            uint256 place = done ? 3 : placeOf(reason);
-            for (uint256 module = 0; module < 3; ++module) {
+            uint256 place = done ? 4 : placeOf(reason);
+            for (uint256 module = 0; module < 4; ++module) {
                 assertEq(has(modules[module], data), module == place, vm.toString(selectors[index]));
             }
             assertTrue(has(address(volquorum), data), vm.toString(selectors[index]));
@@ -126,11 +136,11 @@ contract DeploymentTest is Fixture {
     function testCalledDirectlyModulesKeepNothing() public {
         bytes32 taskId = playedTask();
         bytes[] memory calls = callsOf(taskId);
-        address[3] memory modules = [members, availability, challenges];
+        address[4] memory modules = [members, availability, challenges, votesModule];
         uint256[5] memory amountsWei = [uint256(0), 0.01 ether, 1 ether, 2.8 ether, 5 ether];
         vm.deal(address(this), 5 ether);
         for (uint256 index = 0; index < 5 * calls.length; ++index) {
-            for (uint256 module = 0; module < 3; ++module) {
+            for (uint256 module = 0; module < 4; ++module) {
                 vm.record();
                 (bool done,) = modules[module].call{value: amountsWei[index % 5]}(calls[index / 5]);
                 (, bytes32[] memory writes) = vm.accesses(modules[module]);
@@ -143,10 +153,10 @@ contract DeploymentTest is Fixture {
 
     function testCalledDirectlyModulesKnowNoTask() public {
         bytes[] memory calls = callsOf(playedTask());
-        address[3] memory modules = [members, availability, challenges];
+        address[4] memory modules = [members, availability, challenges, votesModule];
         for (uint256 index = 0; index < calls.length; ++index) {
             uint256 found;
-            for (uint256 module = 0; module < 3; ++module) {
+            for (uint256 module = 0; module < 4; ++module) {
                 (bool done, bytes memory reason) = modules[module].call(calls[index]);
                 assertFalse(done);
                 if (reason.length == 0) continue;
@@ -186,11 +196,11 @@ contract DeploymentTest is Fixture {
     }
 
     function placeOf(bytes memory reason) private pure returns (uint256) {
-        string[3] memory names = ["members", "availability", "challenges"];
-        for (uint256 place = 0; place < 3; ++place) {
+        string[4] memory names = ["members", "availability", "challenges", "votes"];
+        for (uint256 place = 0; place < 4; ++place) {
             if (keccak256(reason) == keccak256(bytes(names[place]))) return place;
         }
-        return 3;
+        return 4;
     }
 
     function wordAt(bytes memory code, uint256 index) private pure returns (bytes32 word) {
@@ -241,7 +251,7 @@ contract DeploymentTest is Fixture {
             abi.encodeCall(IVolquorum.challengeAggregate, (taskId, 1, new address[](0), updates, 0, "", "", salt));
         calls[21] = abi.encodeCall(IVolquorum.challengeModel, (taskId, 1, 0, "", salt));
         calls[22] = abi.encodeCall(IVolquorum.challengeProduct, (taskId, 1, updates, 0, "", salt, salt));
-        calls[23] = abi.encodeCall(IVolquorum.challengeChoice, (taskId, 1, "", salt, salt));
+        calls[23] = abi.encodeCall(IVolquorum.challengeChoice, (taskId, 1, updates, "", salt, salt));
         calls[24] = abi.encodeCall(IVolquorum.vote, (taskId, 1, plain(salt, salt, salt, 0)));
         calls[25] = abi.encodeCall(IVolquorum.refuteOutvoted, (taskId, 1, salt, salt));
         IVolquorum.Result memory result = plain(salt, salt, salt, 0);

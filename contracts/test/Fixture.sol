@@ -8,6 +8,7 @@ import {Availability} from "../src/Availability.sol";
 import {Challenges} from "../src/Challenges.sol";
 import {Members} from "../src/Members.sol";
 import {Volquorum} from "../src/Volquorum.sol";
+import {Votes} from "../src/Votes.sol";
 import {IVolquorum} from "../src/interfaces/IVolquorum.sol";
 import {SumTree} from "../src/libraries/SumTree.sol";
 
@@ -24,6 +25,7 @@ abstract contract Fixture is Test {
     address internal members;
     address internal availability;
     address internal challenges;
+    address internal votesModule;
     address internal sponsor = makeAddr("sponsor");
     address internal aggregator = makeAddr("aggregator");
     address internal stranger = makeAddr("stranger");
@@ -31,8 +33,8 @@ abstract contract Fixture is Test {
     function setUp() public virtual {
         vm.warp(START);
         (members, availability) = (address(new Members()), address(new Availability()));
-        challenges = address(new Challenges());
-        volquorum = IVolquorum(address(new Volquorum(members, availability, challenges)));
+        (challenges, votesModule) = (address(new Challenges()), address(new Votes()));
+        volquorum = IVolquorum(address(new Volquorum(members, availability, challenges, votesModule)));
         vm.deal(sponsor, 1e6 ether);
         vm.deal(aggregator, 1e6 ether);
         vm.deal(stranger, 1e6 ether);
@@ -73,7 +75,7 @@ abstract contract Fixture is Test {
     /// @dev An ordinary task whose results are judged by votes.
     function votedParams() internal view returns (IVolquorum.TaskParams memory params) {
         params = ordinaryParams();
-        params.rule = IVolquorum.Rule.GeometricMedian;
+        params.rule = IVolquorum.Rule.MinimumDiameter;
         params.publisherWei = 0.05 ether;
     }
 

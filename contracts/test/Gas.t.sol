@@ -114,7 +114,7 @@ contract GasTest is DrawFixture {
     /// @dev Before anything is published: each vote is the last participant's, in a round that has some already.
     function testGasOfVotes() public {
         IVolquorum.TaskParams memory params = paramsFor(10);
-        params.rule = IVolquorum.Rule.GeometricMedian;
+        params.rule = IVolquorum.Rule.MinimumDiameter;
         bytes32 taskId = create(params);
         joinAll(taskId, 10);
         uint32 round = openToAggregate(taskId, 10);
@@ -143,7 +143,7 @@ contract GasTest is DrawFixture {
 
     function measureRelayedVotes(string memory name, uint8 count) private {
         IVolquorum.TaskParams memory params = paramsFor(count);
-        params.rule = IVolquorum.Rule.GeometricMedian;
+        params.rule = IVolquorum.Rule.MinimumDiameter;
         bytes32 taskId = create(params);
         joinAll(taskId, count);
         for (uint256 played = 0; played < 2; ++played) {

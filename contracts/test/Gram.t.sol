@@ -19,36 +19,46 @@ contract GramTest is Test {
         uint256[] memory dimensions = vm.parseJsonUintArray(json, ".dimension");
         uint256[] memory lengths = vm.parseJsonUintArray(json, ".chunkLength");
         assertGt(counts.length, 0, "no vectors");
+        GramLib.Shape[] memory shapes = new GramLib.Shape[](counts.length);
         for (uint256 row = 0; row < counts.length; ++row) {
-            GramLib.Shape memory shape = GramLib.Shape(counts[row], (dimensions[row] - 1) / lengths[row] + 1);
-            checkPath(json, row, shape);
-            checkPairs(json, row, shape);
-            checkOnlyPart(json, row, shape);
+            shapes[row] = GramLib.Shape(counts[row], (dimensions[row] - 1) / lengths[row] + 1);
+        }
+        checkPaths(json, shapes);
+        checkPairs(json, shapes);
+        checkOnlyParts(json, shapes);
+    }
+
+    function checkPaths(string memory json, GramLib.Shape[] memory shapes) private view {
+        bytes[] memory paths = vm.parseJsonBytesArray(json, ".path");
+        uint256[] memory leaves = vm.parseJsonUintArray(json, ".leaf");
+        bytes32[] memory roots = vm.parseJsonBytes32Array(json, ".root");
+        int256[] memory products = vm.parseJsonIntArray(json, ".product");
+        for (uint256 row = 0; row < shapes.length; ++row) {
+            (bytes32 found, int256 product, bool wrong) = this.rootByRecords(shapes[row], leaves[row], paths[row]);
+            assertEq(found, roots[row], "root by a path");
+            assertEq(product, products[row], "product");
+            assertFalse(wrong, "right sums");
+            assertEq(paths[row].length, GramLib.pathBytes(shapes[row]), "length of a path");
         }
     }
 
-    function checkPath(string memory json, uint256 row, GramLib.Shape memory shape) private view {
-        bytes memory path = vm.parseJsonBytesArray(json, ".path")[row];
-        uint256 leaf = vm.parseJsonUintArray(json, ".leaf")[row];
-        (bytes32 found, int256 product, bool wrong) = this.rootByRecords(shape, leaf, path);
-        assertEq(found, vm.parseJsonBytes32Array(json, ".root")[row], "root by a path");
-        assertEq(product, vm.parseJsonIntArray(json, ".product")[row], "product");
-        assertFalse(wrong, "right sums");
-        assertEq(path.length, GramLib.pathBytes(shape), "length of a path");
+    function checkPairs(string memory json, GramLib.Shape[] memory shapes) private view {
+        bytes[] memory nodes = vm.parseJsonBytesArray(json, ".pairNodes");
+        bytes32[] memory roots = vm.parseJsonBytes32Array(json, ".root");
+        for (uint256 row = 0; row < shapes.length; ++row) {
+            assertEq(this.rootOfPairs(shapes[row], nodes[row]), roots[row], "root by pairs");
+        }
     }
 
-    function checkPairs(string memory json, uint256 row, GramLib.Shape memory shape) private view {
-        bytes memory nodes = vm.parseJsonBytesArray(json, ".pairNodes")[row];
-        assertEq(this.rootOfPairs(shape, nodes), vm.parseJsonBytes32Array(json, ".root")[row], "root by pairs");
-    }
-
-    function checkOnlyPart(string memory json, uint256 row, GramLib.Shape memory shape) private {
-        bytes memory leaves = vm.parseJsonBytesArray(json, ".leaves")[row];
-        bytes memory siblings = vm.parseJsonBytesArray(json, ".siblings")[row];
-        bytes32 root = vm.parseJsonBytes32Array(json, ".root")[row];
-        assertEq(GramLib.partCount(shape), 1, "parts");
-        this.checkPart(shape, 0, leaves, siblings, root);
-        refused(shape, 0, leaves, siblings, ~root);
+    function checkOnlyParts(string memory json, GramLib.Shape[] memory shapes) private {
+        bytes[] memory leaves = vm.parseJsonBytesArray(json, ".leaves");
+        bytes[] memory siblings = vm.parseJsonBytesArray(json, ".siblings");
+        bytes32[] memory roots = vm.parseJsonBytes32Array(json, ".root");
+        for (uint256 row = 0; row < shapes.length; ++row) {
+            assertEq(GramLib.partCount(shapes[row]), 1, "parts");
+            this.checkPart(shapes[row], 0, leaves[row], siblings[row], roots[row]);
+            refused(shapes[row], 0, leaves[row], siblings[row], ~roots[row]);
+        }
     }
 
     // ---------------------------------------------------------------------------------------------------- products

@@ -186,7 +186,7 @@ contract Handler is HandlerDisputes {
         if (!pay("create", who, taskId, fundsWei, abi.encodeCall(IVolquorum.createTask, (params)))) return;
         tasks.push(taskId);
         bool hasTable = params.preSteps & 2 == 2 || choosesBest(params.rule);
-        bool byVotes = params.rule > IVolquorum.Rule.Krum || params.rule == IVolquorum.Rule.ClippedMean;
+        bool byVotes = params.rule > IVolquorum.Rule.FLTrust || (clips(params.rule) && params.preSteps != 0);
         recipeOf[taskId] = byVotes
             ? Recipe(IVolquorum.Rule.Mean, params.tolerance, 0, false, true)
             : Recipe(params.rule, params.tolerance, params.preSteps, hasTable, false);
@@ -238,6 +238,10 @@ contract Handler is HandlerDisputes {
         params.salt = bytes32(tasks.length);
     }
 
+    function clips(IVolquorum.Rule rule) private pure returns (bool) {
+        return rule == IVolquorum.Rule.ClippedMean || rule == IVolquorum.Rule.CenteredClipping;
+    }
+
     /// @dev Kind 0 has plain updates, 1 clips or mixes before a rule, 2 is multi-Krum or Krum, 3 draws its seats, 4 is by votes.
     function drawRule(IVolquorum.TaskParams memory params, uint256 seed) private view {
         uint256 kind = seed % KINDS;
@@ -258,15 +262,10 @@ contract Handler is HandlerDisputes {
         }
         if (kind == 4) {
             params.rule = [
-                IVolquorum.Rule.ClippedMean,
-                IVolquorum.Rule.GeometricMedian,
-                IVolquorum.Rule.CenteredClipping,
-                IVolquorum.Rule.FLTrust
-            ][draw(seed, "rule", 0, 3)];
-            bool clips = params.rule == IVolquorum.Rule.ClippedMean || params.rule == IVolquorum.Rule.CenteredClipping;
-            params.clipNorm = clips ? 1 : 0;
-            if (params.rule == IVolquorum.Rule.FLTrust) params.trusted = accounts[1];
-            else params.preSteps = uint8(draw(seed, "preSteps", 1, 3));
+                IVolquorum.Rule.ClippedMean, IVolquorum.Rule.CenteredClipping, IVolquorum.Rule.MinimumDiameter
+            ][draw(seed, "rule", 0, 2)];
+            params.clipNorm = clips(params.rule) ? 1 : 0;
+            params.preSteps = uint8(draw(seed, "preSteps", 1, 3));
             (params.quorum, params.tolerance) = (3, 1);
         }
         (params.seats, params.drawn) = (params.cohort, params.cohort);

@@ -459,7 +459,8 @@ abstract contract HandlerDisputes is HandlerMembers {
         (bytes32 root, bytes32 choiceHash) = tableOf(publishedOf[taskId]);
         bytes32 salt = sealFor(who, taskId, round, Claim(4, 0, root), seed);
         bytes memory nodes = PlainGram.pairNodes(PlainGram.levelsOf(products), products);
-        bytes memory data = abi.encodeCall(IVolquorum.challengeChoice, (taskId, round, nodes, choiceHash, salt));
+        IVolquorum.Update[] memory none;
+        bytes memory data = abi.encodeCall(IVolquorum.challengeChoice, (taskId, round, none, nodes, choiceHash, salt));
         bytes memory right = choiceBy(recipeOf[taskId], products, includedRoots(taskId, round).length);
         challenge("refuteChoice", taskId, who, keccak256(right) != choiceHash, seed, data);
     }

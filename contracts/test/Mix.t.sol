@@ -12,6 +12,7 @@ import {Loading, MixHarness} from "./MixHarness.sol";
 import {PlainGram} from "./PlainGram.sol";
 import {PlainRules} from "./PlainRules.sol";
 import {PlainTree} from "./PlainTree.sol";
+import {PlainWeights} from "./PlainWeights.sol";
 
 /// @notice Clipping and mixing in packed lanes against plain numbers, whole rounds too, and against the vectors that
 /// Python passes.
@@ -130,13 +131,14 @@ contract MixTest is Test {
         bytes[2] memory found;
         (found[0], found[1]) = harness.aggregate(whole, normsOf(values), terms);
         assertEq(found[0], bytes.concat(vm.parseJsonBytesArray(json, ".aggregate")[row], zeros), "aggregate");
-        assertEq(found[1], vm.parseJsonBytesArray(json, ".masks")[row], "masks");
+        assertEq(found[1], vm.parseJsonBytesArray(json, ".choice")[row], "choice");
     }
 
     function termsOf(string calldata json, uint256 row) private pure returns (MixHarness.Terms memory terms) {
         terms.clipped = vm.parseJsonUintArray(json, ".arc")[row] == 1;
         terms.rule = IVolquorum.Rule(vm.parseJsonUintArray(json, ".rule")[row]);
-        terms.mixed = !ChoiceLib.choosesBest(terms.rule);
+        terms.mixed = !ChoiceLib.byDistance(terms.rule, 0);
+        terms.trusted = vm.parseJsonUintArray(json, ".trusted")[row];
         terms.tolerance = vm.parseJsonUintArray(json, ".tolerance")[row];
         terms.chunkBytes = 2 * vm.parseJsonUintArray(json, ".chunkLength")[row];
     }
@@ -150,27 +152,70 @@ contract MixTest is Test {
         count = bound(count, 3, 10);
         tolerance = bound(tolerance, 0, (count - 3) / 2);
         MixHarness.Terms memory terms =
-            MixHarness.Terms(seed % 2 == 0, seed % 6 < 3, IVolquorum.Rule.Mean, tolerance, 0, 32);
+            MixHarness.Terms(seed % 2 == 0, seed % 6 < 3, IVolquorum.Rule.Mean, tolerance, 0, 32, rule % count);
         if (rule % 3 != 0) terms.rule = IVolquorum.Rule(1 + rule % 3);
-        if (seed % 6 > 3) terms.rule = rule % 2 == 0 ? IVolquorum.Rule.MultiKrum : IVolquorum.Rule.Krum;
+        if (seed % 6 > 3) {
+            terms.rule = [
+                IVolquorum.Rule.MultiKrum,
+                IVolquorum.Rule.Krum,
+                IVolquorum.Rule.GeometricMedian,
+                IVolquorum.Rule.FLTrust
+            ][rule % 4];
+        }
         int256[][] memory rows = draw(seed, count, 32);
         bytes[] memory updates = new bytes[](count);
         for (uint256 row = 0; row < count; ++row) {
             updates[row] = PlainRules.packed(rows[row], 2);
         }
-        (bytes memory found, bytes memory masks) = harness.aggregate(updates, normsOf(rows), terms);
+        (bytes memory found, bytes memory chosen) = harness.aggregate(updates, normsOf(rows), terms);
 
         if (terms.clipped) rows = PlainGram.clipped(rows, tolerance);
-        bytes memory plain;
-        if (terms.mixed) plain = PlainGram.neighbours(rows, tolerance);
-        if (ChoiceLib.choosesBest(terms.rule)) {
-            plain = PlainGram.best(rows, tolerance, ChoiceLib.membersOf(terms.rule, count, tolerance));
-        }
-        assertEq(masks, plain, "masks");
-        if (plain.length > 0) rows = PlainGram.mixed(rows, plain);
+        bytes memory plain = plainChoice(rows, terms);
+        assertEq(chosen, plain, "choice");
+        if (ChoiceLib.weighs(terms.rule)) rows = PlainWeights.averagedBy(rows, plain);
+        else if (plain.length > 0) rows = PlainGram.mixed(rows, plain);
         RuleLib.Terms memory ranks = RuleLib.Terms(terms.rule, tolerance, 0);
         int256[] memory aggregate = PlainRules.aggregate(rows, PlainRules.squaredNorms(rows), ranks);
         assertEq(found, PlainRules.packed(aggregate, 2), "aggregate");
+    }
+
+    function plainChoice(int256[][] memory rows, MixHarness.Terms memory terms) private pure returns (bytes memory) {
+        if (terms.rule == IVolquorum.Rule.GeometricMedian) return PlainWeights.geometricMedian(rows);
+        if (terms.rule == IVolquorum.Rule.FLTrust) return PlainWeights.trusting(rows, terms.trusted);
+        if (ChoiceLib.choosesBest(terms.rule)) {
+            uint256 members = ChoiceLib.membersOf(terms.rule, rows.length, terms.tolerance);
+            return PlainGram.best(rows, terms.tolerance, members);
+        }
+        return terms.mixed ? PlainGram.neighbours(rows, terms.tolerance) : bytes("");
+    }
+
+    /// @dev Any weights that a choice may have, and any divisor, so that many results are held at the type's ends.
+    function testAveragesAreFloorsHeldWithin16Bits(uint256 seed, uint256 count, uint256 divisor, uint256 words)
+        public
+        view
+    {
+        count = bound(count, 1, 64);
+        words = bound(words, 1, 5);
+        int256[][] memory rows = draw(seed, count, 16 * words);
+        uint256[] memory weights = new uint256[](count);
+        uint256 sum = 0;
+        for (uint256 row = 0; row < count; ++row) {
+            weights[row] = bound(uint256(keccak256(abi.encode(seed, row))), 0, 2 ** (30 - seed % 4 * 10));
+            sum += weights[row];
+        }
+        divisor = [sum, 2 ** 30, bound(divisor, 0, 2 ** 36), divisor % 3][divisor % 4];
+        assertEq(this.averaged(packed(rows), weights, divisor), packed(PlainWeights.averaged(rows, weights, divisor)));
+    }
+
+    /// @dev A liar's weights change the row that is averaged, and nothing beside it.
+    function testAnyWeightsSpoilNothingElse(uint256 seed, uint64[7] calldata chosen, uint64 divisor) public view {
+        bytes memory all = packed(draw(seed, 7, 32));
+        uint256[] memory weights = new uint256[](7);
+        for (uint256 row = 0; row < 7; ++row) {
+            weights[row] = chosen[row];
+        }
+        assertEq(this.averaged(all, weights, divisor).length, 64);
+        assertEq(this.averagedLeaving(all, weights, divisor), all, "rows");
     }
 
     /// @dev Any masks of the right size, also of few rows or of rows that do not exist.
@@ -221,6 +266,26 @@ contract MixTest is Test {
 
     // ------------------------------------------------------------------------------- the library, called from outside
 
+    function averaged(bytes calldata all, uint256[] calldata weights, uint256 divisor)
+        external
+        pure
+        returns (bytes memory)
+    {
+        Lanes.Rows memory rows = Loading.load(all, all.length / weights.length);
+        return Loading.unloaded(Lanes.averaged(rows, weights, divisor));
+    }
+
+    /// @notice What was averaged, as it is afterwards.
+    function averagedLeaving(bytes calldata all, uint256[] calldata weights, uint256 divisor)
+        external
+        pure
+        returns (bytes memory)
+    {
+        Lanes.Rows memory rows = Loading.load(all, all.length / weights.length);
+        Lanes.averaged(rows, weights, divisor);
+        return Loading.unloaded(rows);
+    }
+
     function mixed(bytes calldata all, uint256 count, bytes calldata masks, uint256 members)
         external
         pure
@@ -233,7 +298,7 @@ contract MixTest is Test {
             for { let p := mload(0x40) } lt(p, end) { p := add(p, 32) } { mstore(p, not(0)) }
         }
         Lanes.Rows memory rows = MixLib.mixed(Loading.load(all, width), masks, members);
-        assertEq(rows.count, masks.length / ChoiceLib.MASK_BYTES);
+        assertEq(rows.count, masks.length / ChoiceLib.CHOICE_BYTES);
         for (uint256 row = 0; row < rows.count; ++row) {
             uint256 start = Lanes.floorMean(rows, row, row + 1);
             bytes memory one;

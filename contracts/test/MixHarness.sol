@@ -7,6 +7,7 @@ import {GramLib} from "../src/libraries/GramLib.sol";
 import {Lanes} from "../src/libraries/Lanes.sol";
 import {MixLib} from "../src/libraries/MixLib.sol";
 import {RuleLib} from "../src/libraries/RuleLib.sol";
+import {WeightLib} from "../src/libraries/WeightLib.sol";
 
 /// @notice Rows as a rule finds them: each coordinate x of a chunk as x + 2^15.
 library Loading {
@@ -46,6 +47,7 @@ contract MixHarness {
         uint256 tolerance;
         uint256 clipNorm;
         uint256 chunkBytes;
+        uint256 trusted;
     }
 
     /// @notice Many small rounds of `count` updates of one chunk each, all end to end: of each its aggregate, the choice
@@ -68,11 +70,11 @@ contract MixHarness {
     function round(bytes calldata chunks, Terms calldata terms)
         external
         view
-        returns (bytes memory aggregated, bytes memory masks, bytes memory changes)
+        returns (bytes memory aggregated, bytes memory chosen, bytes memory changes)
     {
         (bytes[] memory updates, uint256[] memory squaredNorms) = this.split(chunks, terms.chunkBytes);
-        (aggregated, masks) = this.aggregate(updates, squaredNorms, terms);
-        changes = this.changed(chunks, squaredNorms, masks, terms);
+        (aggregated, chosen) = this.aggregate(updates, squaredNorms, terms);
+        changes = this.changed(chunks, squaredNorms, chosen, terms);
     }
 
     /// @notice The updates of a small round, and their squared norms.
@@ -93,15 +95,15 @@ contract MixHarness {
     function aggregate(bytes[] calldata updates, uint256[] calldata squaredNorms, Terms calldata terms)
         external
         view
-        returns (bytes memory result, bytes memory masks)
+        returns (bytes memory result, bytes memory chosen)
     {
         uint256 chunks = updates[0].length / terms.chunkBytes;
-        if (terms.mixed || ChoiceLib.choosesBest(terms.rule)) {
-            masks = this.choice(this.pairs(updates, squaredNorms, terms), terms);
+        if (ChoiceLib.byDistance(terms.rule, terms.mixed ? ChoiceLib.NNM : 0)) {
+            chosen = this.choice(this.pairs(updates, squaredNorms, terms), terms);
         }
         for (uint256 chunk = 0; chunk < chunks; ++chunk) {
             bytes memory rows = chunkOf(updates, chunk, terms.chunkBytes);
-            result = bytes.concat(result, this.combined(rows, squaredNorms, masks, terms));
+            result = bytes.concat(result, this.combined(rows, squaredNorms, chosen, terms));
         }
     }
 
@@ -152,6 +154,8 @@ contract MixHarness {
     function choice(bytes calldata nodes, Terms calldata terms) external pure returns (bytes memory) {
         uint256 rows = 1;
         while (GramLib.pairCount(rows) * 40 < nodes.length) ++rows;
+        if (terms.rule == IVolquorum.Rule.GeometricMedian) return WeightLib.median(nodes, rows);
+        if (terms.rule == IVolquorum.Rule.FLTrust) return WeightLib.trusting(nodes, rows, terms.trusted);
         if (!ChoiceLib.choosesBest(terms.rule)) return ChoiceLib.neighbours(nodes, rows, terms.tolerance);
         uint256 members = ChoiceLib.membersOf(terms.rule, rows, terms.tolerance);
         return ChoiceLib.best(nodes, rows, terms.tolerance, members);
@@ -160,10 +164,10 @@ contract MixHarness {
     function combined(
         bytes calldata chunks,
         uint256[] calldata squaredNorms,
-        bytes calldata masks,
+        bytes calldata chosen,
         Terms calldata terms
     ) external pure returns (bytes memory chunk) {
-        Lanes.Rows memory rows = changedRows(chunks, squaredNorms, masks, terms);
+        Lanes.Rows memory rows = changedRows(chunks, squaredNorms, chosen, terms);
         RuleLib.Terms memory ranks = RuleLib.Terms(terms.rule, terms.tolerance, terms.clipNorm);
         uint256 start = RuleLib.combined(rows, ranks, squaredNorms);
         uint256 width = terms.chunkBytes;
@@ -174,23 +178,28 @@ contract MixHarness {
     }
 
     /// @notice What the rule is applied to, without bias.
-    function changed(bytes calldata chunks, uint256[] calldata squaredNorms, bytes calldata masks, Terms calldata terms)
-        external
-        pure
-        returns (bytes memory)
-    {
-        return Loading.unloaded(changedRows(chunks, squaredNorms, masks, terms));
+    function changed(
+        bytes calldata chunks,
+        uint256[] calldata squaredNorms,
+        bytes calldata chosen,
+        Terms calldata terms
+    ) external pure returns (bytes memory) {
+        return Loading.unloaded(changedRows(chunks, squaredNorms, chosen, terms));
     }
 
     function changedRows(
         bytes calldata chunks,
         uint256[] calldata squaredNorms,
-        bytes calldata masks,
+        bytes calldata chosen,
         Terms calldata terms
     ) private pure returns (Lanes.Rows memory rows) {
         rows = clippedRows(chunks, squaredNorms, terms);
-        if (masks.length == 0) return rows;
-        return MixLib.mixed(rows, masks, ChoiceLib.membersOf(terms.rule, rows.count, terms.tolerance));
+        if (chosen.length == 0) return rows;
+        if (ChoiceLib.weighs(terms.rule)) {
+            (uint256[] memory weights, uint256 divisor) = WeightLib.decoded(chosen);
+            return Lanes.averaged(rows, weights, divisor);
+        }
+        return MixLib.mixed(rows, chosen, ChoiceLib.membersOf(terms.rule, rows.count, terms.tolerance));
     }
 
     function clippedRows(bytes calldata chunks, uint256[] calldata squaredNorms, Terms calldata terms)

@@ -245,7 +245,7 @@ contract NormTest is ChallengeFixture {
     }
 
     function testWhoWasProvenFalseHasNoVoteInItsRound(bool cameBack) public {
-        makeTask(challengeParams(IVolquorum.Rule.GeometricMedian), 1);
+        makeTask(challengeParams(IVolquorum.Rule.MinimumDiameter), 1);
         Lie memory lie = playRound(1, 7, 1, 2);
         challenge(4, 2, proofOf(4, 2, lie));
         if (cameBack) join(taskId, desk(4));

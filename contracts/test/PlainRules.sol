@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {IVolquorum} from "../src/interfaces/IVolquorum.sol";
 import {RuleLib} from "../src/libraries/RuleLib.sol";
+import {PlainWeights} from "./PlainWeights.sol";
 
 /// @notice The rules as their definitions say them, with a sort and a division for each coordinate.
 library PlainRules {
@@ -11,6 +12,10 @@ library PlainRules {
         pure
         returns (int256[] memory result)
     {
+        if (terms.rule == IVolquorum.Rule.CenteredClipping) {
+            uint256[] memory shares = PlainWeights.clipped(norms, terms.clipNorm);
+            return PlainWeights.averaged(values, shares, 2 ** 30)[0];
+        }
         result = new int256[](values[0].length);
         for (uint256 column = 0; column < result.length; ++column) {
             int256[] memory sorted = new int256[](values.length);

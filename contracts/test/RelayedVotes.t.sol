@@ -203,7 +203,7 @@ contract RelayedVotesTest is Fixture {
     function testSignatureForAnotherContractIsNone() public {
         IVolquorum.Result memory given = result();
         IVolquorum here = volquorum;
-        volquorum = IVolquorum(address(new Volquorum(members, availability, challenges)));
+        volquorum = IVolquorum(address(new Volquorum(members, availability, challenges, votesModule)));
         IVolquorum.Signature[] memory signatures = signedVotes(taskId, round, 0, 1, given);
         volquorum = here;
         refused(signatures, given, reasonFor(signatures[0], given, 0));

@@ -5,9 +5,10 @@ import {IVolquorum} from "../src/interfaces/IVolquorum.sol";
 import {ChallengeFixture} from "./ChallengeFixture.sol";
 import {PlainGram} from "./PlainGram.sol";
 import {PlainTree} from "./PlainTree.sol";
+import {PlainWeights} from "./PlainWeights.sol";
 
-/// @notice Rounds of tasks that clip, mix nearest neighbours or choose by multi-Krum or Krum: what is published with their
-/// results, what of it can be proven wrong and what cannot.
+/// @notice Rounds of tasks that clip, mix nearest neighbours, or choose or weigh updates by a table: what is published with
+/// their results, what of it can be proven wrong and what cannot.
 /// forge-config: default.fuzz.runs = 48
 contract TableTest is ChallengeFixture {
     // Three chunks and up to seven updates.
@@ -130,7 +131,7 @@ contract TableTest is ChallengeFixture {
 
     function testWrongChoiceIsRefutedAndNothingElse(uint256 seed, uint256 kind, uint256 row) public {
         play(withTable(kind), 6, seed);
-        swapInMask(row % (masks.length / 8));
+        spoilChoice(row % (choice.length / 8));
         publishResult(aggregator);
         noFraudAt(uint32(seed % 64), PlainGram.levelsOf(products));
         sealFor(challenger, 4, 0, tableRoot());
@@ -138,19 +139,20 @@ contract TableTest is ChallengeFixture {
         emit IVolquorum.ResultRefuted(
             taskId, round, aggregator, challenger, IVolquorum.Fault.Choice, 0, 1 ether, 1 ether + 1
         );
-        challengeChoice(keccak256(masks));
+        challengeChoice(keccak256(choice));
         assertRefuted();
     }
 
-    function testAggregateByAWrongChoiceIsRight(uint256 seed, bool several) public {
-        play(several ? 9 : 10, 6, seed);
-        swapInMask(0);
-        makeMeanOf(masks);
+    function testAggregateByAWrongChoiceIsRight(uint256 seed, uint256 kind) public {
+        // Without clipping: multi-Krum, Krum, geometric median, FLTrust.
+        play([9, 10, 13, 15][kind % 4], 6, seed);
+        spoilChoice(0);
+        makeAggregateOf(choice);
         publishResult(aggregator);
         for (uint32 chunk = 0; chunk < CHUNKS; ++chunk) {
             noFraudInAggregate(chunk);
         }
-        challengeChoice(keccak256(masks));
+        challengeChoice(keccak256(choice));
     }
 
     /// @dev Krum takes one update. Whoever publishes another one, with everything else made to fit it, has chosen
@@ -159,12 +161,12 @@ contract TableTest is ChallengeFixture {
         mask %= 1 << 6;
         play(10, 6, seed);
         uint256 count = participants().length;
-        vm.assume(mask != uint8(masks[7]));
-        masks[7] = bytes1(mask);
-        if (mask != 0 && mask < 1 << count) makeMeanOf(masks);
+        vm.assume(mask != uint8(choice[7]));
+        choice[7] = bytes1(mask);
+        if (mask != 0 && mask < 1 << count) makeAggregateOf(choice);
         publishResult(aggregator);
         sealFor(challenger, 4, 0, tableRoot());
-        challengeChoice(keccak256(masks));
+        challengeChoice(keccak256(choice));
         assertRefuted();
         makeResult();
         publishResult(stranger);
@@ -175,19 +177,60 @@ contract TableTest is ChallengeFixture {
     function testChoiceIsContestedByThePublishedTableOnly(uint256 seed, uint256 place, bytes1 change, bytes32 other)
         public
     {
-        vm.assume(change != 0 && other != keccak256(masks));
+        vm.assume(change != 0 && other != keccak256(choice));
         play(withTable(seed), 5, seed);
-        swapInMask(0);
+        spoilChoice(0);
         publishResult(aggregator);
         bytes memory nodes = pairNodes();
+        IVolquorum.Update[] memory updates = updatesForChoice();
         bytes32 root = tableRoot();
         vm.expectRevert(abi.encodeWithSelector(IVolquorum.EvidenceMismatch.selector, root, other));
-        volquorum.challengeChoice(taskId, round, nodes, other, 0);
+        volquorum.challengeChoice(taskId, round, updates, nodes, other, 0);
         nodes[place % nodes.length] ^= change;
         vm.expectPartialRevert(IVolquorum.EvidenceMismatch.selector);
-        volquorum.challengeChoice(taskId, round, nodes, keccak256(masks), 0);
+        volquorum.challengeChoice(taskId, round, updates, nodes, keccak256(choice), 0);
         vm.expectRevert(abi.encodeWithSelector(IVolquorum.WrongLength.selector, nodes.length + 1, nodes.length));
-        volquorum.challengeChoice(taskId, round, bytes.concat(nodes, "0"), keccak256(masks), 0);
+        volquorum.challengeChoice(taskId, round, updates, bytes.concat(nodes, "0"), keccak256(choice), 0);
+    }
+
+    function testWhoIsTrustedFollowsFromTheRevealedUpdatesOnly(uint256 seed) public {
+        play(15, 6, seed);
+        spoilChoice(0);
+        publishResult(aggregator);
+        (bytes memory nodes, bytes32 choiceHash) = (pairNodes(), keccak256(choice));
+        IVolquorum.Update[] memory updates = revealed;
+        (updates[0], updates[1]) = (updates[1], updates[0]);
+        vm.expectPartialRevert(IVolquorum.UpdatesMismatch.selector);
+        volquorum.challengeChoice(taskId, round, updates, nodes, choiceHash, 0);
+        vm.expectPartialRevert(IVolquorum.UpdatesMismatch.selector);
+        volquorum.challengeChoice(taskId, round, new IVolquorum.Update[](0), nodes, choiceHash, 0);
+        challengeChoice(choiceHash);
+    }
+
+    function testOtherChoicesAreContestedWithoutUpdates(uint256 seed, uint256 kind) public {
+        play(3 + kind % 12, 6, seed);
+        spoilChoice(0);
+        publishResult(aggregator);
+        (bytes memory nodes, bytes32 choiceHash) = (pairNodes(), keccak256(choice));
+        IVolquorum.Update[] memory updates = revealed;
+        vm.expectRevert(abi.encodeWithSelector(IVolquorum.WrongLength.selector, 96 * updates.length, 0));
+        volquorum.challengeChoice(taskId, round, updates, nodes, choiceHash, 0);
+        challengeChoice(choiceHash);
+    }
+
+    /// @dev Whoever FLTrust measures the others by has no weight itself; without it there is none at all.
+    function testWithoutATrustedUpdateFLTrustsResultIsZero(uint256 seed) public {
+        IVolquorum.TaskParams memory params = challengeParams(IVolquorum.Rule.FLTrust);
+        params.trusted = stranger;
+        playToAvailability(params, 5, seed);
+        walkToAggregate(taskId, round);
+        makeResult();
+        assertEq(choice, new bytes(48));
+        assertEq(aggregate, new bytes(2 * DIMENSION));
+        publishResult(aggregator);
+        noFraudInChoice();
+        noFraudInAggregate(0);
+        noFraudInAggregate(2);
     }
 
     // ---------------------------------------------------------------------------------------------------- products
@@ -226,10 +269,10 @@ contract TableTest is ChallengeFixture {
         for (uint256 above = height + 1; above < levels.length; ++above) {
             PlainGram.foldLevel(levels, above);
         }
-        publish(taskId, round, aggregator, resultWith(rootOf(levels), keccak256(masks)));
+        publish(taskId, round, aggregator, resultWith(rootOf(levels), keccak256(choice)));
         // What is recorded shows it: nothing needs to be opened.
         bytes memory path = PlainGram.pathOf(levels, leaf);
-        volquorum.challengeProduct(taskId, round, new IVolquorum.Update[](0), uint32(leaf), path, keccak256(masks), 0);
+        volquorum.challengeProduct(taskId, round, new IVolquorum.Update[](0), uint32(leaf), path, keccak256(choice), 0);
         assertPhase(phaseOf(taskId, round), IVolquorum.Phase.Aggregate);
     }
 
@@ -241,8 +284,8 @@ contract TableTest is ChallengeFixture {
         uint32 leaf = uint32(which % 2 == 0 ? (which / 2 % 15) << DEPTH | 3 : 60 + which / 2 % 4);
         levels[0][leaf].sum = product;
         PlainGram.fold(levels);
-        publish(taskId, round, aggregator, resultWith(rootOf(levels), keccak256(masks)));
-        volquorum.challengeProduct(taskId, round, revealed, leaf, PlainGram.pathOf(levels, leaf), keccak256(masks), 0);
+        publish(taskId, round, aggregator, resultWith(rootOf(levels), keccak256(choice)));
+        volquorum.challengeProduct(taskId, round, revealed, leaf, PlainGram.pathOf(levels, leaf), keccak256(choice), 0);
     }
 
     function testProductIsContestedByThePublishedTableOnly(uint256 seed, uint256 place, bytes1 change, bytes32 other)
@@ -250,19 +293,19 @@ contract TableTest is ChallengeFixture {
     {
         vm.assume(change != 0);
         (uint32 leaf, bytes memory openings) = playToAWrongProduct(seed);
-        vm.assume(other != keccak256(masks));
+        vm.assume(other != keccak256(choice));
         bytes32 root = tableRoot();
         vm.expectRevert(abi.encodeWithSelector(IVolquorum.EvidenceMismatch.selector, root, other));
         volquorum.challengeProduct(taskId, round, revealed, leaf, openings, other, 0);
         openings[place % (48 * 6 + 8)] ^= change;
         vm.expectPartialRevert(IVolquorum.EvidenceMismatch.selector);
-        volquorum.challengeProduct(taskId, round, revealed, leaf, openings, keccak256(masks), 0);
+        volquorum.challengeProduct(taskId, round, revealed, leaf, openings, keccak256(choice), 0);
     }
 
     function testProductIsContestedByTheRevealedUpdatesOnly(uint256 seed, uint256 place, bytes1 change) public {
         vm.assume(change != 0);
         (uint32 leaf, bytes memory openings) = playToAWrongProduct(seed);
-        bytes32 choiceHash = keccak256(masks);
+        bytes32 choiceHash = keccak256(choice);
         IVolquorum.Update[] memory updates = revealed;
         (updates[0], updates[1]) = (updates[1], updates[0]);
         vm.expectPartialRevert(IVolquorum.UpdatesMismatch.selector);
@@ -282,18 +325,18 @@ contract TableTest is ChallengeFixture {
         if (length >= start) (found, wanted) = (length - start, openings.length - start);
         bytes memory cut = slice(openings, 0, length);
         vm.expectRevert(abi.encodeWithSelector(IVolquorum.WrongLength.selector, found, wanted));
-        volquorum.challengeProduct(taskId, round, revealed, leaf, cut, keccak256(masks), 0);
+        volquorum.challengeProduct(taskId, round, revealed, leaf, cut, keccak256(choice), 0);
         // Nothing is opened at a padding leaf.
         bytes memory path = PlainGram.pathOf(PlainGram.levelsOf(products), 63);
         vm.expectRevert(abi.encodeWithSelector(IVolquorum.WrongLength.selector, 1, 0));
-        volquorum.challengeProduct(taskId, round, revealed, 63, bytes.concat(path, "0"), keccak256(masks), 0);
+        volquorum.challengeProduct(taskId, round, revealed, 63, bytes.concat(path, "0"), keccak256(choice), 0);
     }
 
     function testLeafThatDoesNotExistIsRefused(uint32 leaf) public {
         (, bytes memory openings) = playToAWrongProduct(1);
         leaf = uint32(bound(leaf, 64, type(uint32).max));
         vm.expectRevert(abi.encodeWithSelector(IVolquorum.UnknownChunk.selector, leaf, 64));
-        volquorum.challengeProduct(taskId, round, revealed, leaf, openings, keccak256(masks), 0);
+        volquorum.challengeProduct(taskId, round, revealed, leaf, openings, keccak256(choice), 0);
     }
 
     // ------------------------------------------------------------------------------------------- phases and tasks
@@ -311,7 +354,7 @@ contract TableTest is ChallengeFixture {
         vm.expectRevert(noTable);
         volquorum.challengeProduct(taskId, round, revealed, 0, "", "choice", 0);
         vm.expectRevert(noTable);
-        volquorum.challengeChoice(taskId, round, "", "choice", 0);
+        volquorum.challengeChoice(taskId, round, new IVolquorum.Update[](0), "", "choice", 0);
     }
 
     function testTablesAreContestedInChallengeOnly() public {
@@ -324,9 +367,9 @@ contract TableTest is ChallengeFixture {
 
     function testRoundAfterARefutedTableEndsWell(uint256 seed, uint256 kind) public {
         play(withTable(kind), 5, seed);
-        swapInMask(0);
+        spoilChoice(0);
         publishResult(aggregator);
-        challengeChoice(keccak256(masks));
+        challengeChoice(keccak256(choice));
         makeResult();
         publishResult(stranger);
         noFraudInChoice();
@@ -338,15 +381,14 @@ contract TableTest is ChallengeFixture {
 
     // ------------------------------------------------------------------------------------------------------- steps
 
-    /// @dev Every rule with every pre-step that it can have, one update in three excluded if the quorum allows.
+    /// @dev Every rule that weighs or chooses updates, and others behind every pre-step; one update in three excluded if
+    /// the quorum allows.
     function play(uint256 kind, uint256 count, uint256 seed) private {
-        kind %= 11;
-        IVolquorum.Rule rule = kind == 9 ? IVolquorum.Rule.MultiKrum : IVolquorum.Rule.Krum;
-        if (kind < 9) rule = [IVolquorum.Rule.Mean, IVolquorum.Rule.Median, IVolquorum.Rule.TrimmedMean][kind % 3];
+        (IVolquorum.Rule rule, uint8 preSteps) = method(kind % 17);
         IVolquorum.TaskParams memory params = challengeParams(rule);
         params.tolerance = 1;
         params.quorum = 5;
-        params.preSteps = kind < 9 ? uint8(1 + kind / 3) : 0;
+        params.preSteps = preSteps;
         count = bound(count, 5, 7);
         playToAvailability(params, count, seed);
         for (uint256 index = 0; index < count; ++index) {
@@ -356,15 +398,27 @@ contract TableTest is ChallengeFixture {
         makeResult();
     }
 
-    /// @dev Not one of the first three, which only clip.
+    function method(uint256 kind) private pure returns (IVolquorum.Rule rule, uint8 preSteps) {
+        if (kind < 9) {
+            rule = [IVolquorum.Rule.Mean, IVolquorum.Rule.Median, IVolquorum.Rule.TrimmedMean][kind % 3];
+            return (rule, uint8(1 + kind / 3));
+        }
+        if (kind < 13) {
+            return (kind % 2 == 1 ? IVolquorum.Rule.MultiKrum : IVolquorum.Rule.Krum, uint8((kind - 9) / 2));
+        }
+        if (kind < 15) return (IVolquorum.Rule.GeometricMedian, uint8(kind - 13));
+        return (kind == 15 ? IVolquorum.Rule.FLTrust : IVolquorum.Rule.CenteredClipping, 0);
+    }
+
+    /// @dev Not one of the first three, nor the last one, which only clip.
     function withTable(uint256 kind) private pure returns (uint256) {
-        return 3 + kind % 8;
+        return 3 + kind % 13;
     }
 
     /// @dev The only update in the choice.
     function takenByKrum() private view returns (int256[] memory) {
         for ((uint256 index, uint256 taken) = (0, 0); index < values.length; ++index) {
-            if (isIncluded(index) && uint8(masks[7]) == 1 << taken++) return values[index];
+            if (isIncluded(index) && uint8(choice[7]) == 1 << taken++) return values[index];
         }
         revert("none");
     }
@@ -378,14 +432,18 @@ contract TableTest is ChallengeFixture {
         openings = productOpenings(leaf, PlainGram.levelsOf(products));
     }
 
-    /// @dev One that is chosen makes room for one that is not.
-    function swapInMask(uint256 row) private {
-        uint8 last = uint8(masks[8 * row + 7]);
+    /// @dev One that is chosen makes room for one that is not; a weight is half of the greatest off.
+    function spoilChoice(uint256 row) private {
+        if (weighs(volquorum.taskParams(taskId).rule)) {
+            choice[8 * row + 4] ^= 0x20;
+            return;
+        }
+        uint8 last = uint8(choice[8 * row + 7]);
         uint8 chosen = 0;
         while (last >> chosen & 1 == 0) ++chosen;
         uint8 other = 0;
         while (last >> other & 1 == 1) ++other;
-        masks[8 * row + 7] = bytes1(uint8(last ^ (1 << chosen) ^ (1 << other)));
+        choice[8 * row + 7] = bytes1(uint8(last ^ (1 << chosen) ^ (1 << other)));
     }
 
     function makePlainMean() private {
@@ -394,13 +452,15 @@ contract TableTest is ChallengeFixture {
         aggregate = packed(PlainGram.mixed(rows, bytes.concat(all))[0], 2);
     }
 
-    /// @dev The aggregate of multi-Krum or of Krum with this mask.
-    function makeMeanOf(bytes memory mask) private {
+    /// @dev What a rule without pre-steps makes by this choice.
+    function makeAggregateOf(bytes memory chosen) private {
         int256[][] memory rows = new int256[][](participants().length);
         for ((uint256 index, uint256 taken) = (0, 0); index < values.length; ++index) {
             if (isIncluded(index)) rows[taken++] = values[index];
         }
-        aggregate = packed(PlainGram.mixed(rows, mask)[0], 2);
+        bool byWeights = weighs(volquorum.taskParams(taskId).rule);
+        rows = byWeights ? PlainWeights.averagedBy(rows, chosen) : PlainGram.mixed(rows, chosen);
+        aggregate = packed(rows[0], 2);
     }
 
     function same(bytes memory one, bytes memory other, uint256 chunk) private pure returns (bool) {
@@ -445,13 +505,14 @@ contract TableTest is ChallengeFixture {
 
     function challengeProduct(uint32 leaf, bytes memory openings) private {
         vm.prank(challenger);
-        volquorum.challengeProduct(taskId, round, revealed, leaf, openings, keccak256(masks), SEAL_SALT);
+        volquorum.challengeProduct(taskId, round, revealed, leaf, openings, keccak256(choice), SEAL_SALT);
     }
 
     function challengeChoice(bytes32 choiceHash) private {
         bytes memory nodes = pairNodes();
+        IVolquorum.Update[] memory updates = updatesForChoice();
         vm.prank(challenger);
-        volquorum.challengeChoice(taskId, round, nodes, choiceHash, SEAL_SALT);
+        volquorum.challengeChoice(taskId, round, updates, nodes, choiceHash, SEAL_SALT);
     }
 
     function assertRefuted() private view {
@@ -472,13 +533,14 @@ contract TableTest is ChallengeFixture {
     function noFraudAt(uint32 leaf, PlainGram.Node[][] memory levels) private {
         bytes memory openings = productOpenings(leaf, levels);
         vm.expectRevert(abi.encodeWithSelector(IVolquorum.NoFraud.selector, taskId, round, leaf));
-        volquorum.challengeProduct(taskId, round, revealed, leaf, openings, keccak256(masks), 0);
+        volquorum.challengeProduct(taskId, round, revealed, leaf, openings, keccak256(choice), 0);
     }
 
     function noFraudInChoice() private {
         bytes memory nodes = pairNodes();
+        IVolquorum.Update[] memory updates = updatesForChoice();
         vm.expectRevert(abi.encodeWithSelector(IVolquorum.NoFraud.selector, taskId, round, 0));
-        volquorum.challengeChoice(taskId, round, nodes, keccak256(masks), 0);
+        volquorum.challengeChoice(taskId, round, updates, nodes, keccak256(choice), 0);
     }
 
     function aggregateIsRefused(bytes memory shown, bytes memory reason) private {
@@ -502,6 +564,6 @@ contract TableTest is ChallengeFixture {
         expectWrongPhase(taskId, round, current, IVolquorum.Phase.Challenge);
         volquorum.challengeProduct(taskId, round, revealed, 0, "", "choice", 0);
         expectWrongPhase(taskId, round, current, IVolquorum.Phase.Challenge);
-        volquorum.challengeChoice(taskId, round, "", "choice", 0);
+        volquorum.challengeChoice(taskId, round, new IVolquorum.Update[](0), "", "choice", 0);
     }
 }

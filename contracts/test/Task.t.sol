@@ -169,8 +169,14 @@ contract TaskTest is Fixture {
         acceptedIf(fits, params, "tolerance", params.tolerance);
     }
 
-    function testOtherRulesByVotesTolerateAtLeastOneLiarAndAMinority(uint8 rule, uint8 quorum, uint8 liars) public {
-        IVolquorum.TaskParams memory params = ruleParams(uint8(bound(rule, 7, 10)));
+    function testWhatWeighsAndWhatVotesJudgeTolerateAtLeastOneLiarAndAMinority(uint256 which, uint8 quorum, uint8 liars)
+        public
+    {
+        IVolquorum.TaskParams memory params = ruleParams(
+            uint8(
+                [IVolquorum.Rule.GeometricMedian, IVolquorum.Rule.FLTrust, IVolquorum.Rule.MinimumDiameter][which % 3]
+            )
+        );
         params.quorum = uint8(bound(quorum, 1, params.cohort));
         params.tolerance = uint8(bound(liars, 0, 40));
         bool fits = params.tolerance >= 1 && 2 * uint256(params.tolerance) < params.quorum;
@@ -179,6 +185,7 @@ contract TaskTest is Fixture {
 
     function testTaskIsByVotesIfNoTransactionProvesItsAggregatesWrong() public {
         bool[4] memory never = [false, false, false, false];
+        bool[4] memory ifMixed = [false, false, true, true];
         bool[4] memory ifClippedOrMixed = [false, true, true, true];
         bool[4] memory always = [true, true, true, true];
         bool[4][11] memory expected = [
@@ -186,13 +193,13 @@ contract TaskTest is Fixture {
             ifClippedOrMixed, // ClippedMean
             never, // Median
             never, // TrimmedMean
-            ifClippedOrMixed, // MultiKrum
-            ifClippedOrMixed, // Krum
+            ifMixed, // MultiKrum
+            ifMixed, // Krum
+            ifMixed, // GeometricMedian
+            ifClippedOrMixed, // CenteredClipping
+            never, // FLTrust
             always, // Bulyan
-            always, // MinimumDiameter
-            always, // GeometricMedian
-            always, // CenteredClipping
-            always // FLTrust
+            always // MinimumDiameter
         ];
         for (uint8 rule = 0; rule < 11; ++rule) {
             for (uint8 preSteps = 0; preSteps < 4; ++preSteps) {
@@ -211,7 +218,15 @@ contract TaskTest is Fixture {
         setCohort(params, uint8(bound(cohort, 5, 64)));
         params.dimension = uint32(bound(dimension, 1, kind % 5 == 0 ? type(uint32).max : 1 << 17));
         params.preSteps = uint8(kind % 4);
-        if (kind % 4 == 0) params.rule = kind % 8 == 0 ? IVolquorum.Rule.MultiKrum : IVolquorum.Rule.Krum;
+        if (kind % 4 == 0) {
+            params.rule = [
+                IVolquorum.Rule.MultiKrum,
+                IVolquorum.Rule.Krum,
+                IVolquorum.Rule.GeometricMedian,
+                IVolquorum.Rule.FLTrust
+            ][kind / 4 % 4];
+        }
+        if (params.rule == IVolquorum.Rule.FLTrust) params.trusted = desk(0);
         bool choosesByDistance = kind % 4 != 1;
         assertEq(volquorum.taskState(create(params)).byVotes, choosesByDistance && tableLeaves(params) > 65_536);
     }
@@ -637,7 +652,7 @@ contract TaskTest is Fixture {
         vm.expectRevert(unknown);
         volquorum.challengeProduct(taskId, 1, new IVolquorum.Update[](0), 0, "", "choice", "salt");
         vm.expectRevert(unknown);
-        volquorum.challengeChoice(taskId, 1, "", "choice", "salt");
+        volquorum.challengeChoice(taskId, 1, new IVolquorum.Update[](0), "", "choice", "salt");
         vm.expectRevert(unknown);
         volquorum.vote(taskId, 1, plain("aggregate", "model", "updates", 0));
         vm.expectRevert(unknown);
@@ -669,12 +684,14 @@ contract TaskTest is Fixture {
 
     /// @dev What makes a task one by votes, by its definition.
     function isByVotes(IVolquorum.TaskParams memory params) private pure returns (bool) {
-        bool changed = params.preSteps != 0;
-        if (params.rule == IVolquorum.Rule.ClippedMean) return changed;
-        bool best = params.rule == IVolquorum.Rule.MultiKrum || params.rule == IVolquorum.Rule.Krum;
-        if (best && changed) return true;
-        bool chooses = params.preSteps > 1 || best;
-        return params.rule > IVolquorum.Rule.Krum || (chooses && tableLeaves(params) > 65_536);
+        IVolquorum.Rule rule = params.rule;
+        if (rule == IVolquorum.Rule.Bulyan || rule == IVolquorum.Rule.MinimumDiameter) return true;
+        bool clips = rule == IVolquorum.Rule.ClippedMean || rule == IVolquorum.Rule.CenteredClipping;
+        if (clips) return params.preSteps != 0;
+        bool byRanks =
+            rule == IVolquorum.Rule.Mean || rule == IVolquorum.Rule.Median || rule == IVolquorum.Rule.TrimmedMean;
+        if (!byRanks && params.preSteps > 1) return true;
+        return (!byRanks || params.preSteps > 1) && tableLeaves(params) > 65_536;
     }
 
     /// @dev Of a table over a whole cohort, padding included.

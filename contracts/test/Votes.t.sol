@@ -566,10 +566,13 @@ contract VotesTest is ChallengeFixture, Books {
 
     function testThereIsNoTableToContest(uint8 kind) public {
         IVolquorum.TaskParams memory params = votedParams();
-        if (kind % 4 == 1) (params.rule, params.preSteps) = (IVolquorum.Rule.Median, 2);
-        if (kind % 4 == 2) (params.rule, params.quorum) = (IVolquorum.Rule.MultiKrum, 5);
-        if (kind % 4 == 3) (params.rule, params.quorum) = (IVolquorum.Rule.Krum, 5);
-        if (kind % 4 != 0) params.dimension = 1 << 24;
+        kind %= 6;
+        if (kind == 1) (params.rule, params.preSteps) = (IVolquorum.Rule.Median, 2);
+        if (kind == 2) (params.rule, params.quorum) = (IVolquorum.Rule.MultiKrum, 5);
+        if (kind == 3) (params.rule, params.quorum) = (IVolquorum.Rule.Krum, 5);
+        if (kind == 4) params.rule = IVolquorum.Rule.GeometricMedian;
+        if (kind == 5) (params.rule, params.trusted) = (IVolquorum.Rule.FLTrust, desk(0));
+        if (kind != 0) params.dimension = 1 << 24;
         play(params, 5);
         IVolquorum.Result memory given = result();
         (given.tableRoot, given.choiceHash) = ("table", "choice");
@@ -586,7 +589,7 @@ contract VotesTest is ChallengeFixture, Books {
         vm.expectRevert(byVotes);
         volquorum.challengeProduct(taskId, round, updates, 0, "", 0, 0);
         vm.expectRevert(byVotes);
-        volquorum.challengeChoice(taskId, round, "", 0, 0);
+        volquorum.challengeChoice(taskId, round, new IVolquorum.Update[](0), "", 0, 0);
     }
 
     function testModelIsContestedByAProofWhateverWasVoted(bool honest, uint256 count) public {
@@ -611,14 +614,18 @@ contract VotesTest is ChallengeFixture, Books {
 
     function testTaskThatIsNotByVotesHasNone(uint8 kind) public {
         IVolquorum.TaskParams memory params = ordinaryParams();
-        if (kind % 4 == 1) params.preSteps = 3;
-        if (kind % 4 == 2) (params.rule, params.quorum) = (IVolquorum.Rule.MultiKrum, 5);
-        if (kind % 4 == 3) (params.rule, params.quorum) = (IVolquorum.Rule.Krum, 5);
+        kind %= 7;
+        if (kind == 1) params.preSteps = 3;
+        if (kind == 2) (params.rule, params.quorum) = (IVolquorum.Rule.MultiKrum, 5);
+        if (kind == 3) (params.rule, params.quorum) = (IVolquorum.Rule.Krum, 5);
+        if (kind == 4) params.rule = IVolquorum.Rule.GeometricMedian;
+        if (kind == 5) (params.rule, params.clipNorm) = (IVolquorum.Rule.CenteredClipping, 1);
+        if (kind == 6) (params.rule, params.trusted) = (IVolquorum.Rule.FLTrust, desk(0));
         play(params, 5);
         bytes memory notByVotes = abi.encodeWithSelector(IVolquorum.NotByVotes.selector, taskId);
         IVolquorum.Result memory given = result();
         refused(given, notByVotes);
-        if (kind % 4 != 0) (given.tableRoot, given.choiceHash) = ("table", "choice");
+        if (kind != 0 && kind != 5) (given.tableRoot, given.choiceHash) = ("table", "choice");
         publish(taskId, round, aggregator, given);
         vm.expectRevert(notByVotes);
         volquorum.refuteOutvoted(taskId, round, OTHER_AGGREGATE, OTHER_MODEL);

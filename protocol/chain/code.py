@@ -15,7 +15,7 @@ INTERFACE: Final = Interface(
     artifact.load().abi, [Interface(each.abi) for each in artifact.load().contracts.values()]
 )
 CONTRACT: Final = "Volquorum"
-MODULES: Final = ("Members", "Availability", "Challenges")
+MODULES: Final = ("Members", "Availability", "Challenges", "Votes")
 """The contracts that `CONTRACT` forwards to, in the order in which its constructor takes them."""
 OWN_ADDRESS: Final = "SELF"
 """The immutable of a module that is its own address."""
@@ -24,7 +24,7 @@ RUNTIME_HASH: Final = keccak(
         keccak(artifact.load().contracts[name].runtime_bytecode) for name in (CONTRACT, *MODULES)
     )
 )
-"""Of the code of all four."""
+"""Of the code of them all."""
 ADVICE: Final = (
     "run the version that these contracts were deployed with, or deploy this one's to a new file "
     "(deploy --out FILE) and give that file, or the address in it, instead"

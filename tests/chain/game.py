@@ -11,6 +11,7 @@ from protocol.chain.sender import Receipt
 from protocol.chain.token import value_to_send
 from protocol.challenge import Case, Challenge
 from protocol.commitment import NO_EVIDENCE, Evidence
+from protocol.draw import draw_of, is_drawn
 from protocol.encoding import encode_model, encode_update
 from protocol.gram import Table
 from protocol.numbers import Int16Array, Int32Array
@@ -215,6 +216,16 @@ class Game:
             promised = self.commitment(account, tree)
             self.send(account, "commitUpdate", self.task_id, self.round, promised)
 
+    def seed_that_draws(self, counts: range) -> bytes:
+        """The first seed that chooses so many of the desks, who are all active, in round one."""
+        for number in range(1, 1_000):
+            seed = number.to_bytes(32, "big")
+            size = {"drawn": self.params.drawn, "active": len(self.desks)}
+            draw = draw_of(seed, self.task_id, 1, **size)
+            if sum(is_drawn(draw, self.address(desk)) for desk in self.desks) in counts:
+                return seed
+        raise AssertionError(f"no seed chooses {counts} of the desks")
+
     def signed(self, account: int, promised: bytes | None = None) -> SignedCommit:
         """A desk's signature under its commitment, or under another one."""
         where = (self.chain.chain_id, self.chain.contract, self.task_id, self.round)
@@ -311,7 +322,8 @@ class Game:
         """What the first round's result must be."""
         included = self.look().included(self.task_id, self.round)
         rows = [self.values(self.desk_of(update.participant)) for update in included]
-        return combine(self.params, self.genesis, np.stack(rows))
+        trusted_row = self.params.trusted_row([update.participant for update in included])
+        return combine(self.params, self.genesis, np.stack(rows), trusted_row)
 
     def put(self, store: MemoryStore, values: Int16Array | Int32Array) -> bytes:
         """Serves a vector; its root."""

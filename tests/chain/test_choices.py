@@ -11,10 +11,10 @@ from protocol import rounds
 from protocol.chain.code import INTERFACE
 from protocol.chain.posted import PostedStore
 from protocol.challenge import Challenge
-from protocol.choice import Choice, choice_of
+from protocol.choice import Choice, choice_hash, trust
 from protocol.commitment import Claim, Evidence, ProofKind
 from protocol.errors import BlobCorrupt, BlobNotFound, ChainAnswerInvalid, Reverted
-from protocol.gram import Table, choice_hash
+from protocol.gram import Table
 from protocol.proofs import wrong_product
 from protocol.recompute import combine
 from protocol.state import Phase, Published
@@ -28,22 +28,33 @@ CHALLENGER, OTHER = 6, 0
 FIVE_DESKS = (*DESKS, 5, 7)
 # Three chunks, the last one padded.
 DIMENSION = 600
+# Longer than the first two desks' updates.
+CLIP_NORM = 100
+TRUSTED = 2
 BOTH = PreSteps.ARC | PreSteps.NNM
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A task with a table."""
+    """A task by proofs."""
 
     rule: Rule
     pre_steps: PreSteps
     desks: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        return f"{self.pre_steps.value}-{self.rule.name.lower()}"
 
     def play(self, network: Network, flagged: tuple[int, ...] = ()) -> Game:
         """Such a task of these desks, up to its publication, without the flagged updates."""
         least = 5 if self.rule.chooses_best else 3
         size = {"quorum": least, "cohort": 5, "tolerance": 1, "dimension": DIMENSION}
         chosen = {"rule": self.rule, "pre_steps": self.pre_steps, "desks": self.desks}
+        if self.rule.clips:
+            chosen["clip_norm"] = CLIP_NORM
+        if self.rule is Rule.FLTRUST:
+            chosen["trusted"] = network.accounts[TRUSTED].address
         game = Game(network, **(size | chosen))  # type: ignore[arg-type] # by name
         game.params.check()
         game.begin()
@@ -59,11 +70,16 @@ KINDS = [
     Kind(Rule.MEAN, PreSteps.NNM, DESKS),
     Kind(Rule.MULTI_KRUM, PreSteps.NONE, FIVE_DESKS),
     Kind(Rule.KRUM, PreSteps.NONE, FIVE_DESKS),
+    Kind(Rule.MULTI_KRUM, PreSteps.ARC, FIVE_DESKS),
+    Kind(Rule.KRUM, PreSteps.ARC, FIVE_DESKS),
+    Kind(Rule.GEOMETRIC_MEDIAN, PreSteps.NONE, FIVE_DESKS),
+    Kind(Rule.GEOMETRIC_MEDIAN, PreSteps.ARC, DESKS),
+    Kind(Rule.FLTRUST, PreSteps.NONE, FIVE_DESKS),
 ]
+TRUSTING = KINDS[-1]
 CLIPPED = Kind(Rule.MEDIAN, PreSteps.ARC, FIVE_DESKS)
-EVERY_KIND = pytest.mark.parametrize(
-    "kind", KINDS, ids=lambda kind: f"{kind.pre_steps.value}-{kind.rule.name.lower()}"
-)
+CENTERED = Kind(Rule.CENTERED_CLIPPING, PreSteps.NONE, FIVE_DESKS)
+EVERY_KIND = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 
 
 @pytest.fixture
@@ -72,7 +88,7 @@ def store() -> MemoryStore:
 
 
 def _choice(game: Game) -> Choice:
-    choice = choice_of(game.params, game.case().updates)
+    choice = game.case().choice
     assert choice is not None
     return choice
 
@@ -135,14 +151,14 @@ def test_false_choice_by_the_right_table_is_refuted_by_its_nodes(
 ) -> None:
     game = kind.play(embedded)
     choice = _choice(game)
-    first, *others = choice.masks
+    first, *others = choice.chosen
     false = choice_hash((first ^ 0b11, *others))
     _publish(game, store, Evidence(choice.table.root, false))
 
     _refute(game, game.case().challenge(store), "challengeChoice")
 
 
-@pytest.mark.parametrize("kind", [*KINDS, CLIPPED])
+@pytest.mark.parametrize("kind", [*KINDS, CLIPPED, CENTERED], ids=lambda kind: kind.name)
 def test_false_coordinate_is_refuted_by_its_chunk(
     embedded: Network, store: MemoryStore, kind: Kind
 ) -> None:
@@ -188,13 +204,27 @@ def test_excluded_update_is_in_no_table(embedded: Network, store: MemoryStore) -
     _refute(game, game.case().challenge(store, tables), "challengeProduct")
 
 
+def test_without_its_update_whoever_still_weighs_by_the_trusted_one_is_refuted(
+    embedded: Network, store: MemoryStore
+) -> None:
+    game = TRUSTING.play(embedded, flagged=(TRUSTED,))
+    right = _choice(game)
+    assert right.chosen == (0,) * 5
+    assert not game.honest().aggregate.any()
+    weights = trust(right.table.sums, 0)
+    assert any(weights)
+    _publish(game, store, Evidence(right.table.root, choice_hash(weights)))
+
+    _refute(game, game.case().challenge(store), "challengeChoice")
+
+
 def test_what_proofs_without_a_seal_were_about_is_read_from_the_logs(
     embedded: Network, store: MemoryStore
 ) -> None:
     game = KINDS[0].play(embedded)
     choice = _choice(game)
     false = _with_a_false_product(choice.table)
-    first, *others = choice.masks
+    first, *others = choice.chosen
     another = choice_hash((first ^ 0b11, *others))
     proven = []
     for evidence in (Evidence(false.root, b"\5" * 32), Evidence(choice.table.root, another)):
@@ -253,10 +283,11 @@ def test_nothing_refutes_the_right_result(
     )
     assert proof is not None
     updates = tuple(tuple(each) for each in case.revealed)
+    shown = updates if kind.rule is Rule.FLTRUST else ()
     behind = (right.evidence.choice_hash, bytes(32))
     for function, args in (
         ("challengeProduct", (updates, *proof, *behind)),
-        ("challengeChoice", (right.table.pair_nodes, *behind)),
+        ("challengeChoice", (shown, right.table.pair_nodes, *behind)),
     ):
         with pytest.raises(Reverted, match="NoFraud"):
             game.transactors[CHALLENGER].simulate(function, (game.task_id, 1, *args))

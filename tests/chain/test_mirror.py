@@ -32,7 +32,7 @@ pytestmark = pytest.mark.chain
 SCHEDULES = (6, 14, 45, 54)
 STEPS = 50
 # Two of at least three votes are needed.
-BY_VOTES = {"rule": Rule.GEOMETRIC_MEDIAN, "tolerance": 1, "quorum": 3}
+BY_VOTES = {"rule": Rule.MINIMUM_DIAMETER, "tolerance": 1, "quorum": 3}
 SCHEDULES_BY_VOTES = (13, 22)
 
 

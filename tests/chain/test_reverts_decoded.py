@@ -7,7 +7,6 @@ import pytest
 from contracts import artifact
 from protocol.chain.abi import Interface
 from protocol.commitment import Evidence, ProofKind
-from protocol.draw import draw_of, is_drawn
 from protocol.errors import Reverted
 from protocol.recompute import Result
 from protocol.scores import scores_hash_step
@@ -558,16 +557,10 @@ def _drawn(game: Game, count: int) -> Game:
     drawing = Game(game.network, **seats, drawn=2, seed_source=source)
     drawing.begin()
     if count:
-        seeds = (number.to_bytes(32, "big") for number in range(1, 1_000))
-        seed = next(seed for seed in seeds if _chosen(drawing, seed) == count)
+        seed = drawing.seed_that_draws(range(count, count + 1))
         made.choose(drawing.transactors[STRANGER], source, seed)
         drawing.send(STRANGER, "drawSeats", drawing.task_id, 1)
     return drawing
-
-
-def _chosen(game: Game, seed: bytes) -> int:
-    draw = draw_of(seed, game.task_id, 1, drawn=2, active=len(game.desks))
-    return sum(is_drawn(draw, game.address(desk)) for desk in game.desks)
 
 
 def _scored(game: Game) -> Game:
@@ -580,7 +573,7 @@ def _scored(game: Game) -> Game:
 def _voting(game: Game) -> Game:
     """A task by votes, of which two are needed."""
     first = game.params.aggregator
-    settings = {"rule": Rule.GEOMETRIC_MEDIAN, "tolerance": 1, "quorum": 3}
+    settings = {"rule": Rule.MINIMUM_DIAMETER, "tolerance": 1, "quorum": 3}
     return Game(game.network, aggregator=first, **settings)
 
 

@@ -23,7 +23,7 @@ _OUTPUT = re.compile(r"output: 0x([0-9a-f]*)")
 _CODE = artifact.load()
 INTERFACE = Interface(_CODE.abi)
 # In the order in which the main contract is told where they are.
-PARTS = ("Members", "Availability", "Challenges")
+PARTS = ("Members", "Availability", "Challenges", "Votes")
 
 
 def account(number: int) -> str:

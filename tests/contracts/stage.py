@@ -21,11 +21,12 @@ from tests.contracts.revm import CHAIN_ID, Revm, account
 
 # What the contract judges by proofs: a rule, and what goes before it.
 METHODS = [
-    *product([rule for rule in Rule if rule <= Rule.KRUM], [PreSteps.NONE]),
+    *product([rule for rule in Rule if rule < Rule.BULYAN], [PreSteps.NONE]),
     *product(
         [Rule.MEAN, Rule.MEDIAN, Rule.TRIMMED_MEAN],
         [PreSteps.ARC, PreSteps.NNM, PreSteps.ARC | PreSteps.NNM],
     ),
+    *product([Rule.MULTI_KRUM, Rule.KRUM, Rule.GEOMETRIC_MEDIAN], [PreSteps.ARC]),
 ]
 SPONSOR, PUBLISHER, CHALLENGER, FIRST_DESK = 0, 1, 2, 100
 ROUND = 1
@@ -78,6 +79,11 @@ class Stage:
             for number, tree in enumerate(self.trees)
         ]
 
+    @property
+    def every_update(self) -> tuple[tuple[object, ...], ...]:
+        """As calls carry what was revealed."""
+        return tuple(tuple(update) for update in self.revealed)
+
     def tree(self, vector: Int16Array | Int32Array) -> SumTree:
         return SumTree.of(vector, self.params.chunk_length)
 
@@ -104,13 +110,12 @@ class Stage:
 
     def flag(self, number: int) -> None:
         """Flags an update, which nobody then posts."""
-        every = tuple(tuple(update) for update in self.revealed)
         self.revm.send(
             account(CHALLENGER),
             "flagUpdate",
             self.task_id,
             ROUND,
-            every,
+            self.every_update,
             number,
             value_wei=self.params.flag_wei,
         )
@@ -120,7 +125,12 @@ class Stage:
 
     def result(self) -> Combined:
         """What Python makes of the included updates."""
-        return combine(self.params, self.base_model, self.updates[self.included])
+        return combine(self.params, self.base_model, self.updates[self.included], self.trusted_row)
+
+    @property
+    def trusted_row(self) -> int | None:
+        """Of the included updates, the one that FLTrust trusts."""
+        return self.params.trusted_row([self.revealed[i].participant for i in self.included])
 
     @property
     def included(self) -> list[int]:
@@ -130,7 +140,7 @@ class Stage:
     @cached_property
     def choice(self) -> Choice | None:
         """The right table and the choice by it; None if the task has none."""
-        return choice_of(self.params, self.updates[self.included])
+        return choice_of(self.params, self.updates[self.included], self.trusted_row)
 
     def publish(
         self, aggregate: Int16Array, model: Int32Array, evidence: Evidence | None = None
@@ -181,12 +191,13 @@ class Stage:
             rows = dict.fromkeys(int(side[pair]) for side in np.triu_indices(len(included)))
             trees = (self.trees[included[row]] for row in rows)
             openings.extend(encode_opening(tree.opening(chunk)) for tree in trees)
-        every = tuple(tuple(update) for update in self.revealed)
-        return (self.task_id, ROUND, every, leaf, b"".join(openings), choice_hash, bytes(32))
+        path = b"".join(openings)
+        return (self.task_id, ROUND, self.every_update, leaf, path, choice_hash, bytes(32))
 
     def against_choice(self, published: Table, choice_hash: bytes) -> tuple[object, ...]:
         """Arguments of `challengeChoice`."""
-        return (self.task_id, ROUND, published.pair_nodes, choice_hash, bytes(32))
+        every = self.every_update if self.params.rule is Rule.FLTRUST else ()
+        return (self.task_id, ROUND, every, published.pair_nodes, choice_hash, bytes(32))
 
     def against_model(
         self, aggregate: SumTree, published: SumTree, chunk: int

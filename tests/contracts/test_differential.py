@@ -7,14 +7,15 @@ must fail; then one coordinate is wrong, and exactly the challenge of its chunk 
 import numpy as np
 import pytest
 
+from protocol.choice import choice_hash
 from protocol.commitment import Evidence
 from protocol.errors import Reverted
-from protocol.gram import Table, choice_hash
+from protocol.gram import Table
 from protocol.numbers import Int32Array
 from protocol.sumtree import SumTree
-from protocol.task import PreSteps, Rule
+from protocol.task import ZERO_ADDRESS, PreSteps, Rule
 from tests.contracts.revm import Revm, account
-from tests.contracts.stage import CHALLENGER, METHODS, Stage, drawn_updates
+from tests.contracts.stage import CHALLENGER, FIRST_DESK, METHODS, Stage, drawn_updates
 
 pytestmark = pytest.mark.contracts
 
@@ -30,8 +31,8 @@ def test_contract_finds_no_fraud_but_where_a_coordinate_is_wrong(
     rule: Rule, pre_steps: PreSteps
 ) -> None:
     random = np.random.default_rng([rule, pre_steps, 1])
-    by_ranks = not rule.chooses_best and not pre_steps
-    for count in COUNTS if by_ranks else FEWER_COUNTS:
+    by_distance = rule.chooses_by_distance or pre_steps
+    for count in FEWER_COUNTS if by_distance else COUNTS:
         stage = drawn_stage(random, rule, count, pre_steps=pre_steps)
         judge_right_result(stage)
         judge_wrong_aggregate(stage, random)
@@ -140,9 +141,9 @@ def judge_wrong_product(stage: Stage, random: np.random.Generator) -> None:
 def judge_wrong_choice(stage: Stage, random: np.random.Generator) -> None:
     right, choice = stage.result(), stage.choice
     assert choice is not None
-    masks = list(choice.masks)
-    masks[random.integers(len(masks))] ^= 1 << int(random.integers(len(stage.included)))
-    evidence = Evidence(choice.table.root, choice_hash(tuple(masks)))
+    chosen = list(choice.chosen)
+    chosen[random.integers(len(chosen))] ^= 1 << int(random.integers(len(stage.included)))
+    evidence = Evidence(choice.table.root, choice_hash(tuple(chosen)))
     with stage.revm.undone():
         stage.publish(right.aggregate, right.model, evidence)
         assert choice_proven_wrong(stage, choice.table, evidence.choice_hash), stage.params
@@ -167,7 +168,7 @@ def drawn_stage(
     updates = drawn_updates(random, count, dimension)
     excluded = random.choice(count, int(random.integers(0, 3)) if count > 4 else 0, replace=False)
     most = rule.most_liars(count - len(excluded), pre_steps)
-    least = int(rule.chooses_best or pre_steps != 0)
+    least = int(rule.chooses_by_distance or pre_steps != 0)
     stage = Stage(
         Revm(),
         updates,
@@ -177,7 +178,10 @@ def drawn_stage(
         tolerance=int(random.integers(least, most + 1))
         if tolerance is None
         else min(tolerance, most),
-        clip_norm=int(random.integers(1, 2**19)) if rule is Rule.CLIPPED_MEAN else 0,
+        clip_norm=int(random.integers(1, 2**19)) if rule.clips else 0,
+        trusted=account(FIRST_DESK + int(random.integers(count)))
+        if rule is Rule.FLTRUST
+        else ZERO_ADDRESS,
         quorum=count - len(excluded),
         chunk_length=chunk_length,
     )

@@ -18,6 +18,7 @@ from protocol.task import ZERO_ADDRESS, Rule
 from tests.contracts.revm import INTERFACE, Revm, account
 from tests.contracts.stage import (
     CHALLENGER,
+    FIRST_DESK,
     METHODS,
     PHASE_SECONDS,
     PUBLISHER,
@@ -169,7 +170,8 @@ def attack(stage: Stage, seeds: Seeds, random: np.random.Generator, calls: int) 
 def published_stage(random: np.random.Generator, lie: int = 0) -> Stage:
     """A result in its challenge phase, flagged and posted; honest but for the `lie`."""
     rule, pre_steps = METHODS[random.integers(len(METHODS))]
-    least = 6 if rule.chooses_best else 4 if pre_steps else 3
+    tolerates = pre_steps or rule.chooses_by_distance
+    least = 6 if rule.chooses_best else 4 if tolerates else 3
     count, dimension = int(random.integers(least, 8)), int(random.integers(33, 65))
     stage = Stage(
         Revm(),
@@ -178,7 +180,11 @@ def published_stage(random: np.random.Generator, lie: int = 0) -> Stage:
         rule=rule,
         tolerance=rule.most_liars(count - 1, pre_steps),
         pre_steps=pre_steps,
-        clip_norm=50_000 if rule is Rule.CLIPPED_MEAN else 0,
+        clip_norm=50_000 if rule.clips else 0,
+        # Perhaps the one that is flagged, and so excluded.
+        trusted=account(FIRST_DESK + int(random.integers(count)))
+        if rule is Rule.FLTRUST
+        else ZERO_ADDRESS,
         quorum=count - 1,
     )
     stage.play_to_availability()

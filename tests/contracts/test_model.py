@@ -87,7 +87,7 @@ def drawn_params(random: Random, now: int, source: str) -> TaskParams:
         aggregator_seconds=random.choice([0, SECONDS // 2]),
         score_seconds=SECONDS if reward_rule is RewardRule.SCORES else 0,
         aggregator=random.choice([ZERO_ADDRESS, PEOPLE[0]]),
-        rule=Rule.GEOMETRIC_MEDIAN if by_votes else params.rule,
+        rule=Rule.MINIMUM_DIAMETER if by_votes else params.rule,
         tolerance=int(by_votes),
         quorum=quorum,
         cohort=cohort,

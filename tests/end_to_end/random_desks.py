@@ -75,9 +75,13 @@ class RandomDesks(FixedDesks):
         return self._combined(base, number, desks)
 
     def _combined(self, base: np.ndarray, number: int, desks: Sequence[int] | None) -> Combined:
+        updates = self.all_updates(number, desks)
+        return combine(self.params, base, updates, self.trusted_row(desks))
+
+    def trusted_row(self, desks: Sequence[int] | None = None) -> int | None:
+        """Which of the updates of these desks FLTrust trusts."""
         participants = [self.senders[desk + 1].address for desk in desks or self.desks]
-        trusted_row = self.params.trusted_row(participants)
-        return combine(self.params, base, self.all_updates(number, desks), trusted_row)
+        return self.params.trusted_row(participants)
 
     def state(self, number: int) -> RoundState:
         return self.snapshot().round_state(self.task_id, number)

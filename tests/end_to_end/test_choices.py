@@ -1,18 +1,19 @@
-"""A task that clips and mixes: who lies about a table or a choice loses, and the honest end it."""
+"""Tasks that choose by distance: lies about a table or a choice are refuted, the honest go on."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from protocol.choice import Choice, choice_of
+from protocol.choice import Choice, Chosen, choice_hash, choice_of, neighbours
 from protocol.commitment import Evidence
-from protocol.gram import Masks, Table, choice_hash, neighbours
+from protocol.gram import Table
 from protocol.recompute import Combined
-from protocol.rules import arc, trimmed_mean
+from protocol.rules import arc, mean, trimmed_mean
 from protocol.state import Phase, Published, RoundState
 from protocol.sumtree import SumTree
-from protocol.task import PreSteps
+from protocol.task import PreSteps, Rule
 from scripts.verify_round import Verifier
 from tests.chain.network import Network
 from tests.end_to_end.fixed_desks import CHUNK
@@ -31,30 +32,51 @@ from tests.end_to_end.random_desks import (
 pytestmark = pytest.mark.chain
 
 
-@pytest.fixture
-def desks(embedded: Network, tmp_path: Path) -> RandomDesks:
+TRUSTED = 3
+MIXING = {"pre_steps": PreSteps.ARC | PreSteps.NNM}
+KINDS: dict[str, dict[str, Any]] = {
+    "arc+nnm+trimmed_mean": MIXING,
+    "arc+geometric_median": {"rule": Rule.GEOMETRIC_MEDIAN, "pre_steps": PreSteps.ARC},
+    "fltrust": {"rule": Rule.FLTRUST},
+}
+EVERY_KIND = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+
+
+def played(embedded: Network, folder: Path, kind: dict[str, Any]) -> RandomDesks:
     """Three desks whose updates wait for a result."""
-    found = RandomDesks(embedded, tmp_path, pre_steps=PreSteps.ARC | PreSteps.NNM, rounds=1)
+    trusts = kind.get("rule") is Rule.FLTRUST
+    trusted = {"trusted": embedded.accounts[TRUSTED].address} if trusts else {}
+    found = RandomDesks(embedded, folder, **kind, **trusted, rounds=1)
+    assert not found.params.by_votes
     found.join()
     found.play_until_aggregate()
     return found
 
 
+@pytest.fixture
+def desks(embedded: Network, tmp_path: Path) -> RandomDesks:
+    return played(embedded, tmp_path, MIXING)
+
+
 def right_choice(desks: RandomDesks) -> Choice:
-    choice = choice_of(desks.params, desks.all_updates(1))
+    choice = choice_of(desks.params, desks.all_updates(1), desks.trusted_row())
     assert choice is not None
     return choice
 
 
-def mixed_by(desks: RandomDesks, masks: Masks, table: Table) -> Combined:
+def mixed_by(desks: RandomDesks, masks: Chosen, table: Table) -> Combined:
     """The result that follows from a choice, right or not."""
     rows = arc(desks.all_updates(1), 1).array().astype(np.int64)
     chosen = [[row for row in range(len(rows)) if mask >> row & 1] for mask in masks]
     mixes = np.stack([rows[each].sum(axis=0) // len(each) for each in chosen])
     aggregate = trimmed_mean(mixes.astype(np.int16), 1).astype(np.int16)
+    return result_of(desks, aggregate, Evidence(table.root, choice_hash(masks)))
+
+
+def result_of(desks: RandomDesks, aggregate: np.ndarray, evidence: Evidence) -> Combined:
     model = desks.genesis + aggregate
     roots = [SumTree.of(values, CHUNK).root for values in (aggregate, model)]
-    return Combined(aggregate, roots[0], model, roots[1], Evidence(table.root, choice_hash(masks)))
+    return Combined(aggregate, roots[0], model, roots[1], evidence)
 
 
 def false_table(desks: RandomDesks) -> tuple[Combined, Table]:
@@ -64,15 +86,21 @@ def false_table(desks: RandomDesks) -> tuple[Combined, Table]:
     products[[0, 3, 5], 1] += 2**24 * np.array([1, 0, 2])
     table = Table.over(products, 3)
     masks = neighbours(table.sums, 1)
-    assert masks != right.masks
+    assert masks != right.chosen
     return mixed_by(desks, masks, table), table
 
 
 def false_choice(desks: RandomDesks) -> Combined:
-    """Neighbours are not those that the right table asks for."""
+    """The choice is not what the right table asks for, and the result is what it asks for."""
     right = right_choice(desks)
-    masks = tuple(mask ^ 0b111 | 1 << row for row, mask in enumerate(right.masks))
-    assert masks != right.masks
+    if PreSteps.NNM not in desks.params.pre_steps:
+        rows = desks.all_updates(1)
+        alike = (*[1] * len(rows), len(rows))
+        assert alike != right.chosen
+        evidence = Evidence(right.table.root, choice_hash(alike))
+        return result_of(desks, mean(rows).astype(np.int16), evidence)
+    masks = tuple(mask ^ 0b111 | 1 << row for row, mask in enumerate(right.chosen))
+    assert masks != right.chosen
     return mixed_by(desks, masks, right.table)
 
 
@@ -140,7 +168,11 @@ def test_false_table_that_is_not_posted_is_refuted_by_time(desks: RandomDesks) -
     end_honestly(desks)
 
 
-def test_false_choice_is_refuted_without_a_flag(desks: RandomDesks) -> None:
+@EVERY_KIND
+def test_false_choice_is_refuted_without_a_flag(
+    embedded: Network, tmp_path: Path, kind: dict[str, Any]
+) -> None:
+    desks = played(embedded, tmp_path, kind)
     desks.publish_result(1, false_choice(desks))
 
     acts(desks.node(WATCHER), "verify", "seal", "challenge")
@@ -150,13 +182,15 @@ def test_false_choice_is_refuted_without_a_flag(desks: RandomDesks) -> None:
     end_honestly(desks)
 
 
-def test_false_coordinate_of_a_right_choice_is_refuted(desks: RandomDesks) -> None:
+@EVERY_KIND
+def test_false_coordinate_of_a_right_choice_is_refuted(
+    embedded: Network, tmp_path: Path, kind: dict[str, Any]
+) -> None:
+    desks = played(embedded, tmp_path, kind)
     honest = desks.honest(1)
     aggregate = honest.aggregate.copy()
     aggregate[-1] += 1
-    model = desks.genesis + aggregate
-    roots = [SumTree.of(values, CHUNK).root for values in (aggregate, model)]
-    desks.publish_result(1, Combined(aggregate, roots[0], model, roots[1], honest.evidence))
+    desks.publish_result(1, result_of(desks, aggregate, honest.evidence))
 
     acts(desks.node(WATCHER), "verify", "seal", "challenge")
 

@@ -28,7 +28,7 @@ POOR = range(1, DESKS + 1)
 @contextmanager
 def poor_desks(anvil: Network, folder: Path) -> Iterator[tuple[RandomDesks, Served, httpx.Client]]:
     """Desks that spent all their ether on their seats, whose updates a relay has revealed."""
-    desks = RandomDesks(anvil, folder, rule=Rule.GEOMETRIC_MEDIAN)
+    desks = RandomDesks(anvil, folder, rule=Rule.MINIMUM_DIAMETER)
     desks.join()
     for account in POOR:
         address = desks.senders[account].address

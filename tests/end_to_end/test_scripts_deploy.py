@@ -54,6 +54,10 @@ def nonce(network: Network) -> int:
     [
         ('rule = "median"\ncohort = 5\n', "median will be judged by the contract, by whatever"),
         (
+            'rule = "geometric_median"\ncohort = 5\n',
+            "geometric_median will be judged by the contract, by whatever",
+        ),
+        (
             'rule = "minimum_diameter"\nquorum = 7\ncohort = 7\ntolerance = 2\n',
             "minimum_diameter will be judged by votes of 3 of those who reveal, for the contract",
         ),
@@ -76,7 +80,7 @@ def test_task_that_draws_gets_a_source_of_seeds(
     done = deployed(DRAWS)
 
     assert done.exit_code == ExitCode.OK, done.output
-    assert nonce(anvil) == before + 6  # four contracts, the source, the task
+    assert nonce(anvil) == before + 7  # five contracts, the source, the task
     for said in ("deploying Members, ", ", PrevrandaoSource: ", "creating the task for 0.2 ETH"):
         assert said in done.stderr
     found = json.loads(done.stdout)
@@ -93,7 +97,7 @@ def test_task_that_draws_gets_a_source_of_seeds(
 
     again = deployed(DRAWS)
     assert (again.exit_code, json.loads(again.stdout)) == (ExitCode.OK, found)
-    assert nonce(anvil) == before + 6
+    assert nonce(anvil) == before + 7
 
 
 def test_source_is_added_to_contracts_that_stand(

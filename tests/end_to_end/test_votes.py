@@ -11,7 +11,6 @@ from node.actions import RefuteOutvoted
 from node.tick import Mandate, Participant
 from orchestrator.views import Round as RoundView
 from protocol.chain import calls
-from protocol.chain.embedded import EmbeddedChain
 from protocol.errors import Reverted
 from protocol.recompute import Combined, Roots, combine, combine_updates
 from protocol.state import Phase
@@ -29,7 +28,6 @@ pytestmark = pytest.mark.chain
 
 # Accounts 1 to 5; the aggregator is one of them, so that a liar votes too.
 FIVE = {"desks": 5, "quorum": 5, "cohort": 5, "tolerance": 1}
-TRUSTED = 3
 BOTH = PreSteps.ARC | PreSteps.NNM
 COMPACT = {"rule": Rule.MINIMUM_DIAMETER}
 # With a whole cohort its table would have 2^17 leaves.
@@ -42,13 +40,11 @@ TOO_HIGH_A_TABLE = {
     "genesis": np.arange(17 * CHUNK, dtype=np.int32),
 }
 CLIPPING = {"rule": Rule.CENTERED_CLIPPING, "pre_steps": BOTH, "clip_norm": 1_500}
-TRUSTING = {"rule": Rule.FLTRUST}
 KINDS = {
     "minimum_diameter": COMPACT,
-    "arc+krum": {"rule": Rule.KRUM, "pre_steps": PreSteps.ARC},
+    "nnm+krum": {"rule": Rule.KRUM, "pre_steps": PreSteps.NNM},
     "too high a table": TOO_HIGH_A_TABLE,
     "arc+nnm+centered_clipping": CLIPPING,
-    "fltrust": TRUSTING,
 }
 EVERY_KIND = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 
@@ -56,8 +52,6 @@ EVERY_KIND = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 def played(embedded: Network, folder: Path, **changes: Any) -> RandomDesks:
     """Five desks whose updates wait for a result."""
     settings: dict[str, Any] = FIVE | COMPACT | changes
-    if settings["rule"] is Rule.FLTRUST:
-        settings["trusted"] = embedded.accounts[TRUSTED].address
     desks = RandomDesks(embedded, folder, **settings)
     assert desks.params.by_votes
     desks.join()
@@ -181,7 +175,7 @@ def test_votes_are_cast_before_anything_is_published_and_end_a_lie_at_once(
 
 
 def test_liars_as_many_as_are_tolerated_change_nothing(embedded: Network, tmp_path: Path) -> None:
-    desks = played(embedded, tmp_path, rule=Rule.GEOMETRIC_MEDIAN, tolerance=2)
+    desks = played(embedded, tmp_path, tolerance=2)
     wrong, right = false_result(desks), desks.honest(1)
     for account in (LIAR, 5):
         cast(desks, account, wrong)
@@ -214,7 +208,7 @@ def test_liars_as_many_as_are_tolerated_change_nothing(embedded: Network, tmp_pa
 def test_lie_that_tolerated_liars_vote_for_never_becomes_final(
     embedded: Network, tmp_path: Path
 ) -> None:
-    desks = played(embedded, tmp_path, rule=Rule.GEOMETRIC_MEDIAN, tolerance=2)
+    desks = played(embedded, tmp_path, tolerance=2)
     wrong = false_result(desks)
     desks.publish_result(1, wrong)
     for account in (LIAR, 5):
@@ -325,7 +319,7 @@ def test_round_void_for_want_of_votes_returns_the_bond_and_the_next_one_goes_on(
 def test_desks_that_train_vote_by_themselves_and_go_on_after_a_round_that_is_void(
     desks: Market, tmp_path: Path
 ) -> None:
-    network = network_of(desks, tmp_path, rule="geometric_median", tolerance=1, quorum=3)
+    network = network_of(desks, tmp_path, rule="minimum_diameter", tolerance=1, quorum=3)
     for participant in network.participants:
         participant.mandate = Mandate(votes=False)
 
@@ -343,59 +337,6 @@ def test_desks_that_train_vote_by_themselves_and_go_on_after_a_round_that_is_voi
     assert len(voters) == 2, "the third has nothing to add"
     verdicts = Verifier(snapshot, network.task_id, network.blobs).check("all")
     assert [verdict.verdict for verdict in verdicts] == ["void", "verified"]
-
-
-def test_desks_that_train_follow_the_one_that_their_sponsor_trusts(
-    desks: Market, tmp_path: Path
-) -> None:
-    # The accounts of `network_of`: a sponsor, an aggregator, and then the desks.
-    trusted = EmbeddedChain("test", accounts=5).accounts[2].address
-    asked = {"rule": "fltrust", "trusted": trusted, "tolerance": 1, "quorum": 3, "rounds": 1}
-    network = network_of(desks, tmp_path, **asked)
-    assert network.participants[0].account.address == trusted
-
-    assert [finished.phase for finished in network.rounds()] == ["final"]
-
-    snapshot = network.chain.at(network.chain.head())
-    (voters,) = snapshot.votes(network.task_id, 1).values()
-    assert len(voters) == network.params.votes_needed
-    (verdict,) = Verifier(snapshot, network.task_id, network.blobs).check("all")
-    assert verdict.verdict == "verified"
-    assert network.round_state(1).model_root != network.params.genesis_model_root
-
-
-@pytest.mark.parametrize("is_away", [True, False], ids=["away", "excluded"])
-def test_round_without_the_update_that_is_trusted_leaves_the_model_and_is_final(
-    embedded: Network, tmp_path: Path, *, is_away: bool
-) -> None:
-    trusted = {"trusted": embedded.accounts[TRUSTED].address}
-    desks = RandomDesks(embedded, tmp_path, **FIVE | TRUSTING | trusted | {"quorum": 3})
-    desks.join()
-    assert desks.fallback.tick().acted == "open"
-    others = [desk for desk in desks.desks if desk + 1 != TRUSTED]
-    present = others if is_away else None
-    desks.commit(present)
-    desks.reveal(present)
-    if not is_away:
-        desks.hide(TRUSTED - 1, 1)
-        desks.travel_to_flagging()
-        acts(desks.node(1), "flagupdate")
-    desks.travel(desks.ends().aggregator)
-    desks.fallback_publishes()
-
-    nodes = [desks.node(account) for account in (1, 2)]
-    for node in nodes:
-        acts(node, "verify")
-    wait_for_all_turns(desks)
-    for node in nodes:
-        acts(node, "vote")
-    desks.travel(desks.ends().challenge)
-
-    assert desks.phase(1) is Phase.FINAL
-    assert desks.state(1).aggregate_root == desks.honest(1, others).aggregate_root
-    assert desks.state(1).model_root == desks.params.genesis_model_root
-    (verdict,) = Verifier(desks.snapshot(), desks.task_id, desks.blobs).check("1")
-    assert verdict.verdict == "verified"
 
 
 def test_last_round_that_is_void_for_want_of_votes_is_settled_and_all_money_leaves(
@@ -484,7 +425,7 @@ def test_second_node_that_refutes_comes_too_late_and_goes_on(
 
 
 def test_whose_update_is_excluded_has_no_vote(embedded: Network, tmp_path: Path) -> None:
-    settings: dict[str, Any] = FIVE | {"rule": Rule.GEOMETRIC_MEDIAN, "quorum": 4}
+    settings: dict[str, Any] = FIVE | COMPACT | {"quorum": 4}
     desks = RandomDesks(embedded, tmp_path, **settings)
     desks.join()
     desks.play_until_revealed()

@@ -11,7 +11,7 @@ from pathlib import Path
 from eth_hash.auto import keccak
 from eth_keys import keys
 
-from tests.vectors import generate_gram, generate_rules, reference
+from tests.vectors import generate_gram, generate_rules, reference, reference_rules
 
 Cell = str | int
 Row = dict[str, Cell]
@@ -25,6 +25,7 @@ NOBODY = "0x" + "00" * 20
 DESKS = tuple("0x" + keccak(f"desk {i}".encode())[12:].hex() for i in range(4))
 
 MEMBERS = 6
+CENTERED_CLIPPING = 7
 
 LOWEST, HIGHEST = -(2**15), 2**15 - 1
 DIMENSIONS = (1, 15, 16, 17, 256, 257, 1000, 4097)
@@ -309,6 +310,13 @@ def task_ids() -> Iterator[Row]:
         ("clipped before a mean", {"rule": 0, "preSteps": 1, "dimension": 2**32 - 1}),
         ("multi-Krum", {"rule": 4, "quorum": 5}),
         ("Krum", {"rule": 5, "quorum": 5}),
+        ("multi-Krum of clipped", {"rule": 4, "quorum": 5, "preSteps": 1}),
+        ("Krum of clipped", {"rule": 5, "quorum": 5, "preSteps": 1}),
+        ("geometric median", {"rule": 6}),
+        ("geometric median of clipped", {"rule": 6, "preSteps": 1}),
+        ("centered clipping", {"rule": 7, "clipNorm": 1}),
+        ("centered clipping that tolerates nobody", {"rule": 7, "clipNorm": 1, "tolerance": 0}),
+        ("trusted", {"rule": 8, "trusted": DESKS[1]}),
         ("largest table", {"preSteps": 2, **_with_cohort(63), "dimension": 32 * 256}),
         ("drawn", {"seats": 2**16 - 1, "drawn": 3, "seedSource": DESKS[0]}),
         ("paid in a token, by samples", {"currency": DESKS[1], "rewardRule": 1, "sampleCap": 1}),
@@ -316,18 +324,29 @@ def task_ids() -> Iterator[Row]:
         ("nothing to lose or to earn", {"sliceWei": 0, "rewardWei": 0, "publisherWei": 0}),
     )
     by_votes: tuple[tuple[str, dict[str, reference.Word]], ...] = (
-        ("Bulyan", {"rule": 6, **_with_cohort(7), "drawn": 7, "quorum": 7}),
-        ("minimum diameter", {"rule": 7}),
-        ("geometric median, clipped and mixed", {"rule": 8, "preSteps": 3}),
-        ("centered clipping", {"rule": 9, "clipNorm": 1}),
-        ("trusted", {"rule": 10, "trusted": DESKS[1]}),
+        ("Bulyan", {"rule": 9, **_with_cohort(7), "drawn": 7, "quorum": 7}),
+        ("minimum diameter", {"rule": 10}),
+        ("minimum diameter of clipped", {"rule": 10, "preSteps": 1}),
         ("clipped twice", {"rule": 1, "clipNorm": 1, "preSteps": 1}),
+        ("centered clipping of clipped", {"rule": 7, "clipNorm": 1, "preSteps": 1}),
+        ("clipped mean of mixed", {"rule": 1, "clipNorm": 1, "preSteps": 2}),
+        ("centered clipping of mixed", {"rule": 7, "clipNorm": 1, "preSteps": 2}),
         ("multi-Krum of mixed", {"rule": 4, "quorum": 5, "preSteps": 2}),
-        ("Krum of clipped", {"rule": 5, "quorum": 5, "preSteps": 1}),
+        ("Krum of clipped and mixed", {"rule": 5, "quorum": 5, "preSteps": 3}),
+        ("geometric median of mixed", {"rule": 6, "preSteps": 2}),
+        ("geometric median, clipped and mixed", {"rule": 6, "preSteps": 3}),
         ("too large a table", {"preSteps": 2, **_with_cohort(63), "dimension": 32 * 256 + 1}),
         (
             "too large a table for multi-Krum",
             {"rule": 4, "quorum": 5, **_with_cohort(64), "dimension": 16 * 256 + 1},
+        ),
+        (
+            "too large a table for a geometric median",
+            {"rule": 6, **_with_cohort(64), "dimension": 16 * 256 + 1},
+        ),
+        (
+            "too large a table for a trusted one",
+            {"rule": 8, "trusted": DESKS[1], **_with_cohort(64), "dimension": 16 * 256 + 1},
         ),
     )
     for name, changes in cases + by_votes:
@@ -452,10 +471,15 @@ def parts() -> Iterator[Row]:
 
 def rules() -> Iterator[Row]:
     for name, updates, tolerance, clip_norm in _update_sets():
-        for rule in range(4):
-            # A mean tolerates nobody, and only the clipped mean clips.
-            liars, norm = tolerance * (rule != 0), clip_norm * (rule == 1)
-            result = reference.aggregate(rule, updates, liars, norm)
+        for rule in (0, 1, 2, 3, CENTERED_CLIPPING):
+            # A mean tolerates nobody.
+            clips = rule in {1, CENTERED_CLIPPING}
+            liars, norm = tolerance * (rule != 0), clip_norm * clips
+            if rule == CENTERED_CLIPPING:
+                zero = [0] * len(updates[0])
+                result = reference_rules.centered_clipping(updates, norm, 1, zero)
+            else:
+                result = reference.aggregate(rule, updates, liars, norm)
             yield {
                 **_rule_case(name, rule, updates, liars, norm),
                 "aggregate": _hex(reference.integers(result, 2)),
@@ -590,22 +614,24 @@ def invalid_tasks() -> Iterator[Row]:
         ("tolerance", {"rule": 4, "preSteps": 1, "quorum": 4}),
         ("tolerance", {"rule": 5, "quorum": 4}),
         ("tolerance", {"rule": 5, "quorum": 5, "tolerance": 0}),
-        ("tolerance", {"rule": 6, **_with_cohort(7), "drawn": 6, "quorum": 6}),
-        ("tolerance", {"rule": 7, "tolerance": 0}),
-        ("tolerance", {"rule": 8, "tolerance": 2}),
-        ("tolerance", {"rule": 9, "clipNorm": 1, "tolerance": 0}),
-        ("tolerance", {"rule": 10, "trusted": DESKS[1], "tolerance": 0}),
-        ("tolerance", {"rule": 10, "trusted": DESKS[1], "tolerance": 2}),
+        ("tolerance", {"rule": 6, "tolerance": 0}),
+        ("tolerance", {"rule": 6, "tolerance": 2}),
+        ("tolerance", {"rule": 7, "clipNorm": 1, "tolerance": 2}),
+        ("tolerance", {"rule": 7, "clipNorm": 1, "tolerance": 0, "preSteps": 2}),
+        ("tolerance", {"rule": 8, "trusted": DESKS[1], "tolerance": 0}),
+        ("tolerance", {"rule": 8, "trusted": DESKS[1], "tolerance": 2}),
+        ("tolerance", {"rule": 9, **_with_cohort(7), "drawn": 6, "quorum": 6}),
+        ("tolerance", {"rule": 10, "tolerance": 0}),
         ("trusted", {"trusted": DESKS[1]}),
-        ("trusted", {"rule": 9, "clipNorm": 1, "trusted": DESKS[1]}),
-        ("trusted", {"rule": 10}),
+        ("trusted", {"rule": 7, "clipNorm": 1, "trusted": DESKS[1]}),
+        ("trusted", {"rule": 8}),
         ("preSteps", {"preSteps": 4}),
-        ("preSteps", {"rule": 8, "preSteps": 4}),
-        ("preSteps", {"rule": 10, "trusted": DESKS[1], "preSteps": 1}),
+        ("preSteps", {"rule": 6, "preSteps": 4}),
+        ("preSteps", {"rule": 8, "trusted": DESKS[1], "preSteps": 1}),
         ("clipNorm", {"clipNorm": 1}),
         ("clipNorm", {"rule": 1, "clipNorm": 0}),
-        ("clipNorm", {"rule": 8, "clipNorm": 1}),
-        ("clipNorm", {"rule": 9}),
+        ("clipNorm", {"rule": 6, "clipNorm": 1}),
+        ("clipNorm", {"rule": 7}),
         ("maxSquaredNorm", {"maxSquaredNorm": 0}),
         ("selectionSeconds", {"selectionSeconds": 365 * day + 1}),
         ("commitSeconds", {"commitSeconds": 0}),
@@ -648,7 +674,9 @@ def invalid_rules() -> Iterator[Row]:
     for name, rule, updates, tolerance, clip_norm in (
         ("a mean asked to tolerate a liar", 0, three, 1, 0),
         ("a clipped mean without a norm", 1, three, 1, 0),
+        ("a centered clipping without a norm", CENTERED_CLIPPING, three, 1, 0),
         ("as many liars as honest updates", 1, two, 1, 9),
+        ("as many liars as honest updates", CENTERED_CLIPPING, two, 1, 9),
         ("as many liars as honest updates", 2, two, 1, 0),
         ("nothing left after trimming", 3, two, 1, 0),
         ("more liars than updates", 3, three, 255, 0),
@@ -745,6 +773,7 @@ def _update_sets() -> Iterator[tuple[str, list[list[int]], int, int]]:
     yield "extremes", [[LOWEST, HIGHEST], [HIGHEST, LOWEST], [LOWEST, LOWEST]], 1, 32_768
     yield "all equal", [[7, -7]] * 6, 2, 5
     yield "ties", [[5, 1], [5, 1], [5, 2], [1, 2], [1, 2]], 2, 3
+    yield "short and long", [[0, 0], [1, -1], [300, -400], [-300, -400], [30_000, 1]], 2, 500
     yield "just within the norm", [[3, 4], [-3, -4], [3, -4]], 1, 5
     yield "just beyond the norm", [[3, 4], [-3, -4], [3, -5]], 1, 5
     for count, tolerance in ((2, 0), (3, 1), (8, 2), (15, 7), (16, 3), (33, 16), (64, 12)):

@@ -102,6 +102,15 @@ def best(rows: Rows, f: int, m: int) -> list[int]:
     return [mask(ranked[:m])]
 
 
+def trust(rows: Rows, trusted: int) -> list[int]:
+    """FLTrust's weight of each row, that of the trusted one zero, and the divisor."""
+    if trusted == len(rows):
+        return [0] * (len(rows) + 1)
+    others = [*rows[:trusted], *rows[trusted + 1 :]]
+    weights, divisor = reference_rules.fltrust_weights(others, rows[trusted])
+    return [*weights[:trusted], 0, *weights[trusted:], divisor]
+
+
 def mask(members: Sequence[int]) -> int:
     return sum(2**member for member in members)
 

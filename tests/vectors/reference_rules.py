@@ -111,17 +111,22 @@ def weighted_mean(updates: Rows, weights: Sequence[int]) -> list[int]:
 
 
 def fltrust(updates: Rows, trusted: Sequence[int], width_bytes: int = 2) -> list[int]:
+    weights, divisor = fltrust_weights(updates, trusted)
+    if not any(weights):
+        return [0] * len(trusted)
+    end = 2 ** (8 * width_bytes - 1)
+    sums = [dot(column, weights) for column in zip(*updates, strict=True)]
+    return [max(-end, min(end - 1, int(total // divisor))) for total in sums]
+
+
+def fltrust_weights(updates: Rows, trusted: Sequence[int]) -> tuple[list[int], int]:
     square, weights, divisor = int(dot(trusted, trusted)), [], 0
     for update in updates:
         length = int(dot(update, update))
         share = Fraction(max(0, int(dot(update, trusted))), max(1, length))
         weights.append(min(2**30, (share * 2**24).__floor__()))
         divisor += _least_root(weights[-1] ** 2 * length, max(1, square))
-    if not any(weights):
-        return [0] * len(trusted)
-    end = 2 ** (8 * width_bytes - 1)
-    sums = [dot(column, weights) for column in zip(*updates, strict=True)]
-    return [max(-end, min(end - 1, int(total // divisor))) for total in sums]
+    return weights, divisor
 
 
 def _least_root(a: int, b: int) -> int:
@@ -137,6 +142,11 @@ def _least_root(a: int, b: int) -> int:
 
 
 def geometric_median(updates: Rows, nu: int, iterations: int) -> list[int]:
+    weights = geometric_median_weights(updates, nu, iterations)
+    return [value.__floor__() for value in weighted(updates, weights)]
+
+
+def geometric_median_weights(updates: Rows, nu: int, iterations: int) -> list[int]:
     weights = [1] * len(updates)
     for _ in range(iterations):
         centre = weighted(updates, weights)
@@ -144,7 +154,7 @@ def geometric_median(updates: Rows, nu: int, iterations: int) -> list[int]:
         least = max(1, sorted(distances)[(len(distances) - 1) // 2] * nu // 2**30)
         smoothed = [max(least, found) for found in distances]
         weights = [2**30 * min(smoothed) // found for found in smoothed]
-    return [value.__floor__() for value in weighted(updates, weights)]
+    return weights
 
 
 def centered_clipping(updates: Rows, tau: int, iterations: int, v0: Sequence[int]) -> list[int]:

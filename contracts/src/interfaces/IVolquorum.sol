@@ -31,8 +31,9 @@ interface IVolquorum {
         Void // the round ended without a result; everything but what was slashed is returned
     }
 
-    /// @notice How included updates are combined, in integers: coordinate by coordinate, but for what `preSteps`,
-    /// multi-Krum or Krum do to whole updates before. From Bulyan on, whether a result is right is for votes to say.
+    /// @notice How included updates are combined, in integers: coordinate by coordinate, but for what `preSteps` do to
+    /// whole updates before, and rules from MultiKrum on, which choose or weigh them. From Bulyan on, whether a result
+    /// is right is for votes to say.
     enum Rule {
         Mean,
         ClippedMean,
@@ -40,13 +41,13 @@ interface IVolquorum {
         TrimmedMean,
         MultiKrum, // the mean of the n - tolerance updates that Krum ranks best
         Krum, // the update that is nearest to its n - tolerance - 2 nearest
-        Bulyan, // a trimmed mean around the median of those that Krum chooses one after another
-        MinimumDiameter, // the mean of the n - tolerance updates that lie closest together
-        GeometricMedian,
-        CenteredClipping, // steps from zero by the mean of the updates' differences, each clipped to `clipNorm`
+        GeometricMedian, // 32 steps from the mean towards the point with the least sum of distances
+        CenteredClipping, // a step from zero by the mean of the updates, each clipped to `clipNorm`
         // The mean of all but the `trusted` participant's update, each made as long as that one and weighted by how far it
         // points the same way; zero if that one is not included.
-        FLTrust
+        FLTrust,
+        Bulyan, // a trimmed mean around the median of those that Krum chooses one after another
+        MinimumDiameter // the mean of the n - tolerance updates that lie closest together
     }
 
     /// @notice How a final round's reward is divided among its included updates.
@@ -68,7 +69,8 @@ interface IVolquorum {
         Plain
     }
 
-    /// @notice What a published result consists of: two vectors and, where updates are chosen by distance, a table.
+    /// @notice What a published result consists of: two vectors and, where updates are chosen or weighed by distance, a
+    /// table.
     enum Published {
         Aggregate,
         Model,
@@ -82,17 +84,19 @@ interface IVolquorum {
         AggregateUnavailable, // the aggregate was flagged and not posted in time
         ModelUnavailable, // the model was flagged and not posted in time
         Product, // a product or a sum in the table is wrong
-        Choice, // the updates chosen are not those that the table's distances ask for
+        Choice, // the updates chosen, or their weights, are not those that the table asks for
         TableUnavailable, // the table was flagged and not posted in time
         Outvoted // more participants than the tolerated liars, and than voted for it, found another result
     }
 
     /// @notice Everything that defines a task. Immutable, and hashed to the task id.
     /// @dev A task is by votes if no transaction can prove its aggregates wrong: its rule is Bulyan or one behind it;
-    /// or ClippedMean, MultiKrum or Krum with a bit of `preSteps`; or it would have a table (see `Result`) of more than
-    /// 2^16 leaves.
-    /// With n = `quorum`, such a task's `tolerance` is from 1 to (n - 1) / 2, with Krum and MultiKrum to (n - 3) / 2, with
-    /// Bulyan to (n - 3) / 4. With FLTrust, which knows no such number, it is how many of the voters may lie.
+    /// or it mixes nearest neighbours before another rule than Mean, Median or TrimmedMean; or it clips adaptively
+    /// before ClippedMean or CenteredClipping, which clip too; or it would have a table (see `Result`) of more than
+    /// 2^16 leaves. With n = `quorum`, the `tolerance` of such a task, and of one with a table or with a bit of
+    /// `preSteps`, is from 1 to (n - 1) / 2, with Krum and MultiKrum to (n - 3) / 2, with Bulyan to (n - 3) / 4.
+    /// GeometricMedian, without a pre-step, and FLTrust do the same whatever it is; by votes it is how many of the
+    /// voters may lie.
     struct TaskParams {
         bytes32 modelSpecHash; // hash of the model's architecture and parameter order
         bytes32 genesisModelRoot; // root of the model that round 1 starts from
@@ -179,21 +183,23 @@ interface IVolquorum {
     }
 
     /// @notice What a publisher publishes or a participant votes for, and what it was computed from.
-    /// @dev A task that is not by votes has a table if it mixes nearest neighbours or its rule is multi-Krum or Krum. Then,
-    /// with n included updates, the table is a Merkle sum tree over the inner products of all pairs of them, chunk by chunk, after clipping if
-    /// there is any. Pairs (i, j) with i <= j are numbered row by row; the leaf of chunk k of pair p has the number
-    /// p * 2^D + k, D being the depth of an update's tree, and what is left up to a power of two is padding. Leaves have
-    /// no hash, padding leaves a product of zero; a node is keccak256(left hash, right hash, "volquorum.gram.1", left
-    /// sum, right sum), the root keccak256("volquorum.root.2", n, the sum, the top), sums and n being eight bytes, sums
-    /// two's complement. A choice is, eight bytes each, one mask for every update, or for multi-Krum and Krum a single
-    /// one: bit j stands for the j-th included update.
+    /// @dev A task that is not by votes has a table if it mixes nearest neighbours or its rule is MultiKrum, Krum,
+    /// GeometricMedian or FLTrust. Then, with n included updates, the table is a Merkle sum tree over the inner
+    /// products of all pairs of them, chunk by chunk, after clipping if there is any. Pairs (i, j) with i <= j are
+    /// numbered row by row; the leaf of chunk k of pair p has the number p * 2^D + k, D being the depth of an update's
+    /// tree, and what is left up to a power of two is padding. Leaves have no hash, padding leaves a product of zero; a
+    /// node is keccak256(left hash, right hash, "volquorum.gram.1", left sum, right sum), the root
+    /// keccak256("volquorum.root.2", n, the sum, the top), sums and n being eight bytes, sums two's complement. A
+    /// choice is, eight bytes each, one mask for every update, or for MultiKrum and Krum a single one: bit j stands for
+    /// the j-th included update. For GeometricMedian and FLTrust it is a weight for every update, at most 2^30, and
+    /// then what the weighted sum of the updates is divided by.
     struct Result {
         bytes32 aggregateRoot;
         bytes32 modelRoot;
         bytes32 updatesHash; // names the revealed updates
         uint64 unavailable; // those of them that it was computed without
         bytes32 tableRoot; // zero exactly if the task has no table
-        bytes32 choiceHash; // keccak256 of the masks; zero exactly if the task has no table
+        bytes32 choiceHash; // keccak256 of the choice; zero exactly if the task has no table
     }
 
     /// @notice That somebody could not fetch bytes: the latest flag on a participant's update, or on an aggregate,
@@ -478,7 +484,8 @@ interface IVolquorum {
     error NoAward(bytes32 taskId, uint32 round, address account);
     /// @notice Thrown when a vector has no chunk, or a table no leaf, of this number.
     error UnknownChunk(uint32 chunk, uint256 chunks);
-    /// @notice Thrown when openings or a posted part are not exactly as long as their layout asks for.
+    /// @notice Thrown when openings, a posted part or a list of updates are not exactly as long as their layout asks
+    /// for.
     error WrongLength(uint256 givenBytes, uint256 requiredBytes);
     /// @notice Thrown when an opening does not prove its chunk under its root; `index` counts openings from zero.
     error BadOpening(uint256 index);
@@ -489,7 +496,7 @@ interface IVolquorum {
     error EmptyRoot();
     /// @notice Thrown when a table or a choice is not the published one, or is published by a task that has none.
     error EvidenceMismatch(bytes32 tableRoot, bytes32 choiceHash);
-    /// @notice Thrown when a task has no table, for its updates are not chosen by distance.
+    /// @notice Thrown when a task has no table, for its updates are neither chosen nor weighed by distance.
     error NoTable(bytes32 taskId);
     /// @notice Thrown when a proof is sent, or a table flagged, in a task whose aggregates are judged by votes.
     error ByVotes(bytes32 taskId);
@@ -683,7 +690,7 @@ interface IVolquorum {
     /// @param chunk Number of the chunk, from zero.
     /// @param openings One opening of the chunk per included update, in the order of `participants`, then the place of
     /// the aggregate's chunk, without anything between or behind them.
-    /// @param evidence The published table's root and behind it the published choice's masks; nothing without a table.
+    /// @param evidence The published table's root and behind it the published choice; nothing without a table.
     /// @param salt What the seal was made with; anything without one.
     ///
     /// An opening is, with c = `chunkLength`, w bytes per integer (2 in an update and an aggregate, 4 in a model) and
@@ -741,11 +748,18 @@ interface IVolquorum {
 
     /// @notice Proves that the published choice is not what the published table asks for, whether that is right or not.
     /// What follows is the same as for `challengeAggregate`.
+    /// @param updates Every update revealed in the round, in order of reveal, if the rule is FLTrust; else none.
     /// @param nodes For each pair in their order 40 bytes, the node above its leaves: its hash and its sum.
     /// @param choiceHash The published one.
     /// @param salt What the seal was made with; anything without one.
-    function challengeChoice(bytes32 taskId, uint32 round, bytes calldata nodes, bytes32 choiceHash, bytes32 salt)
-        external;
+    function challengeChoice(
+        bytes32 taskId,
+        uint32 round,
+        Update[] calldata updates,
+        bytes calldata nodes,
+        bytes32 choiceHash,
+        bytes32 salt
+    ) external;
 
     // ---------------------------------------------------------------------------------------------------- votes
 

@@ -13,12 +13,14 @@ import {PhaseLib} from "./PhaseLib.sol";
 import {RuleLib} from "./RuleLib.sol";
 import {SumTree} from "./SumTree.sol";
 import {Task, TaskLib} from "./TaskLib.sol";
+import {WeightLib} from "./WeightLib.sol";
 
 /// @notice Whether one chunk of a published result, or of an update's norm, is right, judged from the openings that a
 /// challenger sends.
 /// @dev Their layout is written on `IVolquorum`. What was published is opened by its leaf's hash and sum alone: the
 /// right chunk is computed here, and right is what has the same.
 library ChallengeLib {
+    using Lanes for Lanes.Rows;
     using RuleLib for Lanes.Rows;
     using TaskLib for Task;
 
@@ -177,12 +179,18 @@ library ChallengeLib {
         bytes calldata evidence
     ) private view {
         Lanes.Rows memory rows = opened.rows;
+        (IVolquorum.Rule rule, uint256 tolerance) = (task.rule, task.tolerance);
         if (task.preSteps & ChoiceLib.ARC != 0) {
-            MixLib.clip(rows, ChoiceLib.clipFactors(opened.squaredNorms, task.tolerance));
+            MixLib.clip(rows, ChoiceLib.clipFactors(opened.squaredNorms, tolerance));
         }
-        bytes calldata masks = EvidenceLib.masksIn(task, facts, evidence);
-        if (masks.length == 0) return;
-        opened.rows = MixLib.mixed(rows, masks, ChoiceLib.membersOf(task.rule, rows.count, task.tolerance));
+        bytes calldata choice = EvidenceLib.choiceIn(task, facts, evidence);
+        if (choice.length == 0) return;
+        if (ChoiceLib.weighs(rule)) {
+            (uint256[] memory weights, uint256 divisor) = WeightLib.decoded(choice);
+            opened.rows = rows.averaged(weights, divisor);
+        } else {
+            opened.rows = MixLib.mixed(rows, choice, ChoiceLib.membersOf(rule, rows.count, tolerance));
+        }
     }
 
     function chunkHolds(

@@ -8,13 +8,13 @@ import {RuleLib} from "./RuleLib.sol";
 import {SumTree} from "./SumTree.sol";
 
 /// @notice What rules choose by norms and by distances: how far each row is clipped, which rows are near to which,
-/// which of them are best. A choice is a mask of eight bytes, whose bit j stands for row j.
+/// which of them are best. What is chosen is a mask of eight bytes, whose bit j stands for row j; weights are
+/// `WeightLib`'s.
 /// @dev Orders are found by the sorting networks of the rules, so that no liar can make a choice dear: what a choice
 /// costs depends on the number of rows alone. Ties go to the earlier row, for keys end in its number.
 library ChoiceLib {
-    // A factor of one. Factors are in units of 2^-30.
-    uint256 internal constant ONE = 1 << 30;
-    uint256 internal constant MASK_BYTES = 8;
+    // Of a mask, and of a weight.
+    uint256 internal constant CHOICE_BYTES = 8;
 
     // Bits of `preSteps`.
     uint256 internal constant ARC = 1;
@@ -25,12 +25,23 @@ library ChoiceLib {
 
     /// @notice Whether a task chooses by distance.
     function byDistance(IVolquorum.Rule rule, uint256 preSteps) internal pure returns (bool) {
-        return preSteps & NNM != 0 || choosesBest(rule);
+        return preSteps & NNM != 0 || choosesBest(rule) || weighs(rule);
     }
 
     /// @notice Whether a rule's choice is a single mask, of the best rows.
     function choosesBest(IVolquorum.Rule rule) internal pure returns (bool) {
         return rule == IVolquorum.Rule.MultiKrum || rule == IVolquorum.Rule.Krum;
+    }
+
+    /// @notice Whether a rule's choice is a weight for each row, and what their sum is divided by.
+    function weighs(IVolquorum.Rule rule) internal pure returns (bool) {
+        return rule == IVolquorum.Rule.GeometricMedian || rule == IVolquorum.Rule.FLTrust;
+    }
+
+    /// @notice How many masks or weights a choice among so many rows has, what is divided by included.
+    function lengthOf(IVolquorum.Rule rule, uint256 count) internal pure returns (uint256) {
+        if (choosesBest(rule)) return 1;
+        return weighs(rule) ? count + 1 : count;
     }
 
     /// @notice How many rows each mask of a choice has.
@@ -58,7 +69,7 @@ library ChoiceLib {
         uint256 limit = factors[rank];
         for (uint256 row = 0; row < count; ++row) {
             uint256 squaredNorm = squaredNorms[row];
-            factors[row] = squaredNorm > limit ? FixedPointMathLib.sqrt((limit << 60) / squaredNorm) : ONE;
+            factors[row] = squaredNorm > limit ? FixedPointMathLib.sqrt((limit << 60) / squaredNorm) : RuleLib.ONE;
         }
     }
 
@@ -72,7 +83,7 @@ library ChoiceLib {
         returns (bytes memory masks)
     {
         uint256 members = count - tolerance;
-        masks = new bytes(count * MASK_BYTES);
+        masks = new bytes(count * CHOICE_BYTES);
         uint256[] memory squares = squaresOf(nodes, count);
         uint256 keys = startOf(new uint256[](count));
         (uint256 comparators, uint256 kept) = RuleLib.network(count, 0, members);
@@ -104,14 +115,14 @@ library ChoiceLib {
         }
         keys = startOf(scores);
         order(keys, count, 0, members);
-        mask = new bytes(MASK_BYTES);
+        mask = new bytes(CHOICE_BYTES);
         store(mask, 0, maskOf(keys, members));
     }
 
     // ------------------------------------------------------------------------------------------------------- steps
 
     /// @dev The entries of the Gram matrix's diagonal.
-    function squaresOf(bytes calldata nodes, uint256 count) private pure returns (uint256[] memory squares) {
+    function squaresOf(bytes calldata nodes, uint256 count) internal pure returns (uint256[] memory squares) {
         squares = new uint256[](count);
         uint256 pair = 0;
         for (uint256 row = 0; row < count; ++row) {
@@ -149,7 +160,7 @@ library ChoiceLib {
     }
 
     /// @dev `Lanes.exchange` for rows of one number of 256 bits.
-    function exchange(uint256 keys, uint256 comparators, uint256 count) private pure {
+    function exchange(uint256 keys, uint256 comparators, uint256 count) internal pure {
         assembly ("memory-safe") {
             for { let last := add(comparators, shl(5, count)) } lt(comparators, last) {
                 comparators := add(comparators, 32)
@@ -187,16 +198,23 @@ library ChoiceLib {
         }
     }
 
-    function store(bytes memory masks, uint256 row, uint256 mask) private pure {
+    /// @dev Writes a mask or a weight.
+    function store(bytes memory choice, uint256 place, uint256 chosen) internal pure {
         assembly ("memory-safe") {
-            let p := add(add(masks, 32), shl(3, row))
-            mstore(p, or(shl(192, mask), shr(64, shl(64, mload(p)))))
+            let p := add(add(choice, 32), shl(3, place))
+            mstore(p, or(shl(192, chosen), shr(64, shl(64, mload(p)))))
         }
     }
 
-    function startOf(uint256[] memory words) private pure returns (uint256 start) {
+    function startOf(uint256[] memory words) internal pure returns (uint256 start) {
         assembly ("memory-safe") {
             start := add(words, 32)
+        }
+    }
+
+    function keyAt(uint256 keys, uint256 rank) internal pure returns (uint256 key) {
+        assembly ("memory-safe") {
+            key := mload(add(keys, shl(5, rank)))
         }
     }
 }

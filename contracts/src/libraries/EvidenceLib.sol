@@ -9,14 +9,19 @@ import {CommitmentLib} from "./CommitmentLib.sol";
 import {GramLib} from "./GramLib.sol";
 import {Lanes} from "./Lanes.sol";
 import {PhaseLib} from "./PhaseLib.sol";
+import {RuleLib} from "./RuleLib.sol";
 import {SumTree} from "./SumTree.sol";
 import {Task, TaskLib} from "./TaskLib.sol";
+import {WeightLib} from "./WeightLib.sol";
 
-/// @notice The evidence that comes with a result whose updates are chosen by distance: a table of inner products and
-/// the choice made by it; whether they are the published ones, and whether they are right.
+/// @notice The evidence that comes with a result whose updates are chosen or weighed by distance: a table of inner
+/// products and the choice made by it; whether they are the published ones, and whether they are right.
 library EvidenceLib {
     using Lanes for Lanes.Rows;
     using TaskLib for Task;
+
+    // Of a revealed update in a call.
+    uint256 private constant UPDATE_BYTES = 96;
 
     /// @notice The included updates as their reveals recorded them, in their order.
     struct Included {
@@ -42,19 +47,18 @@ library EvidenceLib {
         }
     }
 
-    /// @notice The published choice's masks, one for each included update, or for Krum and multi-Krum a single one;
-    /// none without a table.
-    function masksIn(Task storage task, IVolquorum.RoundState storage facts, bytes calldata evidence)
+    /// @notice The published choice; nothing without a table.
+    function choiceIn(Task storage task, IVolquorum.RoundState storage facts, bytes calldata evidence)
         internal
         view
-        returns (bytes calldata masks)
+        returns (bytes calldata choice)
     {
-        uint256 count = ChoiceLib.choosesBest(task.rule) ? 1 : PhaseLib.included(facts);
+        uint256 count = ChoiceLib.lengthOf(task.rule, PhaseLib.included(facts));
         bool hasTable = task.hasTable();
-        SumTree.checkLength(evidence, hasTable ? 32 + count * ChoiceLib.MASK_BYTES : 0);
+        SumTree.checkLength(evidence, hasTable ? 32 + count * ChoiceLib.CHOICE_BYTES : 0);
         if (!hasTable) return evidence;
-        masks = evidence[32:];
-        check(facts, bytes32(evidence), keccak256(masks));
+        choice = evidence[32:];
+        check(facts, bytes32(evidence), keccak256(choice));
     }
 
     /// @notice The shape of the table over a round's included updates.
@@ -72,16 +76,50 @@ library EvidenceLib {
     function choiceHolds(
         Task storage task,
         IVolquorum.RoundState storage facts,
+        CommitmentLib.Claim memory claim,
+        IVolquorum.Update[] calldata updates,
         bytes calldata nodes,
         bytes32 choiceHash
     ) internal view returns (bytes32 tableRoot, bool holds) {
         GramLib.Shape memory shape = shapeOf(task, facts);
         tableRoot = GramLib.rootOfPairs(shape, nodes);
+        uint256 trusted = placeOfTrusted(task, facts, claim, updates);
+        holds = keccak256(choiceBy(task, nodes, shape.rows, trusted)) == choiceHash;
+    }
+
+    function choiceBy(Task storage task, bytes calldata nodes, uint256 count, uint256 trusted)
+        private
+        view
+        returns (bytes memory)
+    {
         (IVolquorum.Rule rule, uint256 tolerance) = (task.rule, task.tolerance);
-        bytes memory masks = ChoiceLib.choosesBest(rule)
-            ? ChoiceLib.best(nodes, shape.rows, tolerance, ChoiceLib.membersOf(rule, shape.rows, tolerance))
-            : ChoiceLib.neighbours(nodes, shape.rows, tolerance);
-        holds = keccak256(masks) == choiceHash;
+        if (rule == IVolquorum.Rule.GeometricMedian) return WeightLib.median(nodes, count);
+        if (rule == IVolquorum.Rule.FLTrust) return WeightLib.trusting(nodes, count, trusted);
+        if (!ChoiceLib.choosesBest(rule)) return ChoiceLib.neighbours(nodes, count, tolerance);
+        return ChoiceLib.best(nodes, count, tolerance, ChoiceLib.membersOf(rule, count, tolerance));
+    }
+
+    /// @dev Which of the included updates is the trusted participant's; their number if none is. Reverts unless updates
+    /// are given for FLTrust, which alone asks for it, and for no other rule.
+    function placeOfTrusted(
+        Task storage task,
+        IVolquorum.RoundState storage facts,
+        CommitmentLib.Claim memory claim,
+        IVolquorum.Update[] calldata updates
+    ) private view returns (uint256 place) {
+        if (task.rule != IVolquorum.Rule.FLTrust) {
+            if (updates.length != 0) {
+                revert IVolquorum.WrongLength(updates.length * UPDATE_BYTES, 0);
+            }
+            return place;
+        }
+        CommitmentLib.checkUpdates(facts, claim.taskId, claim.round, updates);
+        (address trusted, uint256 unavailable) = (task.trusted, facts.unavailable);
+        for (uint256 index = 0; index < updates.length; ++index) {
+            if (unavailable >> index & 1 == 1) continue;
+            if (updates[index].participant == trusted) break;
+            ++place;
+        }
     }
 
     // ---------------------------------------------------------------------------------------------------- products
@@ -168,7 +206,7 @@ library EvidenceLib {
             uint256 number = factors.numbers[row];
             openRow(factors, rows, row, openings[:length], included.roots[number]);
             openings = openings[length:];
-            if (scales.length != 0) rows.scale(row, scales[number], ChoiceLib.ONE);
+            if (scales.length != 0) rows.scale(row, scales[number], RuleLib.ONE);
         }
         return GramLib.innerProduct(rows, 0, count - 1);
     }

@@ -43,6 +43,11 @@ library GramLib {
         return rows * (rows + 1) / 2;
     }
 
+    /// @notice The number of a pair of rows, the earlier one first.
+    function pairOf(uint256 rows, uint256 first, uint256 second) internal pure returns (uint256) {
+        return first * rows - first * (first + 1) / 2 + second;
+    }
+
     /// @notice Levels below a pair's node, and all levels.
     function levels(Shape memory shape) internal pure returns (uint256 depth, uint256 height) {
         depth = levelsOver(shape.chunks);

@@ -8,11 +8,12 @@ library Lanes {
     // The highest bit of each lane, which is the bias too, and the other fifteen.
     uint256 private constant HIGH = 0x8000800080008000800080008000800080008000800080008000800080008000;
     uint256 private constant LOW = 0x7fff7fff7fff7fff7fff7fff7fff7fff7fff7fff7fff7fff7fff7fff7fff7fff;
-    // Every other lane, with room to grow to 32 bits; every other one of those, with room to grow to 64; and its lowest
-    // 16 bits.
+    // Every other lane, with room to grow to 32 bits; every other one of those, with room to grow to 64; its lowest 16
+    // bits; and one of 64 bits.
     uint256 private constant EVEN = 0x0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff;
     uint256 private constant WIDE = 0x00000000ffffffff00000000ffffffff00000000ffffffff00000000ffffffff;
     uint256 private constant WIDER = 0x000000000000ffff000000000000ffff000000000000ffff000000000000ffff;
+    uint256 private constant LANE = 0xffffffffffffffff;
 
     /// @notice Rows of `width` bytes in memory, each behind a free word and with room for the next multiple of four
     /// words: `start` is the first row's place, `stride` leads from one to the next.
@@ -169,6 +170,70 @@ library Lanes {
                 mstore(to, xor(or(even, shl(16, odd)), HIGH))
                 top := add(top, 32)
             }
+        }
+    }
+
+    /// @notice A single row, floor(sum of w x / divisor) of the rows x and their weights w, held within 16 bits; zero if
+    /// the divisor is.
+    /// @dev Lanes of 64 bits hold the sums of the biased rows: with at most 64 rows and weights of at most 2^30 they stay
+    /// below 2^52. Greater weights are a liar's; then anything may come out, and his choice is wrong.
+    function averaged(Rows memory rows, uint256[] memory weights, uint256 divisor)
+        internal
+        pure
+        returns (Rows memory mean)
+    {
+        mean = room(1, rows.width);
+        // How much of the sums is the rows' bias.
+        uint256 bias = 0;
+        for (uint256 row = 0; row < rows.count; ++row) {
+            bias += weights[row] << 15;
+        }
+        if (divisor == 0) (weights, bias, divisor) = (new uint256[](rows.count), 0, 1);
+        for (uint256 column = 0; column < rows.width; column += 32) {
+            average(rows, column, weights, bias, divisor, mean.start + column);
+        }
+    }
+
+    /// @dev Writes one word of the mean.
+    function average(
+        Rows memory rows,
+        uint256 column,
+        uint256[] memory weights,
+        uint256 bias,
+        uint256 divisor,
+        uint256 to
+    ) private pure {
+        uint256 p = rows.start + column;
+        uint256 stride = rows.stride;
+        uint256 height = rows.count * stride;
+        assembly ("memory-safe") {
+            // Biased again; what is below -2^15 becomes that, what is beyond 2^15 - 1 too.
+            function divided(sums, less, by) -> means {
+                for { let bit := 0 } lt(bit, 256) { bit := add(bit, 64) } {
+                    let sum := add(and(shr(bit, sums), LANE), shl(15, by))
+                    let lane := div(mul(gt(sum, less), sub(sum, less)), by)
+                    means := or(means, shl(bit, and(or(lane, sub(0, gt(lane, 0xffff))), 0xffff)))
+                }
+            }
+            // On the stack, as in `SumTree.squares`.
+            let wider := WIDER
+            let lowest := 0
+            let low := 0
+            let high := 0
+            let highest := 0
+            let q := add(weights, 32)
+            for { let last := add(p, height) } lt(p, last) { p := add(p, stride) } {
+                let word := mload(p)
+                let weight := mload(q)
+                lowest := add(lowest, mul(and(word, wider), weight))
+                low := add(low, mul(and(shr(16, word), wider), weight))
+                high := add(high, mul(and(shr(32, word), wider), weight))
+                highest := add(highest, mul(and(shr(48, word), wider), weight))
+                q := add(q, 32)
+            }
+            lowest := or(divided(lowest, bias, divisor), shl(16, divided(low, bias, divisor)))
+            highest := or(shl(32, divided(high, bias, divisor)), shl(48, divided(highest, bias, divisor)))
+            mstore(to, or(lowest, highest))
         }
     }
 }

@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {ChoiceLib} from "./ChoiceLib.sol";
 import {Lanes} from "./Lanes.sol";
+import {RuleLib} from "./RuleLib.sol";
 
 /// @notice What is done to one chunk of all updates before a rule takes its ranks: clipping, and mixing by masks. Of
 /// nearest-neighbour mixing one row for each update comes out, of Krum and multi-Krum a single one, whose mean is itself.
@@ -22,7 +23,7 @@ library MixLib {
     /// @notice Scales the rows by their factors, one each.
     function clip(Lanes.Rows memory rows, uint256[] memory factors) internal pure {
         for (uint256 row = 0; row < factors.length; ++row) {
-            if (factors[row] != ChoiceLib.ONE) rows.scale(row, factors[row], ChoiceLib.ONE);
+            if (factors[row] != RuleLib.ONE) rows.scale(row, factors[row], RuleLib.ONE);
         }
     }
 
@@ -36,7 +37,7 @@ library MixLib {
         pure
         returns (Lanes.Rows memory mixes)
     {
-        mixes = Lanes.room(masks.length / ChoiceLib.MASK_BYTES, rows.width);
+        mixes = Lanes.room(masks.length / ChoiceLib.CHOICE_BYTES, rows.width);
         uint256 table = emptyTable(rows.count);
         uint256 inverse = (1 << 30) / members + 1;
         for (uint256 column = 0; column < rows.width; column += 32) {

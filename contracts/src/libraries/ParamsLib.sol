@@ -75,12 +75,11 @@ library ParamsLib {
     }
 
     /// @dev Whether nothing that fits a transaction proves an aggregate wrong: the contract knows no such rule, knows it
-    /// only alone, or the table that shows the distances is too high.
+    /// only without what goes before it, or the table that shows the distances is too high.
     function byVotes(IVolquorum.TaskParams calldata params) internal pure returns (bool) {
         (IVolquorum.Rule rule, uint256 preSteps) = (params.rule, params.preSteps);
-        if (rule > IVolquorum.Rule.Krum) return true;
-        bool takesRanks = rule != IVolquorum.Rule.ClippedMean && !ChoiceLib.choosesBest(rule);
-        if (preSteps != 0 && !takesRanks) return true;
+        if (rule > IVolquorum.Rule.FLTrust || (preSteps != 0 && clips(rule))) return true;
+        if (preSteps & ChoiceLib.NNM != 0 && rule > IVolquorum.Rule.TrimmedMean) return true;
         if (!ChoiceLib.byDistance(rule, preSteps)) return false;
         SumTree.Shape memory update = SumTree.Shape(params.dimension, params.chunkLength, SumTree.INT16_BYTES);
         // slither-disable-next-line unused-return -- how much of the height is below pairs does not matter
@@ -99,7 +98,7 @@ library ParamsLib {
     {
         if (rule == IVolquorum.Rule.Bulyan) return (1, quorum < 3 ? 0 : (quorum - 3) / 4);
         if (ChoiceLib.choosesBest(rule)) return (1, quorum < 3 ? 0 : (quorum - 3) / 2);
-        if (preSteps != 0 || rule > IVolquorum.Rule.Krum) return (1, (quorum - 1) / 2);
+        if (ChoiceLib.weighs(rule) || rule > IVolquorum.Rule.FLTrust || preSteps != 0) return (1, (quorum - 1) / 2);
         return (0, rule == IVolquorum.Rule.Mean ? 0 : (quorum - 1) / 2);
     }
 

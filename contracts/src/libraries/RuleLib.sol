@@ -8,9 +8,13 @@ import {Lanes} from "./Lanes.sol";
 
 /// @notice The aggregation rules, carried out on one chunk of every update. All are the floor of the mean of a range of
 /// ranks: Mean and ClippedMean of all, Median of the middle one or two, TrimmedMean of those without the `tolerance`
-/// least and greatest.
+/// least and greatest. What weighs or chooses updates leaves a single row, whose mean is itself.
 library RuleLib {
     using Lanes for Lanes.Rows;
+
+    // A factor of one. Factors and weights are in units of 2^-30, distances in units of 2^-16.
+    uint256 internal constant ONE = 1 << 30;
+    uint256 internal constant DISTANCE_BITS = 16;
 
     /// @notice A task's rule and what it depends on beside the updates.
     struct Terms {
@@ -28,6 +32,9 @@ library RuleLib {
         returns (uint256 start)
     {
         if (terms.rule == IVolquorum.Rule.ClippedMean) clip(rows, terms.clipNorm, squaredNorms);
+        if (terms.rule == IVolquorum.Rule.CenteredClipping) {
+            rows = rows.averaged(shares(terms.clipNorm, squaredNorms), ONE);
+        }
         (uint256 first, uint256 end) = ranks(rows.count, terms);
         (uint256 comparators, uint256 count) = network(rows.count, first, end);
         rows.exchange(comparators, count);
@@ -48,6 +55,18 @@ library RuleLib {
             uint256 squaredNorm = squaredNorms[row];
             if (squaredNorm <= clipNorm * clipNorm) continue;
             rows.scale(row, clipNorm, 1 + FixedPointMathLib.sqrt(squaredNorm - 1));
+        }
+    }
+
+    /// @notice The shares of the rows in one step of centered clipping from zero, which leaves the rest to zero. Source:
+    /// Karimireddy et al., Learning from History for Byzantine Robust Optimization, 2021.
+    /// @dev Invariant: norms are below 2^63.
+    function shares(uint256 clipNorm, uint256[] memory squaredNorms) internal pure returns (uint256[] memory found) {
+        uint256 count = squaredNorms.length;
+        found = new uint256[](count);
+        for (uint256 row = 0; row < count; ++row) {
+            uint256 radius = FixedPointMathLib.max(1, FixedPointMathLib.sqrt(squaredNorms[row] << 2 * DISTANCE_BITS));
+            found[row] = FixedPointMathLib.min(ONE, clipNorm * (ONE << DISTANCE_BITS) / radius) / count;
         }
     }
 

@@ -157,7 +157,7 @@ library TaskLib {
         return task.quorum != 0;
     }
 
-    /// @dev Whether updates are chosen by distance, and provably, so that a result comes with a table.
+    /// @dev Whether updates are chosen or weighed by distance, and provably, so that a result comes with a table.
     function hasTable(Task storage task) internal view returns (bool) {
         return ChoiceLib.byDistance(task.rule, task.preSteps) && !task.byVotes;
     }

@@ -10,7 +10,7 @@ import {ISeedSource} from "../../src/seeds/ISeedSource.sol";
 contract DrawChecks is Test, Volquorum, ISeedSource {
     bytes32 private seed;
 
-    constructor() Volquorum(address(0), address(0), address(0)) {}
+    constructor() Volquorum(address(0), address(0), address(0), address(0)) {}
 
     /// @inheritdoc ISeedSource
     function seedOf(uint256) external view returns (bytes32) {

@@ -75,7 +75,7 @@ PARAMS = replace(
     aggregate_seconds=20,
     challenge_seconds=18,
 )
-BY_VOTES = replace(PARAMS, rule=Rule.GEOMETRIC_MEDIAN)  # one may lie, so two votes are needed
+BY_VOTES = replace(PARAMS, rule=Rule.MINIMUM_DIAMETER)  # one may lie, so two votes are needed
 BY_SCORES = replace(PARAMS, reward_rule=RewardRule.SCORES, score_seconds=18)
 TASK = TaskState(sponsor="0x" + "aa" * 20, round=LATEST, seats=4, active=4, model_root=MODEL)
 UNDRAWN = replace(TASK, draws=True, opened_block=7)

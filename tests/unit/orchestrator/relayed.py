@@ -32,7 +32,7 @@ PARAMS = replace(
 )
 COMMIT, REVEAL, AVAILABILITY = T0 + 6, T0 + 18, T0 + 30
 SALT = b"\x5a" * 32
-BY_VOTES = replace(PARAMS, rule=Rule.GEOMETRIC_MEDIAN, challenge_seconds=12)
+BY_VOTES = replace(PARAMS, rule=Rule.MINIMUM_DIAMETER, challenge_seconds=12)
 AGGREGATE = AVAILABILITY + PARAMS.availability_seconds
 PUBLISHED = AGGREGATE + 1
 # Everybody revealed, and the last one's update is excluded.

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from protocol.blobs import DirectoryStore
 from protocol.chain.code import INTERFACE
 from protocol.challenge import Case, challenge_norm
-from protocol.choice import choice_of
+from protocol.choice import choice_hash, choice_of, encode_chosen, trust
 from protocol.commitment import Evidence, ProofKind, counted, seal
 from protocol.encoding import encode_model, encode_update
 from protocol.errors import BlobNotFound, VerificationFailed
-from protocol.gram import Table, choice_hash, encode_masks
+from protocol.gram import Table
 from protocol.proofs import encode_sums, falsely_recorded, wrong_aggregate, wrong_model, wrong_norm
 from protocol.recompute import RevealedUpdate, combine, combine_updates
 from protocol.state import Published, RoundState
@@ -33,7 +33,7 @@ ENVELOPE_BYTES = 576
 UPDATE_BYTES = 96
 PARTICIPANT_BYTES = 32
 TABLE_BYTES = 32
-MASK_BYTES = 8
+CHOICE_BYTES = 8
 CHUNK = 16
 SHIFT = 16
 TASK = b"\7" * 32
@@ -46,7 +46,8 @@ def largest_challenge_bytes(params: TaskParams) -> int:
     opening = 2 * params.chunk_length + 40 * depth
     excluded = params.cohort - params.quorum
     included = params.quorum * (PARTICIPANT_BYTES + opening)
-    evidence = (TABLE_BYTES + params.quorum * MASK_BYTES) * params.has_table
+    # Weights have a divisor behind them.
+    evidence = (TABLE_BYTES + (params.quorum + 1) * CHOICE_BYTES) * params.has_table
     return ENVELOPE_BYTES + excluded * UPDATE_BYTES + included + evidence + 40 * (depth + 1)
 
 
@@ -122,19 +123,21 @@ def numbers_of(count: int, dimension: int, seed: int) -> np.ndarray:
     return chance.integers(-(2**15), 2**15, size=(count, dimension)).astype(np.int16)
 
 
-PROVABLE = [rule for rule in Rule if rule <= Rule.KRUM]
+PROVABLE = [rule for rule in Rule if rule < Rule.BULYAN]
 
 
 @st.composite
 def contested(draw):
     """A task's rule over extreme updates, and one coordinate that was published wrongly."""
     count, dimension = draw(st.integers(1, 9)), draw(st.integers(1, 5 * CHUNK))
-    rule = draw(st.sampled_from(PROVABLE if count > 2 else PROVABLE[: Rule.MULTI_KRUM]))
-    mixes = rule is not Rule.CLIPPED_MEAN and not rule.chooses_best
-    steps = draw(st.sampled_from([PreSteps(bits) for bits in range(4)])) * mixes
+    rules = [rule for rule in PROVABLE if count > 2 or not rule.chooses_best]
+    rule = draw(st.sampled_from(rules))
+    alone = rule.clips or rule is Rule.FLTRUST  # which trusts the first here
+    known = range(1 if alone else 4 if rule.takes_ranks else 2)
+    steps = PreSteps(draw(st.sampled_from(known)))
     tolerance = draw(st.integers(0, rule.most_liars(count, steps)))
-    clip = 1_000 if rule is Rule.CLIPPED_MEAN else 0
-    changes = {"tolerance": tolerance, "clip_norm": clip, "pre_steps": PreSteps(steps)}
+    clip = 1_000 if rule.clips else 0
+    changes = {"tolerance": tolerance, "clip_norm": clip, "pre_steps": steps}
     params = params_of(dimension, rule, **changes)
     updates = numbers_of(count, dimension, draw(st.integers(0, 2**32)))
     return params, updates, draw(st.integers(0, dimension - 1))
@@ -143,7 +146,7 @@ def contested(draw):
 @given(contested())
 def test_openings_show_the_judge_the_first_wrong_chunk_of_the_aggregate(facts):
     params, updates, where = facts
-    honest = combine_updates(params, updates)
+    honest = combine_updates(params, updates, trusted_row=0)
     published = honest.copy()
     published[where] ^= 1
     published[-1] ^= 2
@@ -200,7 +203,7 @@ def test_openings_show_the_judge_the_first_wrong_chunk_of_the_model(facts, overf
 @given(contested())
 def test_right_result_cannot_be_shown_wrong(facts):
     params, updates, _ = facts
-    combined = combine(params, np.zeros(params.dimension, dtype=np.int32), updates)
+    combined = combine(params, np.zeros(params.dimension, dtype=np.int32), updates, 0)
     zero = np.zeros(params.dimension, dtype=np.int32)
     assert wrong_aggregate(updates, combined.aggregate, combined.aggregate, CHUNK) is None
     assert wrong_model(zero, combined.aggregate, combined.model, CHUNK) is None
@@ -278,7 +281,7 @@ def test_excluded_update_is_named_but_not_opened(store, gone):
     assert proof == (chunk, openings)
 
 
-VOTING = replace(PARAMS, rule=Rule.GEOMETRIC_MEDIAN, tolerance=1)
+VOTING = replace(PARAMS, rule=Rule.MINIMUM_DIAMETER, tolerance=1)
 
 
 def test_wrong_aggregate_of_a_task_by_votes_is_for_votes(store):
@@ -319,12 +322,19 @@ def test_result_of_fltrust_is_judged_by_the_update_of_whom_it_trusts():
     gone, trusted = 0, 2
     params = replace(PARAMS, rule=Rule.FLTRUST, tolerance=0, trusted=REVEALED[trusted].participant)
     right = combine(params, BASE, UPDATES[1:], trusted - 1)
-    case = case_of(right.aggregate_root, right.model_root, params=params)
+    case = case_of(right.aggregate_root, right.model_root, params=params, evidence=right.evidence)
     state = replace(case.round_state, unavailable=1 << gone)
     assert right.aggregate.any()
     assert replace(case, round_state=state, updates=UPDATES[1:]).wrong is None
     without = replace(case.round_state, unavailable=1 << trusted)
-    assert not replace(case, round_state=without, updates=UPDATES[:trusted]).honest.any()
+    alone = replace(case, round_state=without, updates=UPDATES[:trusted])
+    assert not alone.honest.any()
+    # It is in no one's place: what was chosen with it is wrong without it.
+    assert alone.wrong is Published.TABLE
+    chosen = trust(Table.of(UPDATES[:trusted], CHUNK).sums, None)
+    evidence = Evidence(Table.of(UPDATES[:trusted], CHUNK).root, choice_hash(chosen))
+    assert chosen == (0, 0, 0)
+    assert replace(alone, evidence=evidence).wrong is Published.AGGREGATE
 
 
 def test_wrong_model_of_a_right_aggregate_is_challenged(store):
@@ -514,8 +524,9 @@ def test_false_norm_is_challenged_with_all_revealed_updates():
 
 
 BOTH = PreSteps.ARC | PreSteps.NNM
-FIVE = numbers_of(5, DIMENSION, 11)
+FIVE = numbers_of(5, DIMENSION, 11) // 2
 FIVE[1] //= 50
+FIVE[2:] += FIVE[1]
 FIVE_REVEALED = tuple(
     RevealedUpdate(f"0x{desk:040x}", tree.root, tree.squared_norm)
     for desk, tree in enumerate(SumTree.of(update, CHUNK) for update in FIVE)
@@ -525,7 +536,12 @@ CHOOSING = [
     params_of(DIMENSION, Rule.MEAN, tolerance=1, pre_steps=PreSteps.NNM),
     params_of(DIMENSION, Rule.MULTI_KRUM, tolerance=1),
     params_of(DIMENSION, Rule.KRUM, tolerance=1),
+    params_of(DIMENSION, Rule.MULTI_KRUM, tolerance=1, pre_steps=PreSteps.ARC),
+    params_of(DIMENSION, Rule.GEOMETRIC_MEDIAN, tolerance=2),
+    params_of(DIMENSION, Rule.GEOMETRIC_MEDIAN, tolerance=2, pre_steps=PreSteps.ARC),
+    params_of(DIMENSION, Rule.FLTRUST, tolerance=1, trusted=FIVE_REVEALED[1].participant),
 ]
+TRUSTED_ROW = 1
 EVERY_CHOICE = pytest.mark.parametrize("params", CHOOSING, ids=lambda params: params.rule_in_words)
 
 
@@ -542,7 +558,7 @@ class Posted:
 
 def chosen_case(params: TaskParams, **changes) -> Case:
     """The honest result of five updates, but for these changes."""
-    combined = combine(params, BASE, FIVE)
+    combined = combine(params, BASE, FIVE, TRUSTED_ROW)
     state = RoundState(
         opened_at=1,
         published_at=2,
@@ -555,7 +571,7 @@ def chosen_case(params: TaskParams, **changes) -> Case:
 
 
 def false_table(params: TaskParams, pair: int, chunk: int) -> Table:
-    choice = choice_of(params, FIVE)
+    choice = choice_of(params, FIVE, TRUSTED_ROW)
     assert choice is not None
     products = choice.table.products.copy()
     products[pair, chunk] += 1
@@ -627,9 +643,9 @@ def test_table_that_nobody_posted_is_to_be_flagged(params, store):
 
 @EVERY_CHOICE
 def test_wrong_choice_is_shown_by_the_nodes_above_the_pairs(params, store):
-    choice = choice_of(params, FIVE)
+    choice = choice_of(params, FIVE, TRUSTED_ROW)
     assert choice is not None
-    false = choice_hash(tuple(reversed(choice.masks[:-1])))
+    false = choice_hash(tuple(reversed(choice.chosen[:-1])))
 
     case = chosen_case(params, evidence=Evidence(choice.table.root, false))
     challenge = case.challenge(store)
@@ -639,14 +655,17 @@ def test_wrong_choice_is_shown_by_the_nodes_above_the_pairs(params, store):
     assert challenge.function == "challengeChoice"
     kind = (challenge.kind, challenge.chunk, challenge.subject)
     assert kind == (ProofKind.CHOICE, 0, choice.table.root)
-    assert challenge.args(SALT) == (TASK, 4, choice.table.pair_nodes, false, SALT)
+    # All of them, so that the contract learns where FLTrust's reference is; else none.
+    shown = FIVE_REVEALED if params.rule is Rule.FLTRUST else ()
+    updates = tuple(tuple(each) for each in shown)
+    assert challenge.args(SALT) == (TASK, 4, updates, choice.table.pair_nodes, false, SALT)
 
 
 @EVERY_CHOICE
 def test_wrong_aggregate_of_a_right_choice_carries_the_choice(params, store):
-    wrong = combine(params, BASE, FIVE).aggregate.copy()
+    wrong = combine(params, BASE, FIVE, TRUSTED_ROW).aggregate.copy()
     wrong[CHUNK] ^= 1
-    choice = choice_of(params, FIVE)
+    choice = choice_of(params, FIVE, TRUSTED_ROW)
     assert choice is not None
 
     case = chosen_case(params, aggregate_root=put_update(store, wrong))
@@ -655,14 +674,22 @@ def test_wrong_aggregate_of_a_right_choice_carries_the_choice(params, store):
     assert case.wrong is Published.AGGREGATE
     assert challenge is not None
     *_, chunk, openings, shown, _ = challenge.args(SALT)
-    assert (chunk, shown) == (1, choice.table.root + encode_masks(choice.masks))
+    assert (chunk, shown) == (1, choice.table.root + encode_chosen(choice.chosen))
     assert openings == wrong_aggregate(FIVE, case.honest, wrong, CHUNK).openings
-    assert len(shown) == 32 + 8 * (1 if params.rule.chooses_best else 5)
+    weighs = params.rule.chooses_by_distance and not params.rule.chooses_best
+    assert len(shown) == 32 + 8 * (1 if params.rule.chooses_best else 5 + weighs)
 
 
-def test_clipping_alone_needs_no_evidence(store):
-    params = params_of(DIMENSION, Rule.MEDIAN, tolerance=2, pre_steps=PreSteps.ARC)
-    unclipped = combine(replace(params, pre_steps=PreSteps.NONE), BASE, FIVE).aggregate
+@pytest.mark.parametrize(
+    "params",
+    [
+        params_of(DIMENSION, Rule.MEDIAN, tolerance=2, pre_steps=PreSteps.ARC),
+        params_of(DIMENSION, Rule.CENTERED_CLIPPING, clip_norm=9_000),
+    ],
+    ids=lambda params: params.rule_in_words,
+)
+def test_clipping_alone_needs_no_evidence(params, store):
+    unclipped = combine_updates(params_of(DIMENSION, Rule.MEAN), FIVE)
 
     case = chosen_case(params, aggregate_root=put_update(store, unclipped))
     challenge = case.challenge(store)

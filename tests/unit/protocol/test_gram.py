@@ -1,64 +1,19 @@
-"""Tables of inner products and the choices in them, against vectors, slow sums and the rules."""
+"""Tables of inner products, against vectors and slow sums."""
 
-import json
 from itertools import combinations_with_replacement
-from typing import Any
 
 import numpy as np
 import pytest
-from eth_hash.auto import keccak
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol import gram
 from protocol.errors import VerificationFailed
 from protocol.gram import Geometry, Table
-from protocol.rules import RULES, compose
-from protocol.rules.pre_steps import arc
-from tests.vectors import generate_gram, reference, reference_gram
+from tests.unit.protocol.tables import CASES, drawn, raw, table_of, updates
+from tests.vectors import reference_gram
 
 pytestmark = pytest.mark.unit
-
-COLUMNS = json.loads(generate_gram.FILE.read_text(encoding="ascii"))
-ROWS = [dict(zip(COLUMNS, row, strict=True)) for row in zip(*COLUMNS.values(), strict=True)]
-CASES = [pytest.param(row, id=f"{row['name']}-{row['rule']}-{row['arc']}") for row in ROWS]
-RULE_NAMES = {0: "mean", 2: "median", 3: "trimmed_mean"}
-BEST = {generate_gram.MULTI_KRUM: "multi_krum", generate_gram.KRUM: "krum"}
-
-
-def raw(cell: str) -> bytes:
-    return bytes.fromhex(cell[2:])
-
-
-def updates_of(case: dict[str, Any]) -> np.ndarray:
-    values = np.frombuffer(raw(case["updates"]), ">i2").astype(np.int16)
-    return values.reshape(case["count"], case["dimension"])
-
-
-def table_of(case: dict[str, Any]) -> Table:
-    rows = updates_of(case)
-    if case["arc"]:
-        rows = arc(rows, case["tolerance"]).array()
-    return Table.of(rows, case["chunkLength"])
-
-
-def masks_of(case: dict[str, Any]) -> gram.Masks:
-    sums, f = table_of(case).sums, case["tolerance"]
-    if case["rule"] == generate_gram.KRUM:
-        return gram.best(sums, f, m=1)
-    return (gram.best if case["rule"] == generate_gram.MULTI_KRUM else gram.neighbours)(sums, f)
-
-
-def drawn(count: int, dimension: int, seed: int = 1, bits: int = 15) -> np.ndarray:
-    limit = 1 << bits
-    values = np.random.default_rng(seed).integers(-limit, limit, (count, dimension))
-    return values.astype(np.int16)
-
-
-@st.composite
-def updates(draw, least=1):
-    count, dimension = draw(st.integers(least, 12)), draw(st.integers(1, 70))
-    return drawn(count, dimension, draw(st.integers(0, 10**6)), draw(st.sampled_from([0, 2, 15])))
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -69,25 +24,6 @@ def test_table_has_the_root_and_the_nodes_of_the_vectors(case):
     assert table.path(case["leaf"]) == raw(case["path"])
     (part,) = table.parts()
     assert part == (raw(case["leaves"]), raw(case["siblings"]))
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_choice_has_the_masks_of_the_vectors(case):
-    masks = masks_of(case)
-    assert gram.encode_masks(masks) == raw(case["masks"])
-    assert gram.choice_hash(masks) == raw(case["choiceHash"])
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_aggregate_of_the_vectors_is_that_of_the_composed_rules(case):
-    """What the contract finds by masks is what everybody finds without any."""
-    if case["rule"] in BEST:
-        aggregate = RULES[BEST[case["rule"]]](updates_of(case), f=case["tolerance"])
-    else:
-        steps = ["arc", "nnm"] if case["arc"] else ["nnm"]
-        composed = compose(steps, RULE_NAMES[case["rule"]], f=case["tolerance"])
-        aggregate = composed(updates_of(case))
-    assert aggregate.astype(">i2").tobytes() == raw(case["aggregate"])
 
 
 @given(updates(), st.sampled_from([16, 32]))
@@ -176,38 +112,3 @@ def test_padding_that_is_not_zero_is_refused(leaf):
     leaves[8 * leaf + 7] = 1
     with pytest.raises(VerificationFailed, match="zeros"):
         gram.joined([bytes(leaves)], Geometry(3, 3))
-
-
-@given(updates(least=3), st.data())
-def test_neighbours_are_what_mixing_averages(rows, data):
-    f = data.draw(st.integers(0, (len(rows) - 1) // 2))
-    masks = gram.neighbours(Table.of(rows, 16).sums, f)
-    assert list(masks) == reference_gram.neighbours(rows.tolist(), f)
-    assert all(mask.bit_count() == len(rows) - f for mask in masks)
-    mixed = compose(["nnm"], "median", f=f)(rows)
-    assert (mixed == RULES["median"](means(rows, masks))).all()
-
-
-@given(updates(least=3), st.data())
-def test_best_are_what_krum_takes_and_multi_krum_averages(rows, data):
-    f = data.draw(st.integers(0, (len(rows) - 3) // 2))
-    sums = Table.of(rows, 16).sums
-    for rule, m in (("krum", 1), ("multi_krum", len(rows) - f)):
-        masks = gram.best(sums, f, m)
-        assert list(masks) == reference_gram.best(rows.tolist(), f, m)
-        assert (RULES[rule](rows, f=f) == means(rows, masks)[0]).all()
-    assert gram.best(sums, f) == masks
-
-
-def means(rows: np.ndarray, masks: gram.Masks) -> np.ndarray:
-    """One floor mean for each mask."""
-    members = [[i for i in range(len(rows)) if mask >> i & 1] for mask in masks]
-    return np.array(
-        [[reference.mean(column) for column in rows[i].T.tolist()] for i in members],
-        dtype=np.int16,
-    )
-
-
-def test_mask_is_eight_bytes_with_the_first_row_last():
-    assert gram.encode_masks((1, 1 << 63)) == bytes(7) + b"\1\x80" + bytes(7)
-    assert gram.choice_hash((5,)) == keccak(bytes(7) + b"\5")

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from protocol.blobs import DirectoryStore
-from protocol.choice import choice_of
+from protocol.choice import choice_hash, choice_of, neighbours
 from protocol.commitment import counted
 from protocol.encoding import Blob, Kind, encode_model, encode_update
 from protocol.errors import BlobCorrupt, BlobNotFound, RangeError, RuleError, VerificationFailed
-from protocol.gram import Table, choice_hash, neighbours
+from protocol.gram import Table
 from protocol.recompute import RevealedUpdate, check_published, combine, recompute_round
 from protocol.rules import RULES, arc, compose
 from protocol.state import RoundState
@@ -227,10 +227,10 @@ def test_result_by_choice_comes_with_its_table_and_masks():
     found = combine(CHOOSING, BASE, updates)
     choice = choice_of(CHOOSING, updates)
     assert choice is not None
-    assert (found.table_root, found.choice_hash) == (choice.table.root, choice_hash(choice.masks))
+    assert (found.table_root, found.choice_hash) == (choice.table.root, choice_hash(choice.chosen))
     clipped = arc(updates, 2).array()
     assert choice.table.root == Table.of(clipped, CHUNK_LENGTH).root
-    assert choice.masks == neighbours(Table.of(clipped, CHUNK_LENGTH).sums, 2)
+    assert choice.chosen == neighbours(Table.of(clipped, CHUNK_LENGTH).sums, 2)
     expected = compose(["arc", "nnm"], "median", f=2)(updates)
     np.testing.assert_array_equal(found.aggregate, expected)
 
@@ -240,7 +240,7 @@ def test_multi_krum_shows_whom_it_averages():
     updates = drawn_updates()
     choice = choice_of(params, updates)
     assert choice is not None
-    (mask,) = choice.masks
+    (mask,) = choice.chosen
     chosen = [row for row in range(5) if mask >> row & 1]
     assert len(chosen) == 4
     expected = updates[chosen].astype(int).sum(axis=0) // 4
@@ -252,7 +252,7 @@ def test_krum_shows_whom_it_takes():
     updates = drawn_updates()
     choice = choice_of(params, updates)
     assert choice is not None
-    (mask,) = choice.masks
+    (mask,) = choice.chosen
     assert mask.bit_count() == 1
     taken = updates[mask.bit_length() - 1]
     np.testing.assert_array_equal(combine(params, BASE, updates).aggregate, taken)

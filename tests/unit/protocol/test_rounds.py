@@ -107,7 +107,7 @@ def rounds(draw, published=None):
         aggregate_seconds=aggregate_seconds,
         challenge_seconds=draw(windows),
         score_seconds=draw(windows),
-        rule=draw(st.sampled_from([Rule.TRIMMED_MEAN, Rule.GEOMETRIC_MEDIAN])),
+        rule=draw(st.sampled_from([Rule.TRIMMED_MEAN, Rule.MINIMUM_DIAMETER])),
     )
     least = params.quorum if published else 0
     facts = RoundState(opened_at=draw(st.integers(1, 1000)))
@@ -359,7 +359,7 @@ def test_publishing_starts_the_challenge_at_once_or_ends_the_round(facts_of_roun
 
 
 # One may lie, so two votes are needed.
-BY_VOTES = replace(PARAMS, rule=Rule.GEOMETRIC_MEDIAN)
+BY_VOTES = replace(PARAMS, rule=Rule.MINIMUM_DIAMETER)
 REVEALED_SEAT = Seat(active_from=1, committed_round=4)
 
 

@@ -268,13 +268,28 @@ def test_pre_steps_do_not_help_who_chooses_by_krum(rule, count, steps):
     assert rule.most_liars(count, PreSteps(steps)) == max(0, wanted)
 
 
-@pytest.mark.parametrize("rule", [rule for rule in Rule if rule >= Rule.MULTI_KRUM])
-def test_whose_result_one_vote_could_decide_tolerates_a_liar(rule):
-    clip_norm = 5 if rule.clips else 0
-    params = valid(rule=rule, cohort=7, quorum=7, clip_norm=clip_norm, tolerance=0)
+CHOOSING = [
+    *(Rule.MULTI_KRUM, Rule.KRUM, Rule.GEOMETRIC_MEDIAN, Rule.FLTRUST),
+    *(Rule.BULYAN, Rule.MINIMUM_DIAMETER),
+]
+
+
+@pytest.mark.parametrize("rule", CHOOSING)
+def test_who_chooses_or_is_judged_by_votes_tolerates_a_liar(rule):
+    params = valid(rule=rule, cohort=7, quorum=7, tolerance=0)
     with pytest.raises(ConfigError, match=r"^tolerance must be from 1 to "):
         params.check()
     replace(params, tolerance=1).check()
+
+
+@pytest.mark.parametrize("rule", [rule for rule in Rule if rule not in CHOOSING])
+def test_who_makes_no_choice_may_tolerate_nobody(rule):
+    clip_norm = 5 if rule.clips else 0
+    params = valid(rule=rule, cohort=7, quorum=7, clip_norm=clip_norm, tolerance=0)
+    params.check()
+    for steps in (ARC, NNM):
+        with pytest.raises(ConfigError, match=r"^tolerance must be from 1 to "):
+            replace(params, pre_steps=steps).check()
 
 
 def test_bits_of_pre_steps_are_the_contracts():
@@ -295,10 +310,15 @@ ARC, NNM = PreSteps.ARC, PreSteps.NNM
         ({"pre_steps": NNM, "rule": Rule.MEAN}, "nnm+mean", True),
         ({"pre_steps": NNM | ARC}, "arc+nnm+trimmed_mean", True),
         ({"rule": Rule.MULTI_KRUM}, "multi_krum", True),
-        ({"rule": Rule.MULTI_KRUM, "pre_steps": ARC}, "arc+multi_krum", False),
+        ({"rule": Rule.MULTI_KRUM, "pre_steps": ARC}, "arc+multi_krum", True),
         ({"rule": Rule.KRUM}, "krum", True),
         ({"rule": Rule.KRUM, "pre_steps": NNM}, "nnm+krum", False),
+        ({"rule": Rule.GEOMETRIC_MEDIAN}, "geometric_median", True),
+        ({"rule": Rule.GEOMETRIC_MEDIAN, "pre_steps": ARC}, "arc+geometric_median", True),
         ({"rule": Rule.GEOMETRIC_MEDIAN, "pre_steps": NNM}, "nnm+geometric_median", False),
+        ({"rule": Rule.FLTRUST}, "fltrust", True),
+        ({"rule": Rule.CENTERED_CLIPPING, "clip_norm": 1}, "centered_clipping", False),
+        ({"rule": Rule.MINIMUM_DIAMETER}, "minimum_diameter", False),
     ],
 )
 def test_only_a_provable_choice_by_distance_has_a_table(changes, words, has_table):
@@ -309,8 +329,11 @@ def test_only_a_provable_choice_by_distance_has_a_table(changes, words, has_tabl
 @pytest.mark.parametrize("steps", [PreSteps(bits) for bits in range(4)])
 @pytest.mark.parametrize("rule", Rule)
 def test_votes_judge_what_the_contract_does_not_know(rule, steps):
-    known_alone = {Rule.CLIPPED_MEAN, Rule.MULTI_KRUM, Rule.KRUM}
-    known = {Rule.MEAN, Rule.MEDIAN, Rule.TRIMMED_MEAN} | (set() if steps else known_alone)
+    known = {Rule.MEAN, Rule.MEDIAN, Rule.TRIMMED_MEAN}
+    if NNM not in steps:
+        known |= {Rule.MULTI_KRUM, Rule.KRUM, Rule.GEOMETRIC_MEDIAN, Rule.FLTRUST}
+    if not steps:
+        known |= {Rule.CLIPPED_MEAN, Rule.CENTERED_CLIPPING}
     assert valid(rule=rule, pre_steps=steps).by_votes == (rule not in known)
 
 
@@ -319,7 +342,8 @@ def test_votes_judge_what_the_contract_does_not_know(rule, steps):
     [(10, 1024, True), (10, 1025, False), (11, 513, False), (64, 16, True), (64, 17, False)],
 )
 @pytest.mark.parametrize(
-    "changes", [{"pre_steps": NNM}, {"rule": Rule.MULTI_KRUM}, {"rule": Rule.KRUM}]
+    "changes",
+    [{"pre_steps": NNM}, *({"rule": rule} for rule in CHOOSING if rule < Rule.BULYAN)],
 )
 def test_table_of_more_than_two_to_the_sixteen_leaves_is_none(cohort, chunks, fits, changes):
     size = {"cohort": cohort, "quorum": 5, "dimension": 256 * chunks}

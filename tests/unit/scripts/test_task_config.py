@@ -155,13 +155,20 @@ def test_tolerance_left_out_is_a_fifth_of_the_quorum_or_one_where_the_rule_can(s
         ({"rule": "multi_krum", "quorum": 5, "cohort": 45}, True),
         ({"rule": "krum", "quorum": 5, "cohort": 44}, False),
         ({"rule": "krum", "quorum": 5, "cohort": 45}, True),
-        ({"rule": "krum", "quorum": 5, "pre_steps": ["arc"]}, True),
+        ({"rule": "krum", "quorum": 5, "cohort": 44, "pre_steps": ["arc"]}, False),
+        ({"rule": "krum", "quorum": 5, "cohort": 44, "pre_steps": ["nnm"]}, True),
+        ({"rule": "geometric_median", "cohort": 44}, False),
+        ({"rule": "geometric_median", "cohort": 45}, True),
+        ({"rule": "geometric_median", "cohort": 44, "pre_steps": ["arc"]}, False),
+        ({"rule": "fltrust", "trusted": TOKEN, "cohort": 44}, False),
+        ({"rule": "fltrust", "trusted": TOKEN, "cohort": 45}, True),
         ({"pre_steps": ["nnm"], "cohort": 63, "chunk_length": 512}, False),
         ({"pre_steps": ["nnm"], "cohort": 64, "chunk_length": 512}, True),
         ({"rule": "clipped_mean", "clip_norm": 1.0}, False),
         ({"rule": "clipped_mean", "clip_norm": 1.0, "pre_steps": ["arc"]}, True),
-        ({"rule": "centered_clipping", "clip_norm": 1.0}, True),
-        ({"rule": "minimum_diameter"}, True),
+        ({"rule": "centered_clipping", "clip_norm": 1.0}, False),
+        ({"rule": "centered_clipping", "clip_norm": 1.0, "pre_steps": ["arc"]}, True),
+        ({"rule": "minimum_diameter", "cohort": 5}, True),
     ],
 )
 def test_votes_judge_what_is_too_large_for_a_proof_or_unknown_to_the_contract(settings, by_votes):
@@ -217,7 +224,6 @@ def test_fltrust_trusts_whom_the_sponsor_names(load):
     params = load(f'rule = "fltrust"\ntrusted = "{TOKEN}"\n').params(NOW)
 
     assert (params.rule, params.trusted, params.tolerance) == (Rule.FLTRUST, TOKEN, 1)
-    assert params.by_votes
 
 
 def test_samples_are_counted_up_to_their_cap(load):
@@ -276,7 +282,7 @@ def test_mistake_is_refused_with_file_and_key(load, tmp_path, text, named):
         ({"rule": "multi_krum", "tolerance": 1}, "tolerance"),
         ({"rule": "krum"}, "with a quorum of 3 krum can tolerate nobody"),
         (
-            {"rule": "geometric_median", "tolerance": 1, "challenge_seconds": 0},
+            {"rule": "minimum_diameter", "tolerance": 1, "challenge_seconds": 0},
             "challenge_seconds must be above 0 where votes judge",
         ),
         ({"rule": "bulyan", "tolerance": 1, "quorum": 6}, "tolerance"),
