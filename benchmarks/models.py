@@ -24,7 +24,7 @@ from node.market.panel import Floats
 from node.market.samples import Samples
 from node.models.architecture import DEFAULT_SHIFT, Architecture
 from node.models.boosting import train_boosting
-from node.models.formulas import FORMULAS, Pricer
+from node.models.formulas import FORMULAS, Pricer, volatility_smile
 from node.models.points import Points
 from node.models.prior import Prior
 from node.models.registry import installed
@@ -32,7 +32,6 @@ from protocol import numbers
 
 WINDOWS: Final = ("validation", "test", "stress")
 BOOSTING: Final = "boosting"
-FLAT_FROM_Z: Final = 3.0
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,11 @@ def runs(
     field: Field, models: Sequence[str], seeds: range, settings: TrainingSettings
 ) -> Iterator[Run]:
     """Formulas once, and each model with every seed."""
-    untrained = {**FORMULAS, "quadratic in volatility": volatility_smile, "prior": prior_vol}
+    untrained = {
+        **FORMULAS,
+        "quadratic in volatility": volatility_smile,
+        "prior": prior_vol,
+    }
     for name, price in untrained.items():
         yield Run(name, 0, 0, 0.0, measured(field, price))
     for name in models:
@@ -82,14 +85,6 @@ def train_network(
 def measured(field: Field, price: Pricer) -> dict[str, Metrics]:
     """Errors on all that nobody trains on, by window."""
     return {name: measure(price(window), window) for name, window in field.windows.items()}
-
-
-def volatility_smile(samples: Samples) -> Floats:
-    """Volatility, not variance, quadratic in z through the panel's points: what is often meant by a
-    quadratic smile. Flat beyond `FLAT_FROM_Z`, without which it errs half as much again."""
-    lower, at_money, upper = samples.panel_vols.T
-    z = np.clip(samples.z, -FLAT_FROM_Z, FLAT_FROM_Z)
-    return np.asarray(at_money + (upper - lower) / 2 * z + ((upper + lower) / 2 - at_money) * z**2)
 
 
 def prior_vol(samples: Samples) -> Floats:

@@ -1,10 +1,10 @@
-"""What a desk should choose its own model by: one half of the validation days, judged on the other.
+"""What a desk should price with: chosen by one half of the validation days, judged on the other.
 
     python -m benchmarks.personal --data DIR [--partition desks] [--desks 5] [--seeds 3]
 
 The shared model is the version that is best on one half. By its book on that half a desk stops
-training alone, fits its head, and chooses between the three; what is chosen is priced on the other
-half, and both ways round. Neither the test nor the stress window is looked at.
+training alone, fits its head and the share of a blend, and chooses; what is chosen is priced on the
+other half, and both ways round. Neither the test nor the stress window is looked at.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,9 +22,9 @@ from node.evaluation.books import book
 from node.learning.alone import versions
 from node.learning.division import Market
 from node.learning.federation import federate
-from node.learning.personal import HEAD, LOCAL, SHARED, Choice, choose, fit_head
+from node.learning.personal import BLEND, HEAD, LOCAL, SHARED, choose, fit_head, mixed
 from node.learning.training import TrainingSettings
-from node.learning.validation import best_on
+from node.learning.validation import best_on, rmse_of
 from node.market.desks import Partition
 from node.market.panel import Floats
 from node.market.pipeline import cleaned_chain
@@ -32,27 +32,28 @@ from node.market.quotes import MICROSECONDS_PER_DAY
 from node.market.samples import Samples
 from node.market.sources import quotes_of
 from node.models.architecture import DEFAULT_SHIFT
+from node.models.formulas import Pricer
 from node.models.smile import SMILE
 from protocol.numbers import to_float
 from protocol.task import Rule
 
 Errors = Mapping[str, float]
 """Root mean square error of each candidate, vol points."""
+MEAN: Final = "mean"
+"""Of head and desk alone, with equal weights."""
 
 
-def if_better_by(share: float, errors: Errors) -> str:
-    """The desk's own model only where it is better than the head by so much of the head's error."""
-    return LOCAL if errors[LOCAL] < (1.0 - share) * errors[HEAD] else HEAD
+def best_of(names: Sequence[str], errors: Errors) -> str:
+    """Of equals the one named first."""
+    return min(names, key=errors.__getitem__)
 
 
 WAYS: Final[Mapping[str, Callable[[Errors], str]]] = MappingProxyType(
     {
-        "the best": lambda errors: min(errors, key=errors.__getitem__),
-        **{f"always {name}": lambda _errors, name=name: name for name in (SHARED, HEAD, LOCAL)},
-        **{
-            f"local if {share:.0%} better": partial(if_better_by, share)
-            for share in (0.02, 0.05, 0.1)
-        },
+        "the blend": partial(best_of, [BLEND]),
+        "the best of three": partial(best_of, [SHARED, HEAD, LOCAL]),
+        "the best of these and the mean": partial(best_of, [SHARED, HEAD, LOCAL, MEAN]),
+        **{f"always {name}": partial(best_of, [name]) for name in (SHARED, HEAD, LOCAL, MEAN)},
     }
 )
 
@@ -86,9 +87,8 @@ def trials(market: Market, settings: TrainingSettings, seed: int) -> Iterator[Tr
         books = [book(own, part) for part in parts]
         for seen, unseen, common in zip(books, reversed(books), shared, strict=True):
             head = fit_head(common, own, seen, settings, seed=seed + number)
-            vectors = {SHARED: common, HEAD: head, LOCAL: best_on(seen, alone)}
-            found = [_chosen(vectors, part).rmse for part in (seen, unseen)]
-            yield Trial(*found)
+            vectors = (common, head, best_on(seen, alone))
+            yield _trial(*(partial(SMILE.predict, vector) for vector in vectors), seen, unseen)
 
 
 def halves(validation: Samples) -> tuple[Samples, Samples]:
@@ -99,8 +99,21 @@ def halves(validation: Samples) -> tuple[Samples, Samples]:
     return validation.take(day < middle), validation.take(day >= middle)
 
 
-def _chosen(vectors: Mapping[str, Floats], part: Samples) -> Choice:
-    return choose({name: partial(SMILE.predict, vector) for name, vector in vectors.items()}, part)
+def _trial(shared: Pricer, head: Pricer, local: Pricer, seen: Samples, unseen: Samples) -> Trial:
+    share = choose(shared, head, local, seen).share
+    candidates = {
+        SHARED: shared,
+        HEAD: head,
+        LOCAL: local,
+        BLEND: mixed(head, local, share),
+        MEAN: mixed(head, local, 0.5),
+    }
+    return Trial(
+        *(
+            {name: rmse_of(price, part) for name, price in candidates.items()}
+            for part in (seen, unseen)
+        )
+    )
 
 
 def table(found: Sequence[Trial]) -> Iterator[str]:

@@ -7,7 +7,6 @@ not trained there.
 """
 
 import json
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -24,9 +23,13 @@ MODELS: Final[Mapping[str, str]] = {
     "local_mean": "a desk alone, mean",
     "local_best": "best desk alone",
     "local_worst": "worst desk alone",
+    "unaided_mean": "a desk unaided, mean",
+    "unaided_best": "best desk unaided",
+    "unaided_worst": "worst desk unaided",
     "set_attention": "`set_attention` on all data",
     "hist_gradient_boosting": "gradient-boosted trees on all data",
     "quadratic": "quadratic smile through the panel",
+    "quadratic_in_volatility": "the same in volatility, not in variance",
     "ssvi": "SSVI through the panel",
     "term_structure": "ATM term structure",
     "flat": "30-day ATM volatility",
@@ -35,15 +38,20 @@ RATIOS: Final[Mapping[str, str]] = {
     "federated_to_central": "federated to central",
     "federated_to_local_best": "federated to the best desk alone",
     "federated_to_local_mean": "federated to a desk alone, mean",
+    "federated_to_unaided_best": "federated to the best desk unaided",
     "central_to_hist_gradient_boosting": "central to boosted trees",
     "central_to_quadratic": "central to the quadratic smile",
+    "central_to_quadratic_in_volatility": "central to the same in volatility",
 }
-TOLERANT: Final[Mapping[str, str]] = {
-    "federated_tolerant_to_federated": "to the mean",
-    "federated_tolerant_to_central": "to central",
-    "federated_tolerant_to_local_best": "to the best desk alone",
+TOLERANT: Final[Mapping[str, tuple[str, str]]] = {
+    "the rule alone: RMSE": ("rmse_vol_points", "federated_rule_alone"),
+    "the rule alone: to the mean": ("rmse_ratios", "federated_rule_alone_to_federated"),
+    "rule and recipe: RMSE": ("rmse_vol_points", "federated_tolerant"),
+    "rule and recipe: to the mean": ("rmse_ratios", "federated_tolerant_to_federated"),
+    "rule and recipe: to central": ("rmse_ratios", "federated_tolerant_to_central"),
+    "rule and recipe: to the best desk alone": ("rmse_ratios", "federated_tolerant_to_local_best"),
 }
-"""Ratios of what is trained together by a rule that tolerates a liar."""
+"""What is told of training together by a rule that tolerates a liar: a metric and a name in it."""
 METRICS: Final[Mapping[str, str]] = {
     "mae_vol_points": "MAE",
     "p95_vol_points": "p95",
@@ -57,7 +65,7 @@ BOOKS: Final[Mapping[str, str]] = {
     "federated": "federated",
     "head": "with the desk's own head",
     "local": "the desk alone",
-    "chosen": "what the desk chooses on May",
+    "chosen": "the blend that the desk fits on May",
     "central": "central",
 }
 HEDGES: Final[Mapping[str, str]] = {
@@ -137,7 +145,7 @@ def table_of_books(found: Found, window: str) -> str:
 
 
 def table_of_choices(found: Found, window: str) -> str:
-    """Each desk's own book: its own head, itself alone, what it chooses, and how often which."""
+    """Each desk's own book: its own head, itself alone, its blend, and the latter's share in it."""
     rows = {}
     for partition in PARTITIONS:
         if partition not in found:
@@ -147,7 +155,7 @@ def table_of_choices(found: Found, window: str) -> str:
             errors = [f"{book[name]['mean']:.3f}" for book in books]
             rows[f"{partition}: {BOOKS[name]}"] = errors
         if window == "test":
-            rows[f"{partition}: chosen, seeds"] = _counted(found[partition]["choices"])
+            rows[f"{partition}: share of the desk alone, seeds"] = _shares(found[partition])
     desks = max((len(row) for row in rows.values()), default=0)
     return _table(
         f"own book, {window}, desk by desk",
@@ -156,17 +164,19 @@ def table_of_choices(found: Found, window: str) -> str:
     )
 
 
-def _counted(choices: Sequence[Sequence[Mapping[str, Any]]]) -> list[str]:
-    """Of each desk, in how many seeds it chose what."""
-    counts = [Counter(each["name"] for each in seeds) for seeds in zip(*choices, strict=True)]
-    return [", ".join(f"{name} {n}" for name, n in each.most_common()) for each in counts]
+def _shares(evaluation: Mapping[str, Any]) -> list[str]:
+    """Of each desk, what it trained alone has of its blend, seed by seed."""
+    return [
+        ", ".join(f"{choice['share']:.2f}" for choice in seeds)
+        for seeds in zip(*evaluation["choices"], strict=True)
+    ]
 
 
 def table_of_tolerance(found: Found, window: str) -> str:
-    """What is trained together by a rule that tolerates a liar, when nobody lies."""
-    rmse = _each(found, window, "rmse_vol_points", "federated_tolerant")
-    ratios = {said: _each(found, window, "rmse_ratios", name) for name, said in TOLERANT.items()}
-    return _table(f"tolerating a liar, {window}", PARTITIONS, {"RMSE": rmse, **ratios})
+    """What is trained together by a rule that tolerates a liar, when nobody lies: with the recipe
+    of those who trust each other, and with the one that liars ask for."""
+    rows = {said: _each(found, window, *place) for said, place in TOLERANT.items()}
+    return _table(f"tolerating a liar, {window}", PARTITIONS, rows)
 
 
 def table_of_arbitrage(found: Found) -> str:

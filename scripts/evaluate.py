@@ -34,6 +34,7 @@ from node.evaluation.assessment import (
     BOOSTING,
     CONDITIONS,
     FEDERATED,
+    RULE_ALONE,
     SURFACES,
     TOLERANT,
     SeedScores,
@@ -48,11 +49,11 @@ from node.evaluation.assessment import (
 )
 from node.evaluation.books import book, book_weights
 from node.evaluation.hedging import HELD, TOLERANCE, open_positions
-from node.learning.alone import train_central
+from node.learning.alone import train_alone, train_central, unaided_recipe
 from node.learning.device import check_device
 from node.learning.division import Market
 from node.learning.federation import federate
-from node.learning.personal import HEAD, LOCAL, SHARED, Choice, choose, fit_head
+from node.learning.personal import HEAD, Choice, choose, fit_head, mixed
 from node.learning.training import TrainingSettings
 from node.market.batches import Batch, Reading, whole
 from node.market.cleaning import clean
@@ -63,7 +64,7 @@ from node.market.sources import MADE_UP_DAYS, quotes_of
 from node.market.split import Split
 from node.models.architecture import DEFAULT_SHIFT, Architecture
 from node.models.boosting import train_boosting
-from node.models.formulas import Pricer
+from node.models.formulas import Pricer, volatility_smile
 from node.models.registry import by_name
 from node.models.smile import SMILE
 from protocol.errors import ConfigError
@@ -145,10 +146,27 @@ class Options:
     tolerant: RuleName | None
     also: tuple[Architecture, ...]
 
-    def rules(self) -> Mapping[str, tuple[RuleName, int]]:
-        """By name of a shared model, the rule that combines it and the liars that tolerates."""
-        first = {FEDERATED: (self.rule, self.tolerance)}
-        return first if self.tolerant is None else {**first, TOLERANT: (self.tolerant, ONE_LIAR)}
+    def together(self) -> Mapping[str, "Together"]:
+        """By name of a shared model, how it is made."""
+        first = Together(self.rule, self.tolerance, self.tolerance)
+        if self.tolerant is None:
+            return {FEDERATED: first}
+        return {
+            FEDERATED: first,
+            RULE_ALONE: replace(first, rule=self.tolerant, tolerance=ONE_LIAR),
+            TOLERANT: Together(self.tolerant, ONE_LIAR, ONE_LIAR),
+        }
+
+
+@dataclass(frozen=True)
+class Together:
+    """How desks train one model together."""
+
+    rule: RuleName
+    tolerance: int
+    """Of the rule."""
+    wary_of: int
+    """So many liars the recipe expects."""
 
 
 METRICS = {
@@ -197,7 +215,7 @@ A_DAY = click.DateTime(["%Y-%m-%d"])
 @click.option(
     "--tolerant",
     type=click.Choice(RULES_OF_EQUALS),
-    help="Also train together by this rule with the recipe that tolerates one liar.",
+    help="Also train together by this rule, with the recipe of --rule and with that for one liar.",
 )
 @click.option(
     "--also",
@@ -234,8 +252,8 @@ def main(
     others = tuple(by_name(name) for name in also)
     options = Options(dates=dates, architecture=by_name(model), also=others, **division)
     check_device(options.device)
-    for rule, tolerance in options.rules().values():
-        check_desks(rule, tolerance, options.desks)
+    for way in options.together().values():
+        check_desks(way.rule, way.tolerance, options.desks)
     console = Console(stderr=True)
     evaluation = evaluate(options, console)
     if json_file is not None:
@@ -324,13 +342,15 @@ class Trained:
     """One seed's models; the tuples hold one of each desk."""
 
     contestants: Contestants
+    unaided: tuple[Pricer, ...]
     heads: tuple[Pricer, ...]
     choices: tuple[Choice, ...]
 
     def own(self) -> Mapping[str, Sequence[Pricer]]:
-        """What desks make of the shared model: a head each, and what each then chooses."""
+        """What desks make of the shared model: a head each, and what each then chooses, which is
+        a blend of head and desk alone, if with a share of 0 or 1."""
         chosen = [
-            {SHARED: self.contestants.federated, HEAD: head, LOCAL: local}[choice.name]
+            mixed(head, local, choice.share)
             for head, local, choice in zip(
                 self.heads, self.contestants.local, self.choices, strict=True
             )
@@ -350,7 +370,7 @@ class Training:
     def run(self) -> Trained:
         """Train everybody."""
         architecture, seed = self.options.architecture, self.seed
-        vectors = {name: self._together(*rule) for name, rule in self.options.rules().items()}
+        vectors = {name: self._together(way) for name, way in self.options.together().items()}
         federated = vectors.pop(FEDERATED)
         with self.console.status(f"seed {seed}") as status:
 
@@ -367,6 +387,8 @@ class Training:
                 progress=progress,
                 device=self.options.device,
             )
+            progress("training each desk on nothing but its own quotes")
+            unaided = tuple(map(self._unaided, range(len(self.divided.own))))
             progress("fitting each desk's own head")
             personal = [
                 self._head(federated, desk, local) for desk, local in enumerate(contestants.local)
@@ -376,6 +398,7 @@ class Training:
             others: dict[str, Pricer] = {
                 **{name: partial(architecture.predict, each) for name, each in vectors.items()},
                 **contestants.others,
+                "quadratic_in_volatility": volatility_smile,
                 BOOSTING: boosting,
             }
             for other in self.options.also:
@@ -384,16 +407,16 @@ class Training:
         if not self.console.is_terminal:
             self.console.print(f"seed {seed} of {self.options.seeds}: trained")
         heads, choices = zip(*personal, strict=True)
-        return Trained(replace(contestants, others=others), heads, choices)
+        return Trained(replace(contestants, others=others), unaided, heads, choices)
 
-    def _recipe(self, tolerance: int) -> TrainingSettings:
+    def _recipe(self, liars: int) -> TrainingSettings:
         recipe = TrainingSettings(rounds=self.options.rounds)
-        return recipe.tolerating(tolerance, self.options.desks)
+        return recipe.tolerating(liars, self.options.desks)
 
-    def _together(self, rule: RuleName, tolerance: int) -> Floats:
+    def _together(self, way: Together) -> Floats:
         """What all desks train together; of its versions the one that is best on validation."""
         bar = Progress(
-            TextColumn(f"seed {self.seed}, {rule}: rounds"),
+            TextColumn(f"seed {self.seed}, {way.rule}: rounds"),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
@@ -403,15 +426,28 @@ class Training:
             shown = bar.add_task("", total=self.options.rounds)
             return federate(
                 self.divided.desks,
-                self._recipe(tolerance),
+                self._recipe(way.wary_of),
                 architecture=self.options.architecture,
-                rule=RULES[rule],
-                tolerance=tolerance,
+                rule=RULES[way.rule],
+                tolerance=way.tolerance,
                 seed=self.seed,
                 device=self.options.device,
                 validation=self.divided.validation,
                 on_round=lambda *_: bar.update(shown, advance=1),
             )
+
+    def _unaided(self, desk: int) -> Pricer:
+        own, architecture = self.divided.own[desk], self.options.architecture
+        vector = train_alone(
+            to_float(architecture.genesis(self.seed), DEFAULT_SHIFT),
+            own,
+            unaided_recipe(self._recipe(self.options.tolerance)),
+            validation=book(own, self.divided.validation),
+            seed=self.seed + desk,
+            device=self.options.device,
+            architecture=architecture,
+        )
+        return partial(architecture.predict, vector)
 
     def _head(self, federated: Floats, desk: int, local: Pricer) -> tuple[Pricer, Choice]:
         """A desk's own head, and what it chooses by its book on the validation days."""
@@ -428,7 +464,7 @@ class Training:
         )
         head = partial(architecture.predict, vector)
         shared = partial(architecture.predict, federated)
-        return head, choose({SHARED: shared, HEAD: head, LOCAL: local}, later)
+        return head, choose(shared, head, local, later)
 
     def _central(self, architecture: Architecture) -> Pricer:
         vector = train_central(
@@ -449,6 +485,7 @@ def _scored(trained: Trained, divided: Market, window: Window) -> SeedScores:
     return SeedScores(
         models={name: score(price, window, books) for name, price in shared.items()},
         local=tuple(score(price, window, books) for price in trained.contestants.local),
+        unaided=tuple(score(price, window, books) for price in trained.unaided),
         own={
             name: tuple(
                 on_books(price, window, books)[:, desk] for desk, price in enumerate(prices)

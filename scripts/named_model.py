@@ -16,6 +16,7 @@ from node.learning.training import TrainingSettings
 from node.market.panel import Floats
 from node.market.samples import Samples
 from node.models.architecture import DEFAULT_SHIFT, Architecture
+from node.models.blend import blended
 from node.models.registry import by_hash, by_name
 from node.models.smile import SMILE
 from protocol import numbers
@@ -175,12 +176,15 @@ def on_model(command: Callable[..., None]) -> Callable[..., None]:
 def from_file(
     file: Path, root: bytes | None, architecture: Architecture, chunk_length: int, shift: int
 ) -> Model:
-    """The model in a file; its root is held against `root`, or else the file's name if it is one.
+    """The model in a file, or the blend of two that `personal` wrote there.
+
+    Its root is held against `root`, or else the file's name if it is one.
 
     Raises: BlobCorrupt if it has another root; ConfigError if it is no model of this architecture
     or in other units.
     """
-    most = largest_blob_bytes(architecture.spec.dimension)
+    both = blended(architecture)
+    most = largest_blob_bytes(both.spec.dimension)
     if file.stat().st_size > most:
         raise ConfigError(
             f"--model: wanted at most {most} bytes for {architecture.name} in {file}, found"
@@ -199,6 +203,8 @@ def from_file(
             f"--model: wanted units of 2^-{shift}, found 2^-{blob.shift} in {file}; give the"
             " task's --shift if that is right"
         )
+    if blob.values.size == both.spec.dimension:
+        architecture = both
     return Model(
         architecture,
         _vector(architecture, blob),

@@ -14,14 +14,15 @@ import torch
 
 from node.learning.alone import train_alone
 from node.learning.device import check_device
-from node.learning.personal import HEAD, LOCAL, SHARED, choose, fit_head
+from node.learning.personal import BLEND, HEAD, LOCAL, SHARED, choose, fit_head
 from node.market.moments import microseconds, moment_of
 from node.market.panel import Floats
 from node.market.samples import Samples
 from node.market.split import hold_out
+from node.models.blend import blend, is_blend
 from node.private_data import own_and_anchors
 from protocol import numbers
-from protocol.errors import DataError
+from protocol.errors import ConfigError, DataError
 from scripts.command import (
     OUTPUT_FILE,
     device_option,
@@ -72,7 +73,7 @@ class Quotes:
 
 
 def fitted(model: Model, quotes: Quotes, seed: int, device: str = "cpu") -> Mapping[str, Floats]:
-    """What a desk chooses between, as files hold them: shared, with its own head, trained alone.
+    """What a desk chooses of, as files hold them: shared, with its own head, trained alone.
 
     Training for the last two stops where the later quotes are priced best.
 
@@ -134,17 +135,23 @@ def main(
     out: Path,
     as_json: bool,
 ) -> None:
-    """Write the model that prices a desk's own later quotes best: the shared one or its own."""
+    """Write the model that prices a desk's own later quotes best: shared, its own, or a blend."""
     check_device(device)
+    if is_blend(model.architecture):
+        raise ConfigError("--model: wanted a shared model, found a desk's blend of two")
     torch.set_num_threads(1)
     quotes = Quotes.read(data, reference, later_from)
     model.check_on(Samples.join(quotes.earlier, quotes.later))
     vectors = fitted(model, quotes, seed, device)
-    predict = model.architecture.predict
-    choice = choose(
-        {name: partial(predict, vector) for name, vector in vectors.items()}, quotes.later
+    shared, head, local = (
+        partial(model.architecture.predict, vectors[name]) for name in (SHARED, HEAD, LOCAL)
     )
-    root = model.write(out, vectors[choice.name])
+    choice = choose(shared, head, local, quotes.later)
+    if choice.name == BLEND:
+        chosen = blend(model.architecture, vectors[HEAD], vectors[LOCAL], choice.share)
+    else:
+        chosen = vectors[choice.name]
+    root = model.write(out, chosen)
     later_from = moment_of(int(quotes.later.snapshot.min()))
     if as_json:
         print_json(
@@ -154,6 +161,7 @@ def main(
                 "later_quotes": len(quotes.later),
                 "later_from": later_from.isoformat(),
                 "rmse_vol_points": {name: round(rmse, 4) for name, rmse in choice.rmse.items()},
+                "share_of_local": choice.share,
                 "chosen": choice.name,
                 "file": str(out),
                 "root": root,
@@ -164,8 +172,9 @@ def main(
     click.echo(f"quotes  {len(quotes.earlier):,} to train on, {len(quotes.later):,} to choose by")
     click.echo(f"        from {later_from:%Y-%m-%d %H:%M} UTC on")
     for name, rmse in choice.rmse.items():
+        of_local = f", {choice.share:.2f} of it local" if name == BLEND else ""
         mark = "  <- chosen" if name == choice.name else ""
-        click.echo(f"{name:<7} {rmse:.3f} vol points on the later quotes{mark}")
+        click.echo(f"{name:<7} {rmse:.3f} vol points on the later quotes{of_local}{mark}")
     click.echo(f"written {out}, root 0x{root.hex()}")
 
 

@@ -21,9 +21,10 @@ from node.market.quotes import MICROSECONDS_PER_DAY, VOL_POINTS
 from node.market.samples import Samples
 from node.models.formulas import Pricer
 
-FEDERATED, TOLERANT, CENTRAL, QUADRATIC, BOOSTING = (
+FEDERATED, TOLERANT, RULE_ALONE, CENTRAL, QUADRATIC, BOOSTING = (
     "federated",
     "federated_tolerant",
+    "federated_rule_alone",
     "central",
     "quadratic",
     "hist_gradient_boosting",
@@ -32,11 +33,14 @@ RATIOS: Final = (
     (FEDERATED, CENTRAL),
     (FEDERATED, "local_best"),
     (FEDERATED, "local_mean"),
+    (FEDERATED, "unaided_best"),
     (CENTRAL, QUADRATIC),
+    (CENTRAL, "quadratic_in_volatility"),
     (CENTRAL, BOOSTING),
     (TOLERANT, FEDERATED),
     (TOLERANT, CENTRAL),
     (TOLERANT, "local_best"),
+    (RULE_ALONE, FEDERATED),
 )
 """Of root mean square errors, the first divided by the second."""
 MAPPED: Final = (FEDERATED, CENTRAL, BOOSTING, QUADRATIC)
@@ -88,6 +92,8 @@ class SeedScores:
     models: Mapping[str, Scores]
     local: tuple[Scores, ...]
     """One per desk alone, in the order of the books."""
+    unaided: tuple[Scores, ...]
+    """Likewise, of desks that trained on their own quotes and nothing public."""
     own: Mapping[str, tuple[Floats, ...]]
     """By name, other models of each desk's own: the error on its own book, [1 + draws] each."""
     violations: Mapping[str, dict[str, Floats]]
@@ -173,7 +179,7 @@ def violations(price: Pricer, window: Window) -> dict[str, Floats]:
 
 def summarise(window: Window, seeds: Sequence[SeedScores]) -> WindowResult:
     """Estimates over the seeds of everything that was scored on a window."""
-    metrics = [_with_local(seed) for seed in seeds]
+    metrics = [_with_desks(seed) for seed in seeds]
     books = [_books(seed) for seed in seeds]
     hedged = {
         **{name: [seed.models[name].hedged_bp for seed in seeds] for name in seeds[0].models},
@@ -259,18 +265,20 @@ def _finite(value: Any) -> Any:  # noqa: ANN401
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _with_local(seed: SeedScores) -> dict[str, dict[str, Floats]]:
-    """By metric and model, with the mean, the best and the worst desk alone among the models."""
+def _with_desks(seed: SeedScores) -> dict[str, dict[str, Floats]]:
+    """By metric and model, with the mean, the best and the worst single desk among the models."""
     found = {}
     for metric in next(iter(seed.models.values())).metrics:
-        alone = np.stack([each.metrics[metric] for each in seed.local])
-        ends = alone.min(axis=0), alone.max(axis=0)
-        best, worst = reversed(ends) if metric in GREATER_IS_BETTER else ends
-        found[metric] = {name: each.metrics[metric] for name, each in seed.models.items()} | {
-            "local_mean": alone.mean(axis=0),
-            "local_best": best,
-            "local_worst": worst,
-        }
+        found[metric] = {name: each.metrics[metric] for name, each in seed.models.items()}
+        for kind, desks in (("local", seed.local), ("unaided", seed.unaided)):
+            each = np.stack([desk.metrics[metric] for desk in desks])
+            ends = each.min(axis=0), each.max(axis=0)
+            best, worst = reversed(ends) if metric in GREATER_IS_BETTER else ends
+            found[metric] |= {
+                f"{kind}_mean": each.mean(axis=0),
+                f"{kind}_best": best,
+                f"{kind}_worst": worst,
+            }
     return found
 
 

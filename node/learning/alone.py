@@ -74,6 +74,12 @@ def central_recipe(settings: TrainingSettings) -> TrainingSettings:
     )
 
 
+def unaided_recipe(settings: TrainingSettings) -> TrainingSettings:
+    """The recipe of a desk that takes nothing from the public: no echoes on public surfaces, and no
+    penalty for arbitrage on them. Its samples are its own quotes alone."""
+    return replace(settings.plain(), arbitrage_weight=0.0)
+
+
 def versions(
     genesis: Floats,
     samples: Samples,

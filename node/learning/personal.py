@@ -1,14 +1,16 @@
 """A model of a desk's own, for its own quotes: never uploaded.
 
 A desk's head is the shared model's last layer, fitted once more to the desk's own quotes until its
-later days, which it does not train on, stop gaining; everything before that layer stays shared. By
-the same days the desk chooses (`choose`) between the shared model, its head and what it trained
-alone: none of the three is best for every desk.
+later days, which it does not train on, stop gaining; everything before that layer stays shared.
+What the desk trained alone errs otherwise than the head does, so a mean of their volatilities often
+errs less than either. By the same days the desk chooses (`choose`) how much of each it takes.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
+
+import numpy as np
 
 from node.learning.training import LocalTraining, TrainingSettings, round_seed
 from node.learning.validation import rmse_of, rmse_vol_points
@@ -21,7 +23,11 @@ from node.models.smile import SMILE
 SHARED: Final = "shared"
 HEAD: Final = "head"
 LOCAL: Final = "local"
-"""What a desk chooses between: the shared model, its own head, what it trained alone."""
+BLEND: Final = "blend"
+"""What a desk chooses between: the shared model, its own head, what it trained alone, and a mean of
+the last two."""
+SHARES: Final = 64
+"""A share in 64ths: a file holds it exactly."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,8 @@ class Choice:
     name: str
     rmse: Mapping[str, float]
     """Of each by name, vol points, on the desk's later days."""
+    share: float
+    """Of what the desk trained alone, in the blend."""
 
 
 def fit_head(
@@ -85,7 +93,34 @@ def fit_head(
     return best
 
 
-def choose(candidates: Mapping[str, Pricer], later: Samples) -> Choice:
-    """The pricer that errs least on a desk's later days; of equals the one named first."""
+def choose(shared: Pricer, head: Pricer, local: Pricer, later: Samples) -> Choice:
+    """What errs least on a desk's later days; of equals the simplest.
+
+    Nothing errs less there than the blend, whose share is fitted to them: something else is chosen
+    where that is 0 or 1.
+    """
+    share = fit_share(head(later), local(later), later.target_vol)
+    candidates = {SHARED: shared, HEAD: head, LOCAL: local, BLEND: mixed(head, local, share)}
     rmse = {name: rmse_of(price, later) for name, price in candidates.items()}
-    return Choice(min(rmse, key=rmse.__getitem__), rmse)
+    return Choice(min(rmse, key=rmse.__getitem__), rmse, share)
+
+
+def fit_share(head: Floats, local: Floats, wanted: Floats) -> float:
+    """How much of `local` the mean of two volatilities takes that errs least, from 0 to 1.
+
+    Shape: all [n].
+    """
+    apart = local - head
+    squares = float(apart @ apart)
+    # What a desk trained alone may answer without bound.
+    if not 0.0 < squares < np.inf:
+        return 0.0
+    found = float(apart @ (wanted - head)) / squares
+    return round(SHARES * min(max(found, 0.0), 1.0)) / SHARES
+
+
+def mixed(head: Pricer, local: Pricer, share: float) -> Pricer:
+    """The mean of two volatilities, with a `share` of the second."""
+    if share in (0.0, 1.0):
+        return local if share else head
+    return lambda samples: (1.0 - share) * head(samples) + share * local(samples)

@@ -30,7 +30,7 @@ def estimate(mean: float) -> dict:
 
 
 def window(shift: float) -> dict:
-    models = [*MODELS, "federated_tolerant"]
+    models = [*MODELS, "federated_tolerant", "federated_rule_alone"]
     errors = {name: estimate(shift + place) for place, name in enumerate(models)}
     audited = {name: estimate(0.01) for name in ("federated", "central", "quadratic")}
     book = {name: estimate(shift + place) for place, name in enumerate(BOOKS)}
@@ -38,7 +38,13 @@ def window(shift: float) -> dict:
     return {
         **dict.fromkeys(("rmse_vol_points", *METRICS), errors),
         "inside_bid_ask": {"models": {name: estimate(0.25) for name in MODELS}},
-        "rmse_ratios": {name: estimate(1.0) for name in (*RATIOS, *TOLERANT)},
+        "rmse_ratios": {
+            name: estimate(1.0)
+            for name in (
+                *RATIOS,
+                *(name for metric, name in TOLERANT.values() if metric == "rmse_ratios"),
+            )
+        },
         "books": [book, worse],
         "worst_book": worse,
         "arbitrage": {
@@ -51,7 +57,7 @@ def window(shift: float) -> dict:
 
 
 def evaluation(partition: str) -> dict:
-    choices = [[{"name": "head"}, {"name": "local"}], [{"name": "shared"}, {"name": "local"}]]
+    choices = [[{"share": 0.25}, {"share": 1.0}], [{"share": 0.0}, {"share": 1.0}]]
     return {
         "settings": {"partition": partition},
         **window(1.0),
@@ -82,23 +88,25 @@ def test_books_are_averaged_over_desks_and_the_worst_stands_beside():
     assert cells(table, "federated")[0] == "2.000, 3.000"
 
 
-def test_what_each_desk_chose_stands_below_its_errors():
+def test_what_each_desk_blended_stands_below_its_errors():
     table = table_of_choices({"time": evaluation("time")}, "test")
     place = list(BOOKS).index("chosen")
     assert cells(table, "own book, test, desk by desk") == ["desk 1", "desk 2"]
-    assert cells(table, "time: what the desk chooses on May") == [
+    assert cells(table, "time: the blend that the desk fits on May") == [
         f"{1.0 + place:.3f}",
         f"{3.0 + place:.3f}",
     ]
-    assert cells(table, "time: chosen, seeds") == ["head 1, shared 1", "local 2"]
+    assert cells(table, "time: share of the desk alone, seeds") == ["0.25, 0.00", "1.00, 1.00"]
 
 
 def test_what_tolerating_costs_is_told_where_it_was_measured():
     without = evaluation("desks")
     del without["rmse_ratios"]["federated_tolerant_to_federated"]
     table = table_of_tolerance({"desks": without, "time": evaluation("time")}, "test")
-    assert cells(table, "to the mean") == ["-", "-", "1.000 (0.50-1.50)", "-"]
-    assert cells(table, "RMSE")[2].startswith(f"{1.0 + len(MODELS):.3f}")
+    to_the_mean = cells(table, "rule and recipe: to the mean")
+    assert to_the_mean == ["-", "-", "1.000 (0.50-1.50)", "-"]
+    assert cells(table, "rule and recipe: RMSE")[2].startswith(f"{1.0 + len(MODELS):.3f}")
+    assert cells(table, "the rule alone: RMSE")[2].startswith(f"{2.0 + len(MODELS):.3f}")
 
 
 def test_other_metrics_and_hedges_are_of_the_first_partition():

@@ -18,6 +18,7 @@ import torch
 from click.testing import CliRunner, Result
 
 from node.evaluation import audit
+from node.learning.federation import federate
 from node.learning.personal import PersonalSettings, fit_head
 from node.learning.training import LocalTraining, TrainingSettings
 from node.models.boosting import train_boosting
@@ -33,10 +34,14 @@ MODELS = {
     "local_mean",
     "local_best",
     "local_worst",
+    "unaided_mean",
+    "unaided_best",
+    "unaided_worst",
+    "quadratic_in_volatility",
     "hist_gradient_boosting",
     *FORMULAS,
 }
-MORE = {"federated_tolerant", "set_attention"}
+MORE = {"federated_tolerant", "federated_rule_alone", "set_attention"}
 METRICS = {
     "rmse_vol_points",
     "mae_vol_points",
@@ -140,22 +145,50 @@ def test_desks_cells_ratios_and_hedges_are_told(numbers):
         own = {"local", "head", "chosen"}
         assert set(window["worst_book"]) == {"federated", "central"} | own
         assert sum(cell["quotes"] for cell in window["cells"]) == window["quotes"]
-        for ratio in ("federated_to_central", "federated_tolerant_to_federated"):
-            assert is_estimate(window["rmse_ratios"][ratio])
+        for ratio in ("to_central", "tolerant_to_federated", "rule_alone_to_federated"):
+            assert is_estimate(window["rmse_ratios"][f"federated_{ratio}"])
         for coin in ("BTC", "ETH"):
             hedges = window["day_pnl_deviation_bp"][coin]
             assert hedges["federated"]["mean"] < hedges["unhedged"]["mean"]
             assert {"exchange", "quadratic", "federated_along_smile"} <= set(hedges)
 
 
+def test_the_rule_alone_and_the_recipe_that_tolerates_are_two_models(numbers):
+    names = ("federated", "federated_rule_alone", "federated_tolerant")
+    assert len({numbers["rmse_vol_points"][name]["mean"] for name in names}) == len(names)
+
+
+def test_only_the_rule_is_another_where_the_rule_alone_is_measured(invoked_small, monkeypatch):
+    asked = []
+
+    def trained(desks, settings, **named):
+        asked.append((named["rule"].name, named["tolerance"], settings.trusts(settings.rounds)))
+        return federate(desks, settings, **named)
+
+    monkeypatch.setattr(evaluate, "federate", trained)
+    options = ["--rounds", "2", "--seeds", "1", "--desks", "3", "--rule", "mean"]
+    done = invoked_small(*options, "--tolerant", "trimmed_mean")
+    assert done.exit_code == ExitCode.OK, done.output
+    assert asked == [
+        ("MEAN", 0, True),
+        ("TRIMMED_MEAN", 1, True),
+        ("TRIMMED_MEAN", 1, False),
+    ]
+
+
 def test_a_desk_s_choice_is_what_erred_least_on_the_validation_days(numbers):
     (desks,) = numbers["choices"]
     assert len(desks) == 3
     for choice, book in zip(desks, numbers["books"], strict=True):
-        assert set(choice["rmse"]) == {"shared", "head", "local"}
+        assert set(choice["rmse"]) == {"shared", "head", "local", "blend"}
         assert choice["rmse"][choice["name"]] == min(choice["rmse"].values())
-        of = {"shared": "federated", "head": "head", "local": "local"}[choice["name"]]
-        assert book["chosen"] == book[of]
+        assert 0.0 <= choice["share"] <= 1.0
+        assert (choice["name"] == "blend") == (0.0 < choice["share"] < 1.0)
+        if choice["name"] == "blend":
+            assert book["chosen"] != book["head"]
+        else:
+            of = {"shared": "federated", "head": "head", "local": "local"}[choice["name"]]
+            assert book["chosen"] == book[of]
 
 
 def test_the_settings_say_what_was_done(numbers):
@@ -244,7 +277,7 @@ def test_every_network_is_trained_on_the_device_that_was_asked_for(invoked_small
     done = invoked_small("--rounds", "1", "--desks", "2", "--seeds", "1", "--device", "cuda")
     assert done.exit_code == ExitCode.OK, done.output
     # Two desks together, two rounds of the central model, two desks alone, two heads.
-    assert asked == ["cuda"] * 8
+    assert asked == ["cuda"] * 10
 
 
 def test_a_gpu_that_is_not_there_is_refused_before_anything_is_read(monkeypatch):

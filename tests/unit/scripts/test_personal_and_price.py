@@ -142,6 +142,50 @@ def test_desk_that_is_best_alone_keeps_its_own_model(run, folders, shared, tmp_p
     np.testing.assert_array_equal(values_of(file), to_model(good, DEFAULT_SHIFT))
 
 
+@pytest.fixture
+def blend(run, folders, shared, tmp_path, monkeypatch) -> tuple[Path, dict]:
+    """A desk's file and what was said of it: its own model errs to the other side of the head."""
+    own = own_and_anchors(*folders[1::2])[0]
+    low = replace(own, target_vol=own.target_vol - STEEPER)
+    start = to_float(values_of(shared), DEFAULT_SHIFT)
+    vector = LocalTraining(low, SETTINGS).train(start, seed=2).vector
+    monkeypatch.setattr(personal, "train_alone", lambda *_given, **_named: vector)
+    monkeypatch.setattr(personal, "fit_head", lambda shared, *_given, **_named: shared)
+    file = tmp_path / "blend.model"
+    done = run(personal, "--model", shared, *folders, "--out", file, "--json")
+    assert done.exit_code == ExitCode.OK, done.output
+    return file, json.loads(done.stdout)
+
+
+def test_a_blend_is_written_as_both_models_and_its_share_and_prices_as_measured(
+    run, folders, shared, tmp_path, blend
+):
+    file, said = blend
+    assert said["chosen"] == "blend"
+    assert 0.2 < said["share_of_local"] < 0.8
+    assert said["rmse_vol_points"]["blend"] < 0.9 * said["rmse_vol_points"]["local"]
+    values = values_of(file)
+    np.testing.assert_array_equal(values[: SMILE.spec.dimension], values_of(shared))
+    assert values[-1] == said["share_of_local"] * 2**DEFAULT_SHIFT
+
+    csv = tmp_path / "prices.csv"
+    options = ["--model", file, "--root", said["root"], *folders, "--all", "--out", csv]
+    done = run(price, *options, "--json")
+    assert done.exit_code == ExitCode.OK, done.output
+    assert json.loads(done.stdout)["architecture"] == "smile_blend"
+    table = pl.read_csv(csv, try_parse_dates=True)
+    later = table.filter(pl.col("timestamp").dt.replace_time_zone(None) >= _day(said["later_from"]))
+    found = 100 * ((later["model_vol"] - later["mark_vol"]) ** 2).mean() ** 0.5
+    assert found == pytest.approx(said["rmse_vol_points"]["blend"], abs=1e-4)
+
+
+def test_a_blend_is_no_shared_model(run, folders, tmp_path, blend):
+    refused = run(personal, "--model", blend[0], *folders, "--out", tmp_path / "again.model")
+    assert refused.exit_code == ExitCode.CONFIG
+    assert "found a desk's blend" in refused.stderr
+    assert not (tmp_path / "again.model").exists()
+
+
 def test_training_alone_is_stopped_by_the_later_quotes(run, folders, shared, tmp_path, monkeypatch):
     stopped_by = []
 
@@ -163,13 +207,14 @@ def test_a_gpu_that_is_not_there_is_refused(run, folders, shared, tmp_path, monk
     assert "device: wanted cuda, found no GPU" in refused.stderr
 
 
-def test_people_read_three_errors_and_which_was_chosen(run, folders, shared, tmp_path):
+def test_people_read_four_errors_and_which_was_chosen(run, folders, shared, tmp_path):
     done = run(personal, "--model", shared, *folders, "--out", tmp_path / "own.model")
     lines = done.stdout.splitlines()
     assert [line.split()[0] for line in lines if "on the later quotes" in line] == [
         "shared",
         "head",
         "local",
+        "blend",
     ]
     assert done.stdout.count("<- chosen") == 1
 
@@ -234,7 +279,7 @@ def test_model_in_other_units_than_the_task_s_is_refused(run, folders, shared, t
 
 def test_file_that_is_too_large_for_a_model_is_not_read(run, folders, shared, tmp_path):
     file = tmp_path / "large"
-    file.write_bytes(shared.read_bytes() + bytes(1))
+    file.write_bytes(2 * shared.read_bytes())
     refused = run(price, "--model", file, *folders, "--out", tmp_path / "prices.csv")
     assert refused.exit_code == ExitCode.CONFIG
     assert "wanted at most" in refused.stderr

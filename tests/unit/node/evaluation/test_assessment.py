@@ -59,13 +59,18 @@ def books(window: Window) -> list[Floats]:
     ]
 
 
+UNAIDED = [6.0, 8.0]
+
+
 def seed_of(window: Window, federated: float, central: float, desks: list[float]) -> SeedScores:
     scored = {
-        error: score(off_by(error), window, books(window)) for error in (federated, central, *desks)
+        error: score(off_by(error), window, books(window))
+        for error in (federated, central, *desks, *UNAIDED)
     }
     return SeedScores(
         models={FEDERATED: scored[federated], CENTRAL: scored[central]},
         local=tuple(scored[error] for error in desks),
+        unaided=tuple(scored[error] for error in UNAIDED),
         own={},
         violations={},
         along_smile_bp={},
@@ -99,6 +104,9 @@ def test_mean_best_and_worst_desk_stand_beside_the_shared_models(window):
         "local_mean": 4.0,
         "local_best": 3.0,
         "local_worst": 5.0,
+        "unaided_mean": 7.0,
+        "unaided_best": 6.0,
+        "unaided_worst": 8.0,
     }
 
 

@@ -5,8 +5,15 @@ import numpy as np
 import pytest
 
 from node.evaluation.metrics import measure
-from node.learning.alone import central_recipe, train_alone, train_central, versions
+from node.learning.alone import (
+    central_recipe,
+    train_alone,
+    train_central,
+    unaided_recipe,
+    versions,
+)
 from node.learning.training import LocalTraining, TrainingSettings, round_seed
+from node.models.arbitrage import Watch
 from node.models.architecture import DEFAULT_SHIFT
 from node.models.smile import SMILE
 from protocol import numbers
@@ -50,6 +57,19 @@ def test_desk_alone_takes_as_many_steps_as_in_the_federation():
         versions(GENESIS, samples(), SHORT, seed=1), rounds(SHORT), strict=True
     ):
         np.testing.assert_array_equal(found, wanted)
+
+
+def test_unaided_desk_hears_no_echo_and_sees_no_public_surface(monkeypatch):
+    recipe = unaided_recipe(SHORT)
+    assert replace(recipe, echo_share=0.1, look_ahead=0.5, arbitrage_weight=500.0) == SHORT
+
+    def refuse(*_args, **_kwargs):
+        raise AssertionError("looked for arbitrage on public surfaces")
+
+    monkeypatch.setattr(Watch, "penalty", refuse)
+    train_alone(GENESIS, samples(), recipe, validation=samples(), seed=1)
+    with pytest.raises(AssertionError, match="public surfaces"):
+        train_alone(GENESIS, samples(), SHORT, validation=samples(), seed=1)
 
 
 @pytest.mark.parametrize("best", range(SHORT.rounds))

@@ -5,7 +5,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from node.learning.personal import HEAD, LOCAL, SHARED, PersonalSettings, choose, fit_head
+from node.learning.personal import (
+    BLEND,
+    HEAD,
+    LOCAL,
+    SHARED,
+    PersonalSettings,
+    choose,
+    fit_head,
+    fit_share,
+    mixed,
+)
 from node.learning.training import LocalTraining, TrainingSettings
 from node.learning.validation import rmse_vol_points
 from node.market.split import hold_out
@@ -79,11 +89,49 @@ def off_by(vol_points):
 
 def test_a_desk_takes_what_errs_least_on_its_later_days(parts):
     _, later = parts
-    found = choose({SHARED: off_by(2.0), HEAD: off_by(1.5), LOCAL: off_by(-1.0)}, later)
-    assert found.name == LOCAL
-    assert found.rmse == pytest.approx({SHARED: 2.0, HEAD: 1.5, LOCAL: 1.0})
+    found = choose(off_by(2.0), off_by(1.5), off_by(1.0), later)
+    assert (found.name, found.share) == (LOCAL, 1.0)
+    assert found.rmse == pytest.approx({SHARED: 2.0, HEAD: 1.5, LOCAL: 1.0, BLEND: 1.0})
+    found = choose(off_by(2.0), off_by(1.0), off_by(1.5), later)
+    assert (found.name, found.share) == (HEAD, 0.0)
+
+
+def test_a_blend_takes_of_both_where_they_err_apart(parts):
+    _, later = parts
+    found = choose(off_by(2.0), off_by(1.5), off_by(-0.5), later)
+    assert (found.name, found.share) == (BLEND, 0.75)
+    assert found.rmse[BLEND] == pytest.approx(0.0, abs=1e-9)
+    vols = mixed(off_by(1.5), off_by(-0.5), 0.25)(later)
+    np.testing.assert_allclose(vols, later.target_vol + 0.01)
+
+
+def test_the_share_is_the_one_that_errs_least():
+    draw = np.random.default_rng(3)
+    wanted, head, local = (0.5 + 0.02 * draw.standard_normal(500) for _ in range(3))
+    found = fit_share(head, local, wanted)
+    errors = {
+        share: np.mean(((1 - share) * head + share * local - wanted) ** 2)
+        for share in np.arange(65) / 64
+    }
+    assert found == min(errors, key=errors.__getitem__)
+    assert 0.3 < found < 0.7
+
+
+def test_a_model_without_bounds_is_not_blended(parts):
+    def wild(asked):
+        return np.full(len(asked), np.inf)
+
+    found = choose(off_by(2.0), off_by(1.0), wild, parts[1])
+    assert (found.name, found.share) == (HEAD, 0.0)
+    assert found.rmse[BLEND] == pytest.approx(1.0)
+
+
+def test_models_that_say_the_same_are_not_blended(parts):
+    same = off_by(1.0)
+    found = choose(off_by(2.0), same, same, parts[1])
+    assert (found.name, found.share) == (HEAD, 0.0)
 
 
 def test_a_head_that_is_the_shared_model_is_called_shared(parts):
     same = off_by(2.0)
-    assert choose({SHARED: same, HEAD: same, LOCAL: off_by(3.0)}, parts[1]).name == SHARED
+    assert choose(same, same, off_by(3.0), parts[1]).name == SHARED

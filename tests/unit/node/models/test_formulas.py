@@ -10,11 +10,13 @@ from node.market.quotes import DAYS_PER_YEAR
 from node.market.samples import build_samples
 from node.market.split import RECORDED_SPLIT
 from node.models.formulas import (
+    FLAT_FROM_Z,
     FORMULAS,
     LOWEST_VOL,
     flat,
     quadratic_smile,
     term_structure,
+    volatility_smile,
 )
 from tests.unit.node.recorded import needs_chains, recorded_chain
 from tests.unit.node.small_market import frame, quote, samples
@@ -45,16 +47,29 @@ def test_the_quadratic_smile_reproduces_a_quadratic_variance():
     np.testing.assert_allclose(quadratic_smile(exact), exact.target_vol, rtol=1e-6)
 
 
-def test_the_quadratic_smile_passes_through_the_panel():
+def at(z):
+    return replace(samples(), z=np.full(len(samples()), z))
+
+
+@pytest.mark.parametrize("smile", [quadratic_smile, volatility_smile])
+def test_a_quadratic_smile_passes_through_the_panel(smile):
     for column, z in enumerate((-1.0, 0.0, 1.0)):
-        moved = replace(samples(), z=np.full(len(samples()), z))
-        np.testing.assert_allclose(quadratic_smile(moved), samples().panel_vols[:, column])
+        np.testing.assert_allclose(smile(at(z)), samples().panel_vols[:, column])
 
 
-def test_the_quadratic_smile_never_leaves_the_positive_numbers():
+@pytest.mark.parametrize("smile", [quadratic_smile, volatility_smile])
+def test_a_quadratic_smile_never_leaves_the_positive_numbers(smile):
     frowning = np.tile([0.3, 0.5, 0.3], (len(samples()), 1))
-    far = replace(samples(), panel_vols=frowning, z=np.full(len(samples()), 9.0))
-    assert (quadratic_smile(far) == LOWEST_VOL).all()
+    assert (smile(replace(at(9.0), panel_vols=frowning)) == LOWEST_VOL).all()
+
+
+def test_a_smile_in_volatility_is_a_parabola_that_is_flat_far_out():
+    lower, at_money, upper = samples().panel_vols.T
+    parabola_at_2 = at_money + (upper - lower) + 2 * (upper + lower - 2 * at_money)
+    np.testing.assert_allclose(volatility_smile(at(2.0)), parabola_at_2)
+    for side in (-1.0, 1.0):
+        edge = volatility_smile(at(side * FLAT_FROM_Z))
+        np.testing.assert_array_equal(volatility_smile(at(side * 8.0)), edge)
 
 
 def test_each_formula_sees_more_of_the_panel_and_errs_less():
