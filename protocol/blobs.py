@@ -293,6 +293,28 @@ class Keeping(FirstOf):
         return found
 
 
+class Remembering(FirstOf):
+    """The same, but asks for each blob once: what was answered is kept, a refusal too."""
+
+    def __init__(self, stores: Sequence[BlobStore]) -> None:
+        super().__init__(stores)
+        self._answers: dict[tuple[bytes, int, int | None], Verified | BlobError] = {}
+
+    def verified(self, root: bytes, *, chunk_length: int, shift: int | None = None) -> Verified:
+        asked = (root, chunk_length, shift)
+        if asked not in self._answers:
+            try:
+                self._answers[asked] = super().verified(
+                    root, chunk_length=chunk_length, shift=shift
+                )
+            except BlobError as error:
+                self._answers[asked] = error
+        answer = self._answers[asked]
+        if isinstance(answer, BlobError):
+            raise answer
+        return answer
+
+
 def worst_of(root: bytes, refusals: Sequence[BlobError]) -> BlobError:
     """One error for all: what may change by itself outweighs garbage, garbage outweighs absence."""
     listed = "; ".join(refusal.why for refusal in refusals) or "there is no store to ask"

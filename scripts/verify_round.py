@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protocol import rounds
-from protocol.blobs import BlobStore, FirstOf
+from protocol.blobs import BlobStore, FirstOf, Remembering
 from protocol.chain.gateway import Chain, Snapshot
 from protocol.chain.posted import PostedStore
 from protocol.errors import BlobError, ConfigError, RangeError, RuleError, VerificationFailed
@@ -115,7 +115,8 @@ class Verifier:
         self._task_id = task_id
         self._params: TaskParams = snapshot.task_params(task_id)
         posted = PostedStore(snapshot.chain, task_id, self._params)
-        self._blobs = FirstOf([blobs, posted])
+        self._stores = (blobs, posted)
+        self._blobs = Remembering(self._stores)
         self._auditor = auditor
         self._latest = snapshot.task_state(task_id).round
         self._recomputed: tuple[int, Combined] | None = None
@@ -131,6 +132,8 @@ class Verifier:
         return [self._verdict(int(chosen))]
 
     def _verdict(self, number: int) -> Verdict:
+        # What one round needs is fetched once, and no longer kept than until the next one.
+        self._blobs = Remembering(self._stores)
         state = self._snapshot.round_state(self._task_id, number)
         phase = rounds.phase(self._params, state, self._snapshot.block.timestamp)
         selection, arbitrage = Selection(), None

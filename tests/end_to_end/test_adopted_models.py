@@ -1,5 +1,6 @@
 """Models of a finished task are audited by a node that adopts them and by whoever verifies them."""
 
+from collections import Counter
 from types import SimpleNamespace
 
 import numpy as np
@@ -74,6 +75,28 @@ def test_each_update_of_a_round_is_held_against_its_base_model(finished, auditor
             assert update.more is not None
             assert abs(update.more) < ARBITRAGE_MARGIN
             assert not update.is_worthless
+
+
+class Counting(DirectoryStore):
+    """Counts what it is asked for."""
+
+    def __init__(self, path):
+        super().__init__(path)
+        self.asked = Counter()
+
+    def _read(self, root):
+        self.asked[root] += 1
+        return super()._read(root)
+
+
+def test_each_update_is_fetched_once_to_verify_and_audit_a_round(finished, auditor):
+    blobs = Counting(finished.blobs.path)
+    verdicts = check(finished, auditor, blobs)
+    assert all(verdict.verdict == "verified" and verdict.brought for verdict in verdicts)
+    snapshot = finished.chain.at(finished.chain.head())
+    for number in (1, 2):
+        for update in snapshot.included(finished.task_id, number):
+            assert blobs.asked[update.update_root] == 1
 
 
 def test_update_that_nobody_serves_any_more_is_not_judged(finished, auditor, tmp_path):

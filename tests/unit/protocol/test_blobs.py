@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from protocol.blobs import Backend, DirectoryStore, FirstOf, Keeping
+from protocol.blobs import Backend, DirectoryStore, FirstOf, Keeping, Remembering
 from protocol.encoding import encode_update
 from protocol.errors import (
     BlobCorrupt,
@@ -60,6 +60,14 @@ class TestKeeping(BlobStoreSuite):
     @pytest.fixture
     def store(self, behind, tmp_path):
         return Keeping([DirectoryStore(tmp_path / "empty"), behind])
+
+
+class TestRemembering(BlobStoreSuite):
+    """Nor if what it answers is kept."""
+
+    @pytest.fixture
+    def store(self, behind, tmp_path):
+        return Remembering([DirectoryStore(tmp_path / "empty"), behind])
 
 
 @pytest.fixture
@@ -178,3 +186,17 @@ def test_what_another_store_answers_is_kept_in_the_first_one(tmp_path):
     assert keeping.get_bytes(ROOT, chunk_length=CHUNK) == CONTENT
     with pytest.raises(BlobNotFound):
         keeping.get(b"\1" * 32, chunk_length=CHUNK)
+
+
+def test_a_blob_is_asked_for_once_whatever_is_answered(directory):
+    store = Remembering([directory])
+    directory.put(CONTENT, chunk_length=CHUNK)
+    assert store.get_bytes(ROOT, chunk_length=CHUNK) == CONTENT
+    directory.file_of(ROOT).unlink()
+    assert store.get_bytes(ROOT, chunk_length=CHUNK) == CONTENT
+    # Under another shift it is another question.
+    with pytest.raises(BlobNotFound):
+        store.get(ROOT, chunk_length=CHUNK, shift=SHIFT)
+    directory.put(CONTENT, chunk_length=CHUNK)
+    with pytest.raises(BlobNotFound):
+        store.get(ROOT, chunk_length=CHUNK, shift=SHIFT)
