@@ -20,8 +20,8 @@ import numpy as np
 import torch
 
 from benchmarks.arbitrage import DESKS, together
-from benchmarks.forecasting import Score, calendar_of, scores, show, state_of
-from node.forecasting.forecasters import SURFACE, Fit
+from benchmarks.forecasting import Score, calendar_of, named, scores, show, state_of
+from node.forecasting.forecasters import Forecaster, installed
 from node.forecasting.pairs import Pairs, forecast_panel, surface_pairs
 from node.forecasting.walk_forward import walk_forward
 from node.learning.division import Market
@@ -100,13 +100,13 @@ def errors(later: Later, price: Pricer, forecasts: Mapping[str, Floats]) -> dict
 
 
 def compared(
-    market: Market, pairs: Pairs, price: Pricer, forecasters: Mapping[str, Fit], seeds: int
+    market: Market, pairs: Pairs, price: Pricer, forecasters: Mapping[str, Forecaster], seeds: int
 ) -> Iterator[tuple[str, dict[str, Score]]]:
     """Every window and stretch of tenors."""
     refits, _ = calendar_of(market.split)
     forecasts = {
-        name: np.stack([walk_forward(pairs, fit, refits, seed) for seed in range(seeds)])
-        for name, fit in forecasters.items()
+        name: np.stack([walk_forward(pairs, each.fit, refits, seed) for seed in range(seeds)])
+        for name, each in forecasters.items()
     }
     for window, quotes in market.windows.items():
         later = Later.joined(quotes, pairs, max(refits[0], int(quotes.snapshot.min())))
@@ -130,11 +130,12 @@ def main(data: Path, seeds: int, file: Path | None) -> None:
     pairs = surface_pairs(market.panel, DAY, state_of(quotes, market.panel))
     price = partial(SMILE.predict, together(market, TrainingSettings(), 0))
     found = {}
-    for question, scored in compared(market, pairs, price, SURFACE, seeds):
+    for question, scored in compared(market, pairs, price, installed("surface"), seeds):
         found[question] = {name: asdict(score) for name, score in scored.items()}
         show(question, scored)
     if file is not None:
-        file.write_text(json.dumps(found, indent=1))
+        told = {"forecasters": named("surface"), **found}
+        file.write_text(json.dumps(told, indent=1))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ import torch
 
 from node.evaluation.bootstrap import INTERVAL, Days
 from node.forecasting.comparison import DieboldMariano, diebold_mariano
-from node.forecasting.forecasters import DAILY, SURFACE, Fit
+from node.forecasting.forecasters import Forecaster, Subject, installed
 from node.forecasting.pairs import Pairs, daily_pairs, surface_pairs
 from node.forecasting.walk_forward import walk_forward
 from node.market.layouts import read_batches
@@ -82,13 +82,13 @@ def of_day(text: str) -> int:
 
 
 def errors(
-    pairs: Pairs, forecasters: Mapping[str, Fit], refits: list[int], seeds: int
+    pairs: Pairs, forecasters: Mapping[str, Forecaster], refits: list[int], seeds: int
 ) -> dict[str, Floats]:
     """Vol points off by forecaster. Shape: [seeds, n, d]"""
     found = {}
-    for name, fit in forecasters.items():
+    for name, forecaster in forecasters.items():
         begun = time.process_time()
-        forecasts = [walk_forward(pairs, fit, refits, seed) for seed in range(seeds)]
+        forecasts = [walk_forward(pairs, forecaster.fit, refits, seed) for seed in range(seeds)]
         found[name] = 100.0 * (np.exp(np.stack(forecasts)) - np.exp(pairs.later))
         print(f"  {name}: {time.process_time() - begun:.1f} CPU s", flush=True)
     return found
@@ -128,7 +128,7 @@ def dvol(
     """Deribit's volatility index, a day ahead."""
     pairs = Pairs.join([dvol_pairs(folder, currency, files) for currency in CURRENCIES])
     refits = [at for day in DAILY_REFITS if (at := of_day(day)) < pairs.origin[-1]]
-    off = errors(pairs, DAILY, refits, seeds)
+    off = errors(pairs, installed("daily"), refits, seeds)
     for window, (start, end) in DAILY_WINDOWS.items():
         inside = _inside(pairs, (of_day(start), of_day(end)))
         for currency in CURRENCIES:
@@ -169,7 +169,7 @@ def surfaces(
     for horizon in HORIZONS:
         pairs = surface_pairs(panel, horizon, state)
         refits, windows = calendar_of(split)
-        off = errors(pairs, SURFACE, refits, seeds)
+        off = errors(pairs, installed("surface"), refits, seeds)
         spacing = float(np.median(np.diff(np.unique(pairs.origin))))
         overlap = max(round(horizon / MICROSECOND / spacing) - 1, 0)
         for window, bounds in windows.items():
@@ -216,6 +216,15 @@ def calendar_of(split: Split) -> tuple[list[int], dict[str, Window]]:
         "choices": (refits[1], at["test_start"]),
         "test": (at["test_start"], at["test_end"]),
         "stress": (at["stress_start"], at["stress_end"]),
+    }
+
+
+def named(*subjects: Subject) -> dict[str, str]:
+    """The hash of every forecaster of these by its name: which ones the scores are of."""
+    return {
+        name: f"0x{each.hash.hex()}"
+        for subject in subjects
+        for name, each in installed(subject).items()
     }
 
 
@@ -273,7 +282,8 @@ def main() -> None:
     peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"{time.process_time():.0f} CPU s, peak memory {peak_mib:.0f} MiB")
     if asked.json:
-        asked.json.write_text(json.dumps(found, indent=1))
+        hashes = named("daily", "surface")
+        asked.json.write_text(json.dumps({"forecasters": hashes, **found}, indent=1))
 
 
 def show(question: str, scored: Mapping[str, Score]) -> None:

@@ -19,6 +19,13 @@ from protocol.numbers import FloatArray
 Shape = tuple[int, ...]
 
 
+def canonical_json(document: Mapping[str, object]) -> bytes:
+    """One form for each document, to be hashed: sorted keys, no spaces, ASCII only."""
+    return json.dumps(
+        document, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
+    ).encode("ascii")
+
+
 @dataclass(frozen=True)
 class ModelSpec:
     """A model's architecture; `parameters` are (name, shape) and are kept sorted by name."""
@@ -44,19 +51,15 @@ class ModelSpec:
 
     @property
     def canonical(self) -> bytes:
-        """The spec as JSON with sorted keys, no spaces, ASCII only."""
-        return json.dumps(
+        """The spec as JSON in its one form."""
+        return canonical_json(
             {
                 "name": self.name,
                 "version": self.version,
                 "parameters": [[name, list(shape)] for name, shape in self.parameters],
                 "settings": dict(self.settings),
-            },
-            sort_keys=True,
-            separators=(",", ":"),
-            ensure_ascii=True,
-            allow_nan=False,
-        ).encode("ascii")
+            }
+        )
 
     @property
     def hash(self) -> bytes:

@@ -1,16 +1,19 @@
-"""Forecasters of log volatilities, by name: each is fitted to pairs and then forecasts others.
+"""Forecasters of log volatilities, by name and hash: each is fitted to pairs and forecasts others.
 
 All say a change from what is known now, so persistence is what none of them starts below.
 """
 
 from collections.abc import Callable, Mapping
-from functools import partial
+from dataclasses import asdict, dataclass
+from functools import cache, partial
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
+from eth_hash.auto import keccak
 
 from node.forecasting.networks import (
+    Build,
     Lstm,
     NetworkSettings,
     Residual,
@@ -20,7 +23,11 @@ from node.forecasting.networks import (
 from node.forecasting.pairs import Pairs
 from node.market.panel import COLUMNS, TENOR_YEARS, Floats, vols_at
 from node.market.quotes import MICROSECONDS_PER_YEAR
+from node.models.registry import plugins
+from protocol.model_spec import canonical_json
 
+GROUP: Final = "volquorum.forecasters"
+"""Entry points that lead to a `Forecaster`; another package can add its own."""
 LOWEST_VOL: Final = 0.01
 """Where a falling total variance leaves nothing for a tenor."""
 
@@ -28,6 +35,38 @@ Forecast = Callable[[Pairs], Floats]
 """Pairs in, log volatilities at their targets out. Shape: [n, d]"""
 Fit = Callable[[Pairs, int], Forecast]
 """Pairs to learn from and a seed in, a forecast out."""
+Subject = Literal["daily", "surface"]
+"""One volatility a day, such as DVOL, or a panel's fifteen."""
+
+
+@dataclass(frozen=True)
+class Forecaster:
+    """Installed code that forecasts."""
+
+    name: str
+    """What its entry point is called too."""
+    version: int
+    """Counted up whenever the same settings come to forecast otherwise."""
+    subjects: frozenset[Subject]
+    """What it can forecast."""
+    fit: Fit
+    settings: Mapping[str, int | float | str]
+
+    @property
+    def hash(self) -> bytes:
+        """Of what it is, not of what it was fitted to: that is each user's own."""
+        told = {"name": self.name, "version": self.version, "settings": dict(self.settings)}
+        return keccak(canonical_json(told))
+
+
+@cache
+def installed(subject: Subject) -> Mapping[str, Forecaster]:
+    """Every forecaster of a subject by name, in the names' order.
+
+    Raises: ConfigError as `plugins`.
+    """
+    found = sorted(plugins(GROUP, Forecaster).items())
+    return MappingProxyType({name: each for name, each in found if subject in each.subjects})
 
 
 def persistence(_pairs: Pairs, _seed: int) -> Forecast:
@@ -92,24 +131,22 @@ def _regressors(pairs: Pairs, *, seasonal: bool) -> Floats:
     return np.concatenate([gaps, np.repeat(columns, gaps.shape[2], axis=2)], axis=1)
 
 
-DAILY: Mapping[str, Fit] = MappingProxyType(
-    {
-        "persistence": persistence,
-        "har": har,
-        "seasonal_har": partial(har, seasonal=True),
-        "lstm": partial(fit_network, Lstm, NetworkSettings()),
-        "transformer": partial(fit_network, Transformer, NetworkSettings()),
-    }
-)
-"""For one volatility a day, such as DVOL."""
+def _network(name: str, subject: Subject, build: Build) -> Forecaster:
+    settings = NetworkSettings()
+    fit = partial(fit_network, build, settings)
+    return Forecaster(name, 1, frozenset({subject}), fit, asdict(settings))
 
-SURFACE: Mapping[str, Fit] = MappingProxyType(
-    {
-        "persistence": persistence,
-        "forward_variance": forward_variance,
-        "har": har,
-        "seasonal_har": partial(har, seasonal=True),
-        "residual": partial(fit_network, Residual, NetworkSettings()),
-    }
+
+_BOTH: Final[frozenset[Subject]] = frozenset({"daily", "surface"})
+
+PERSISTENCE: Final = Forecaster("persistence", 1, _BOTH, persistence, {})
+FORWARD_VARIANCE: Final = Forecaster(
+    "forward_variance", 1, frozenset({"surface"}), forward_variance, {"lowest_vol": LOWEST_VOL}
 )
-"""For a panel's fifteen volatilities."""
+HAR: Final = Forecaster("har", 1, _BOTH, har, {"seasonal": False})
+SEASONAL_HAR: Final = Forecaster(
+    "seasonal_har", 1, _BOTH, partial(har, seasonal=True), {"seasonal": True}
+)
+LSTM: Final = _network("lstm", "daily", Lstm)
+TRANSFORMER: Final = _network("transformer", "daily", Transformer)
+RESIDUAL: Final = _network("residual", "surface", Residual)

@@ -1,15 +1,21 @@
-"""Finds an architecture among the installed ones: by name for people, by hash for a task."""
+"""Finds an architecture among the installed ones: by name for people, by hash for a task.
+
+Whatever else other packages may add is found in the same way.
+"""
 
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import entry_points
 from types import MappingProxyType
+from typing import TypeVar
 
 from node.models.architecture import Architecture
 from protocol.errors import ConfigError
 
 GROUP = "volquorum.architectures"
 """Entry points that lead to an `Architecture`; another package can add its own."""
+
+Plugin = TypeVar("Plugin")
 
 
 @cache
@@ -18,18 +24,27 @@ def installed() -> Mapping[str, Architecture]:
 
     Raises: ConfigError if one cannot be loaded, is none, or goes by another name itself.
     """
-    found: dict[str, Architecture] = {}
-    for entry in entry_points(group=GROUP):
+    return plugins(GROUP, Architecture)
+
+
+def plugins(group: str, kind: type[Plugin]) -> Mapping[str, Plugin]:
+    """Everything of a kind that the installed packages name in a group of entry points.
+
+    Raises: ConfigError as `installed`.
+    """
+    found: dict[str, Plugin] = {}
+    for entry in entry_points(group=group):
         try:
             loaded = entry.load()
         except (ImportError, AttributeError) as error:
             raise ConfigError(
-                f"architecture {entry.name!r} ({entry.value}) cannot load: {error}"
+                f"{kind.__name__.lower()} {entry.name!r} ({entry.value}) cannot load: {error}"
             ) from error
-        if not isinstance(loaded, Architecture) or loaded.name != entry.name:
+        name = getattr(loaded, "name", type(loaded).__name__)
+        if not isinstance(loaded, kind) or name != entry.name:
             raise ConfigError(
-                f"entry point {entry.name!r} ({entry.value}): wanted an Architecture of this name,"
-                f" found {getattr(loaded, 'name', type(loaded).__name__)!r}"
+                f"entry point {entry.name!r} ({entry.value}): wanted an object of the class"
+                f" {kind.__name__} with this name, found {name!r}"
             )
         found[entry.name] = loaded
     return MappingProxyType(found)

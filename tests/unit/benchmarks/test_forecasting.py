@@ -1,14 +1,15 @@
 """How the comparison of forecasters is cut, scored and read."""
 
+import json
 from argparse import ArgumentTypeError
+from dataclasses import replace
 from datetime import timedelta
-from functools import partial
 
 import numpy as np
 import pytest
 
 from benchmarks import forecasting, smiles
-from node.forecasting.forecasters import SURFACE, har, persistence
+from node.forecasting.forecasters import HAR, PERSISTENCE, SEASONAL_HAR
 from node.market.desks import write_desk
 from node.market.split import RECORDED_SPLIT
 from node.market.state import DAY
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.unit
 def scored(seeds=2):
     pairs = daily(days=300)
     start = int(pairs.origin[150])
-    off = forecasting.errors(pairs, {"persistence": persistence, "har": har}, [start], seeds)
+    off = forecasting.errors(pairs, {"persistence": PERSISTENCE, "har": HAR}, [start], seeds)
     rows = (pairs.origin >= start) & np.isfinite(pairs.later[:, 0])
     return pairs.take(rows), {name: error[:, rows] for name, error in off.items()}
 
@@ -92,10 +93,12 @@ def test_a_users_file_reaches_what_the_forecasters_see(monkeypatch, tmp_path):
         seen.append(pairs)
         return lambda asked: asked.now
 
-    monkeypatch.setattr(forecasting, "SURFACE", {"persistence": looks})
+    looking = {"persistence": replace(PERSISTENCE, fit=looks)}
+    monkeypatch.setattr(forecasting, "installed", lambda _subject: looking)
     monkeypatch.setattr(forecasting, "HORIZONS", (DAY / 2,))
     monkeypatch.setattr(forecasting, "calendar_of", cut_of(quotes))
     arguments = ["--data", str(tmp_path), "--only", "surface", "--windows", "test"]
+    arguments += ["--json", str(tmp_path / "scores.json")]
     for state in ([], ["--state", f"gas_price={gas}"]):
         monkeypatch.setattr("sys.argv", ["forecasting.py", *arguments, *state])
         forecasting.main()
@@ -104,6 +107,8 @@ def test_a_users_file_reaches_what_the_forecasters_see(monkeypatch, tmp_path):
     first = int(quotes["timestamp"].dt.truncate("1d").min().timestamp()) * 1_000_000
     expected = 10 + (richer.origin - first) // (DAY // timedelta(microseconds=1))
     np.testing.assert_allclose(np.exp(richer.around[:, -1]), expected)
+    written = json.loads((tmp_path / "scores.json").read_text())
+    assert written["forecasters"] == {"persistence": f"0x{PERSISTENCE.hash.hex()}"}
 
 
 def test_a_users_file_reaches_the_daily_forecasters_too(tmp_path):
@@ -132,10 +137,10 @@ def cut_of(quotes):
 
 
 def test_surfaces_are_scored_from_a_folder_of_chains(monkeypatch, tmp_path):
-    quick = {"persistence": SURFACE["persistence"], "har": partial(har, seasonal=True)}
+    quick = {"persistence": PERSISTENCE, "har": SEASONAL_HAR}
     quotes = market(7, days=14, snapshots_per_day=2)
     write_desk(tmp_path, quotes)
-    monkeypatch.setattr(forecasting, "SURFACE", quick)
+    monkeypatch.setattr(forecasting, "installed", lambda _subject: quick)
     monkeypatch.setattr(forecasting, "HORIZONS", (DAY / 2,))
     monkeypatch.setattr(forecasting, "calendar_of", cut_of(quotes))
     found = dict(forecasting.surfaces(tmp_path, 1))

@@ -1,10 +1,21 @@
 from dataclasses import replace
 from functools import partial
+from importlib.metadata import EntryPoint
 
 import numpy as np
 import pytest
+from eth_hash.auto import keccak
 
-from node.forecasting.forecasters import DAILY, SURFACE, forward_variance, har, persistence
+from node.forecasting.forecasters import (
+    GROUP,
+    HAR,
+    RESIDUAL,
+    SEASONAL_HAR,
+    forward_variance,
+    har,
+    installed,
+    persistence,
+)
 from node.forecasting.networks import (
     FEWEST_PAIRS,
     Lstm,
@@ -14,7 +25,8 @@ from node.forecasting.networks import (
     fit_network,
 )
 from node.market.panel import TENOR_YEARS
-from protocol.errors import DataError
+from node.models import registry
+from protocol.errors import ConfigError, DataError
 from tests.unit.node.forecasting.small_history import daily, surfaces
 
 pytestmark = pytest.mark.unit
@@ -39,10 +51,10 @@ def ratio(fit, pairs):
     return rmse(fit(early, 0)(later), later) / rmse(later.now, later)
 
 
-@pytest.mark.parametrize("name", [name for name in SURFACE if name != "residual"])
+@pytest.mark.parametrize("name", ["persistence", "forward_variance", "har", "seasonal_har"])
 def test_every_surface_forecaster_answers_every_pair(name):
     early, later = cut(surfaces())
-    found = SURFACE[name](early, 0)(later)
+    found = installed("surface")[name].fit(early, 0)(later)
     assert found.shape == later.now.shape
     assert np.isfinite(found).all()
 
@@ -50,12 +62,39 @@ def test_every_surface_forecaster_answers_every_pair(name):
 @pytest.mark.parametrize("name", ["persistence", "har", "seasonal_har"])
 def test_every_daily_regression_answers_every_pair(name):
     early, later = cut(daily())
-    assert np.isfinite(DAILY[name](early, 0)(later)).all()
+    assert np.isfinite(installed("daily")[name].fit(early, 0)(later)).all()
 
 
-def test_the_registries_hold_the_networks():
-    assert {"lstm", "transformer"} < set(DAILY)
-    assert "residual" in SURFACE
+def test_installed_forecasters_are_found_by_what_they_forecast():
+    both = {"har", "persistence", "seasonal_har"}
+    assert set(installed("daily")) == both | {"lstm", "transformer"}
+    assert set(installed("surface")) == both | {"forward_variance", "residual"}
+    assert all(each.name == name for name, each in installed("surface").items())
+
+
+def test_a_hash_says_which_forecaster_it_is():
+    everybody = {**installed("daily"), **installed("surface")}
+    assert len({each.hash for each in everybody.values()}) == len(everybody)
+    assert replace(HAR).hash == HAR.hash
+    assert replace(HAR, version=2).hash != HAR.hash
+    wider = {**RESIDUAL.settings, "width": 64}
+    assert replace(RESIDUAL, settings=wider).hash != RESIDUAL.hash
+    assert HAR.hash == keccak(b'{"name":"har","settings":{"seasonal":false},"version":1}')
+
+
+def test_another_package_can_bring_a_forecaster(monkeypatch):
+    def install(value):
+        entry = EntryPoint("residual", value, GROUP)
+        monkeypatch.setattr(registry, "entry_points", lambda *, group: [entry] * (group == GROUP))
+        installed.cache_clear()
+        return installed("surface")
+
+    try:
+        assert install("node.forecasting.forecasters:RESIDUAL") == {"residual": RESIDUAL}
+        with pytest.raises(ConfigError, match="class Forecaster with this name, found 'har'"):
+            install("node.forecasting.forecasters:HAR")
+    finally:
+        installed.cache_clear()
 
 
 def test_persistence_is_today():
@@ -73,7 +112,7 @@ def test_har_finds_nothing_in_a_walk():
 
 def test_the_calendar_forecasts_a_weekly_wave():
     pairs = surfaces()
-    assert ratio(SURFACE["seasonal_har"], pairs) < 0.95 * ratio(har, pairs)
+    assert ratio(SEASONAL_HAR.fit, pairs) < 0.95 * ratio(har, pairs)
 
 
 def test_a_flat_term_structure_rolls_into_itself():

@@ -55,8 +55,8 @@ def test_another_version_of_a_model_is_another_model():
     [
         ("absent", "node.models.absent:SMILE", "cannot load"),
         ("absent", "node.models.smile:ABSENT", "cannot load"),
-        ("smile", "node.models.smile:Smile", "wanted an Architecture"),
-        ("other", "node.models.smile:SMILE", "of this name, found 'smile'"),
+        ("smile", "node.models.smile:Smile", "wanted an object of the class Architecture"),
+        ("other", "node.models.smile:SMILE", "with this name, found 'smile'"),
     ],
 )
 def test_an_entry_point_that_lies_is_an_error(entries, name, value, complaint):
