@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, get_args
+from typing import Final, Literal, get_args
 
 from node.evaluation.metrics import Metrics, measure
+from node.learning.anchors import synthetic_anchors
 from node.learning.division import Market
 from node.market.desks import Partition, partition
 from node.market.panel import Floats
@@ -17,6 +18,8 @@ from node.models.smile import SMILE
 PARTITIONS: tuple[Partition, ...] = get_args(Partition)
 LASTING: Final = ("desks", "moneyness")
 """Partitions by what is quoted, not by when or by chance."""
+Anchors = Literal["none", "panel", "synthetic", "both"]
+"""What desks train on beside their quotes: the panel's points, points drawn from a seed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +57,16 @@ class Field:
     def windows(self) -> dict[str, Samples]:
         """What nobody trains on, by name: the days to choose by, and those held out."""
         return {"validation": self.validation, **self.held_out}
+
+    def anchored(self, anchors: Anchors, seed: int) -> tuple[Samples, ...]:
+        """The desks' samples, if they have no anchors yet, with public ones of a kind."""
+        public = {
+            "none": [],
+            "panel": [self.anchors],
+            "synthetic": [synthetic_anchors(seed)],
+            "both": [self.anchors, synthetic_anchors(seed)],
+        }[anchors]
+        return tuple(Samples.join(own, *public) for own in self.desks)
 
     def score(self, price: Pricer) -> dict[str, Metrics]:
         """Errors on what is held out, by name."""

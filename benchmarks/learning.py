@@ -15,17 +15,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
 import numpy as np
 import torch
 
-from benchmarks.field import PARTITIONS, Field, priced_by
+from benchmarks.field import PARTITIONS, Anchors, Field, priced_by
 from benchmarks.methods import METHODS, Method, learn, settings_of
 from node.evaluation.books import book
 from node.evaluation.metrics import measure
 from node.learning.alone import train_alone, train_central
-from node.learning.anchors import synthetic_anchors
 from node.learning.cross_validation import cross_validated
 from node.learning.federation import federate
 from node.learning.personal import fit_head
@@ -44,7 +43,6 @@ EVERY: Final = 7
 """Of the validation quotes, every seventh is priced after each round."""
 RECIPE: Final = "recipe"
 """The method that the recipe's defaults are."""
-ANCHORS: Final = ("none", "panel", "synthetic", "both")
 KINDS: Final = ("methods", "anchors", "recipe", "weeks")
 DECAYS: Final = (0.0, 0.01, 0.1)
 """Weight decays that are judged by weeks."""
@@ -77,15 +75,9 @@ class Bench:
     seed: int
     recipe: TrainingSettings
 
-    def desks(self, anchors: str = "panel") -> tuple[Samples, ...]:
+    def desks(self, anchors: Anchors = "panel") -> tuple[Samples, ...]:
         """What each desk trains on."""
-        public = {
-            "none": [],
-            "panel": [self.field.anchors],
-            "synthetic": [synthetic_anchors(self.seed)],
-            "both": [self.field.anchors, synthetic_anchors(self.seed)],
-        }[anchors]
-        return tuple(Samples.join(own, *public) for own in self.field.desks)
+        return self.field.anchored(anchors, self.seed)
 
     def row(self, name: str, vector: Floats, **known: object) -> Row:
         """A model's errors."""
@@ -119,7 +111,7 @@ class Bench:
         *,
         rounds: int | None = None,
         rule: Rule = Rule.MEAN,
-        anchors: str = "panel",
+        anchors: Anchors = "panel",
     ) -> tuple[Row, Floats]:
         """One run of a method."""
         begun = time.process_time()
@@ -137,7 +129,7 @@ class Bench:
         known = {"validation": tuple(curve), "update_bytes": size, "cpu_seconds": seconds}
         return self.row(name, vector, **known), vector
 
-    def alone(self, anchors: str) -> list[Floats]:
+    def alone(self, anchors: Anchors) -> list[Floats]:
         """Every desk's own model, by its best round on the desk's book of the validation days."""
         genesis = numbers.to_float(SMILE.genesis(self.seed), DEFAULT_SHIFT)
         return [
@@ -175,7 +167,7 @@ def of_methods(bench: Bench, names: Sequence[str], plain_rounds: int) -> Iterato
 
 def of_anchors(bench: Bench) -> Iterator[Row]:
     """The recipe on other public batches, and what each is worth to desks alone."""
-    for anchors in ANCHORS:
+    for anchors in get_args(Anchors):
         if anchors != "panel":
             method = METHODS[RECIPE]
             yield bench.federated(f"{RECIPE}, anchors {anchors}", method, anchors=anchors)[0]
@@ -190,7 +182,8 @@ def of_recipe(bench: Bench) -> Iterator[Row]:
     row, shared = bench.federated(RECIPE, METHODS[RECIPE])
     yield row
     yield bench.federated(f"{RECIPE}, trimmed mean", METHODS[RECIPE], rule=Rule.TRIMMED_MEAN)[0]
-    for anchors in ("panel", "none"):
+    on_both: tuple[Anchors, ...] = ("panel", "none")
+    for anchors in on_both:
         for number, vector in enumerate(bench.alone(anchors)):
             yield bench.row(f"alone {number}, anchors {anchors}", vector)
     if bench.field.own_test:

@@ -10,7 +10,7 @@ below a summary; several seeds are also held together.
 import argparse
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
@@ -22,7 +22,7 @@ import torch
 
 from benchmarks.attacks import ATTACKS, Attack, View, back_door
 from benchmarks.contestants import CONTESTANTS, REFEREES
-from benchmarks.field import PARTITIONS, Field, priced_by
+from benchmarks.field import PARTITIONS, Anchors, Field, priced_by
 from benchmarks.results_file import resumed
 from benchmarks.robustness_map import draw
 from benchmarks.robustness_table import (
@@ -168,7 +168,7 @@ def wanted_cells(asked: argparse.Namespace) -> Iterator[Cell]:
             steps_per_round=asked.steps,
             batch_size=asked.batch,
             seed=seed,
-            anchored=not asked.unanchored,
+            anchors=asked.anchors,
             recipe=asked.recipe,
             then="" if attack in NOBODY else asked.then,
         )
@@ -192,11 +192,12 @@ def measured_cells(asked: argparse.Namespace) -> list[Cell]:
 
     Cells whose rule cannot be applied are left out.
     """
-    field_of: Callable[[Partition, int], Field] = lru_cache(maxsize=1)(
-        lambda how, seed: Field.cut(
-            asked.data, how, asked.desks, seed, anchored=not asked.unanchored
-        )
-    )
+
+    @lru_cache(maxsize=1)
+    def field_of(how: Partition, seed: int) -> Field:
+        field = Field.cut(asked.data, how, asked.desks, seed, anchored=False)
+        return replace(field, desks=field.anchored(asked.anchors, seed))
+
     found = resumed(
         asked.json,
         (cell for cell in wanted_cells(asked) if not refusal(cell)),
@@ -258,7 +259,12 @@ def _arguments() -> argparse.Namespace:
         default="",
         help="what the liars send after the half of the rounds instead",
     )
-    parser.add_argument("--unanchored", action="store_true", help="train without panel points")
+    parser.add_argument(
+        "--anchors",
+        choices=get_args(Anchors),
+        default="panel",
+        help="public points that desks train on beside their quotes",
+    )
     parser.add_argument("--json", type=Path, help="JSON lines, one a cell; resumed where present")
     parser.add_argument("--svg", type=Path, help="folder for a heat map of each table, first seed")
     return parser.parse_args()

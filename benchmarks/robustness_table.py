@@ -11,6 +11,7 @@ from itertools import groupby
 from statistics import fmean
 from typing import Final, Literal
 
+from benchmarks.field import Anchors
 from node.market.desks import Partition
 
 NOBODY: Final = {"honest": "all desks honest", "absent": "the liars' desks stay away"}
@@ -41,8 +42,8 @@ class Cell:
     steps_per_round: int
     batch_size: int
     seed: int
-    anchored: bool = True
-    """Whether desks also train on the public panel's points."""
+    anchors: Anchors = "panel"
+    """Public points that desks train on beside their quotes."""
     recipe: Recipe = "task's"
     """How desks train: as in a task that tolerates so many liars, or as in one that tolerates
     nobody or many, whoever lies."""

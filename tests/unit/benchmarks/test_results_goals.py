@@ -28,9 +28,19 @@ def test_a_goal_is_missed_where_one_partition_misses_it():
         "desks": with_ratio("desks", name, 1.051, 1.0),
         "time": with_ratio("time", name, 1.05, 1.2),
     }
-    said = "tolerating a liar when nobody lies, to the mean"
+    said = "tolerating a liar when nobody lies, rule and recipe, to the mean"
     assert row(found, f"{said}, test") == ["1.05", "1.051", "-", "1.050", "-", "no: desks"]
     assert row(found, f"{said}, stress") == ["1.05", "1.000", "-", "1.200", "-", "no: time"]
+
+
+def test_the_rule_that_tolerates_is_told_apart_from_the_recipe():
+    alone = with_ratio("desks", "federated_rule_alone_to_federated", 1.01, 1.0)
+    alone["rmse_ratios"]["federated_tolerant_to_federated"] = estimate(1.2)
+    said = "tolerating a liar when nobody lies, {}, to the mean, test"
+    assert row({"desks": alone}, said.format("the rule alone"))[1:] == [
+        *("1.010", "-", "-", "-", "yes")
+    ]
+    assert row({"desks": alone}, said.format("rule and recipe"))[-1] == "no: desks"
 
 
 def test_a_goal_counts_only_where_it_was_set():

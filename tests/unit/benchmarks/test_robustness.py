@@ -55,7 +55,7 @@ def asked(tmp_path, **changed):
         "steps": 10,
         "batch": 64,
         "seed": [0],
-        "unanchored": False,
+        "anchors": "panel",
         "recipe": "task's",
         "then": "",
         "json": tmp_path / "cells.jsonl",
@@ -139,7 +139,7 @@ def test_other_settings_are_other_cells(tmp_path):
     for changed in (
         {"seed": [1]},
         {"rounds": 3},
-        {"unanchored": True},
+        {"anchors": "synthetic"},
         {"recipe": "wary"},
         {"liars": [2]},
     ):
@@ -157,6 +157,19 @@ def test_desks_are_cut_once_for_each_partition_and_seed(field, tmp_path, monkeyp
     settings = {"partition": ["desks", "dirichlet"], "liars": [1, 2], "seed": [0, 1]}
     robustness.measured_cells(asked(tmp_path, attacks=[], rules=["mean"], **settings))
     assert cuts == [("desks", 0), ("desks", 1), ("dirichlet", 0), ("dirichlet", 1)]
+
+
+def test_desks_train_on_the_public_points_that_were_asked_for(field, tmp_path, monkeypatch):
+    monkeypatch.setattr(Field, "cut", lambda *_, **__: field)
+    settings = {"attacks": [], "rules": ["mean"], "rounds": 1, "json": None}
+    found = {
+        anchors: robustness.measured_cells(asked(tmp_path, anchors=anchors, **settings))[0]
+        for anchors in ("none", "panel", "synthetic")
+    }
+    assert {anchors: cell.anchors for anchors, cell in found.items()} == {
+        anchors: anchors for anchors in found
+    }
+    assert len({cell.test for cell in found.values()}) == 3
 
 
 def test_rule_that_takes_no_such_numbers_is_left_out_and_the_report_says_why(
