@@ -47,6 +47,8 @@ TARGETS: Final = MappingProxyType(
     {
         "PhaseLib": Target("libraries/PhaseLib.sol", (("Phase",),), alone=True),
         "ScoreLib": Target("libraries/ScoreLib.sol", (("Scores", "Rewards"),)),
+        "WeightLib": Target("libraries/WeightLib.sol", (("Choice", "Mix"), ("Gram", "Table"))),
+        "Votes": Target("Votes.sol", (("Votes",), ("RelayedVotes",))),
         "Members": Target(
             "Members.sol",
             (
