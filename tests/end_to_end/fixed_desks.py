@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 from fastapi import FastAPI
 
+from orchestrator.api import build_app
 from orchestrator.journal import Journal
 from orchestrator.tick import Orchestrator
 from protocol import commitment
@@ -14,6 +15,7 @@ from protocol.blobs import DirectoryStore, HttpStore
 from protocol.encoding import encode_model, encode_update
 from protocol.http import HttpServer
 from protocol.rounds import deadlines
+from protocol.service import Service
 from protocol.signing import SigningDomain
 from protocol.sumtree import SumTree
 from protocol.task import Rule, TaskParams
@@ -172,11 +174,13 @@ class Served:
     """An orchestrator with its stores, as one process would have them."""
 
     def __init__(self, network, folder, remotes, **settings):
+        self.chain = network.chain
+        self.service = Service(self.tick, 1.0, "orchestrator")
         self.own = DirectoryStore(folder / "blobs")
         self.file = folder / "metrics.jsonl"
         defaults = {"transactor": network.aggregator, "evaluator": last_unit}
         self.orchestrator = Orchestrator(
-            network.chain,
+            self.chain,
             own=self.own,
             remotes=remotes,
             journal=Journal(self.file),
@@ -185,6 +189,17 @@ class Served:
 
     def tick(self):
         return self.orchestrator.tick()
+
+    def app(self, relay=None):
+        """Its pages."""
+        return build_app(
+            self.orchestrator.board,
+            chain=self.chain,
+            own=self.own,
+            health=self.service,
+            registry=self.orchestrator.metrics.registry,
+            relay=relay,
+        )
 
 
 @contextmanager

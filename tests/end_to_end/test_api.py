@@ -4,13 +4,11 @@ import httpx
 import numpy as np
 import pytest
 
-from orchestrator.api import build_app
 from orchestrator.board import Board
 from orchestrator.journal import Journal
 from orchestrator.metrics import Metrics
 from protocol.blobs import DirectoryStore, HttpStore
 from protocol.http import HttpServer
-from protocol.service import Service
 from protocol.task import ZERO_ADDRESS
 from tests.end_to_end.fixed_desks import (
     CHUNK,
@@ -39,18 +37,9 @@ def desk(network, tmp_path):
 
 
 @pytest.fixture
-def api(network, desk):
-    orchestrator = desk.orchestrator
-    service = Service(orchestrator.tick, 1.0, "orchestrator")
-    app = build_app(
-        orchestrator.board,
-        chain=network.chain,
-        own=desk.own,
-        health=service,
-        registry=orchestrator.metrics.registry,
-    )
-    with HttpServer(app) as server, httpx.Client(base_url=server.url) as client:
-        client.service = service
+def api(desk):
+    with HttpServer(desk.app()) as server, httpx.Client(base_url=server.url) as client:
+        client.service = desk.service
         yield client
 
 

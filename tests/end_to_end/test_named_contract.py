@@ -11,7 +11,6 @@ from click.testing import CliRunner, Result
 from fastapi import FastAPI
 
 from node.assembly import Assembled
-from orchestrator.api import build_app
 from protocol.blobs import DirectoryStore
 from protocol.chain.deployment import Deployment
 from protocol.chain.named import deployment_router
@@ -43,15 +42,7 @@ def aggregator(desks: FixedDesks, tmp_path: Path) -> Iterator[str]:
     with serving(desks.desk_blobs) as remote:
         served = Served(desks, tmp_path / "orchestrator", [remote])
         run_round(desks, served)
-        orchestrator = served.orchestrator
-        app = build_app(
-            orchestrator.board,
-            chain=desks.chain,
-            own=served.own,
-            health=Service(served.tick, 1.0, "orchestrator"),
-            registry=orchestrator.metrics.registry,
-        )
-        with HttpServer(app) as server:
+        with HttpServer(served.app()) as server:
             yield server.url
 
 

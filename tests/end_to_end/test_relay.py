@@ -7,7 +7,6 @@ import pytest
 from fastapi import FastAPI
 
 from node.relay import Relayer
-from orchestrator.api import build_app
 from orchestrator.journal import Journal
 from orchestrator.relay import Relay
 from orchestrator.relay_api import relay_router
@@ -15,7 +14,6 @@ from orchestrator.relay_store import RelayStore
 from orchestrator.tick import Orchestrator
 from protocol.chain.rpc import quantity
 from protocol.http import HttpServer
-from protocol.service import Service
 from protocol.state import Phase
 from protocol.task import ZERO_ADDRESS
 from tests.end_to_end.fixed_desks import (
@@ -49,16 +47,7 @@ def relaying(network, folder, **settings):
     told = {"task_ids": [network.task_id], "relay": relay} | settings
     with serving(network.desk_blobs) as remote:
         desk = Served(network, folder, [remote], **told)
-        orchestrator = desk.orchestrator
-        app = build_app(
-            orchestrator.board,
-            chain=network.chain,
-            own=desk.own,
-            health=Service(orchestrator.tick, 1.0, "orchestrator"),
-            registry=orchestrator.metrics.registry,
-            relay=relay,
-        )
-        with HttpServer(app) as server, httpx.Client(base_url=server.url) as client:
+        with HttpServer(desk.app(relay)) as server, httpx.Client(base_url=server.url) as client:
             yield desk, client
     store.close()
 
@@ -263,14 +252,7 @@ def test_a_task_that_was_not_named_is_not_relayed(network, tmp_path):
 
 def test_without_a_relay_there_are_no_such_pages(network, tmp_path):
     desk = Served(network, tmp_path / "plain", [])
-    app = build_app(
-        desk.orchestrator.board,
-        chain=network.chain,
-        own=desk.own,
-        health=Service(desk.tick, 1.0, "orchestrator"),
-        registry=desk.orchestrator.metrics.registry,
-    )
-    with HttpServer(app) as server:
+    with HttpServer(desk.app()) as server:
         assert httpx.get(server.url + "/relay").status_code == 404
         assert httpx.post(server.url + "/relay/commits", json={}).status_code == 404
 
