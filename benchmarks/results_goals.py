@@ -96,7 +96,11 @@ GOALS: Final = (
             limit,
             partitions=(partition,),
         )
-        for said, name in (("unaided", "unaided"), ("alone", "local"))
+        for said, name in (
+            ("with the plain network", "plain"),
+            ("unaided", "unaided"),
+            ("alone", "local"),
+        )
         for partition, limit in (("desks", 0.7), ("moneyness", 0.35))
     ),
     *(

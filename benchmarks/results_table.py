@@ -3,7 +3,8 @@
     python -m benchmarks.results_table FILE ... [--page docs/results.md]
 
 One file a partition; a partition without one has dashes in its column, and so has a model that was
-not trained there.
+not trained there. A model that was trained nowhere has no row
+among the errors.
 """
 
 import json
@@ -26,6 +27,9 @@ MODELS: Final[Mapping[str, str]] = {
     "unaided_mean": "a desk unaided, mean",
     "unaided_best": "best desk unaided",
     "unaided_worst": "worst desk unaided",
+    "plain_mean": "a desk with the plain network, mean",
+    "plain_best": "best desk with the plain network",
+    "plain_worst": "worst desk with the plain network",
     "set_attention": "`set_attention` on all data",
     "hist_gradient_boosting": "gradient-boosted trees on all data",
     "quadratic": "quadratic smile through the panel",
@@ -39,6 +43,7 @@ RATIOS: Final[Mapping[str, str]] = {
     "federated_to_local_best": "federated to the best desk alone",
     "federated_to_local_mean": "federated to a desk alone, mean",
     "federated_to_unaided_best": "federated to the best desk unaided",
+    "federated_to_plain_best": "federated to the best desk with the plain network",
     "central_to_hist_gradient_boosting": "central to boosted trees",
     "central_to_quadratic": "central to the quadratic smile",
     "central_to_quadratic_in_volatility": "central to the same in volatility",
@@ -96,12 +101,10 @@ def tables(found: Found) -> list[str]:
 
 
 def table_of_models(found: Found, window: str) -> str:
-    """Root mean square errors of everybody, with intervals."""
-    return _table(
-        f"RMSE, {window}",
-        PARTITIONS,
-        {said: _each(found, window, "rmse_vol_points", name) for name, said in MODELS.items()},
-    )
+    """Root mean square errors of everybody that was trained somewhere, with intervals."""
+    each = {name: _each(found, window, "rmse_vol_points", name) for name in MODELS}
+    measured = {MODELS[name]: row for name, row in each.items() if set(row) != {"-"}}
+    return _table(f"RMSE, {window}", PARTITIONS, measured)
 
 
 def table_of_ratios(found: Found, window: str) -> str:

@@ -34,6 +34,7 @@ from node.evaluation.assessment import (
     BOOSTING,
     CONDITIONS,
     FEDERATED,
+    LOCAL,
     RULE_ALONE,
     SURFACES,
     TOLERANT,
@@ -65,6 +66,7 @@ from node.market.split import Split
 from node.models.architecture import DEFAULT_SHIFT, Architecture
 from node.models.boosting import train_boosting
 from node.models.formulas import Pricer, volatility_smile
+from node.models.plain_smile import PLAIN_SMILE
 from node.models.registry import by_name
 from node.models.smile import SMILE
 from protocol.errors import ConfigError
@@ -180,6 +182,8 @@ METRICS = {
     "price_mae_bp": "price_mae_bp",
 }
 """What JSON calls a metric, so that its unit is in its name."""
+UNAIDED, PLAIN = "unaided", "plain"
+"""What JSON calls a desk with nothing public, and one that has the plain network besides."""
 CHOSEN = "chosen"
 """What JSON calls the model that a desk chooses for its own book."""
 ONE_LIAR = 1
@@ -260,13 +264,13 @@ def main(
         text = json.dumps(evaluation.as_dict(options), indent=1, allow_nan=False)
         with writing(json_file):
             json_file.write_text(text + "\n", encoding="utf-8")
-    if plots is not None:
-        for path in draw(plots, evaluation.market, evaluation.first, evaluation.test.cells):
-            console.print(f"drawn: {path}", soft_wrap=True)
     # Written to a file or a pipe, a table need not fit a window.
     out = Console() if sys.stdout.isatty() else Console(width=WIDTH)
     for table in tables(evaluation.test, evaluation.stress):
         out.print(table)
+    if plots is not None:
+        for path in draw(plots, evaluation.market, evaluation.first, evaluation.test.cells):
+            console.print(f"drawn: {path}", soft_wrap=True)
 
 
 @dataclass(frozen=True)
@@ -342,7 +346,8 @@ class Trained:
     """One seed's models; the tuples hold one of each desk."""
 
     contestants: Contestants
-    unaided: tuple[Pricer, ...]
+    unaided: Mapping[str, tuple[Pricer, ...]]
+    """Of desks alone, by `UNAIDED` and `PLAIN`."""
     heads: tuple[Pricer, ...]
     choices: tuple[Choice, ...]
 
@@ -388,7 +393,11 @@ class Training:
                 device=self.options.device,
             )
             progress("training each desk on nothing but its own quotes")
-            unaided = tuple(map(self._unaided, range(len(self.divided.own))))
+            desks = range(len(self.divided.own))
+            unaided = {
+                name: tuple(self._unaided(network, desk) for desk in desks)
+                for name, network in ((UNAIDED, architecture), (PLAIN, PLAIN_SMILE))
+            }
             progress("fitting each desk's own head")
             personal = [
                 self._head(federated, desk, local) for desk, local in enumerate(contestants.local)
@@ -436,8 +445,8 @@ class Training:
                 on_round=lambda *_: bar.update(shown, advance=1),
             )
 
-    def _unaided(self, desk: int) -> Pricer:
-        own, architecture = self.divided.own[desk], self.options.architecture
+    def _unaided(self, architecture: Architecture, desk: int) -> Pricer:
+        own = self.divided.own[desk]
         vector = train_alone(
             to_float(architecture.genesis(self.seed), DEFAULT_SHIFT),
             own,
@@ -482,10 +491,13 @@ class Training:
 def _scored(trained: Trained, divided: Market, window: Window) -> SeedScores:
     books = [book_weights(own, window.samples) for own in divided.own]
     shared = trained.contestants.shared
+    alone = {LOCAL: trained.contestants.local, **trained.unaided}
     return SeedScores(
         models={name: score(price, window, books) for name, price in shared.items()},
-        local=tuple(score(price, window, books) for price in trained.contestants.local),
-        unaided=tuple(score(price, window, books) for price in trained.unaided),
+        alone={
+            name: tuple(score(price, window, books) for price in prices)
+            for name, prices in alone.items()
+        },
         own={
             name: tuple(
                 on_books(price, window, books)[:, desk] for desk, price in enumerate(prices)

@@ -28,11 +28,13 @@ PERCENT: Final = 100.0
 def draw(
     folder: Path, market: Market, models: Contestants, cells: Sequence[CellResult]
 ) -> Iterator[Path]:
-    """Draw every picture and name its file."""
+    """Draw every picture and name its file; none of a coin that the test lacks."""
     folder.mkdir(parents=True, exist_ok=True)
     shared = models.shared
     for coin in COINS:
         held = market.test.take(market.test.is_btc == (coin == "BTC"))
+        if not len(held):
+            continue
         latest = held.take(held.snapshot == held.snapshot.max())
         panel = _panel_of(market.panel, latest)
         figures = {

@@ -29,17 +29,20 @@ FEDERATED, TOLERANT, RULE_ALONE, CENTRAL, QUADRATIC, BOOSTING = (
     "quadratic",
     "hist_gradient_boosting",
 )
+LOCAL: Final = "local"
+"""A desk alone by the recipe of all."""
 RATIOS: Final = (
     (FEDERATED, CENTRAL),
-    (FEDERATED, "local_best"),
-    (FEDERATED, "local_mean"),
+    (FEDERATED, f"{LOCAL}_best"),
+    (FEDERATED, f"{LOCAL}_mean"),
     (FEDERATED, "unaided_best"),
+    (FEDERATED, "plain_best"),
     (CENTRAL, QUADRATIC),
     (CENTRAL, "quadratic_in_volatility"),
     (CENTRAL, BOOSTING),
     (TOLERANT, FEDERATED),
     (TOLERANT, CENTRAL),
-    (TOLERANT, "local_best"),
+    (TOLERANT, f"{LOCAL}_best"),
     (RULE_ALONE, FEDERATED),
 )
 """Of root mean square errors, the first divided by the second."""
@@ -47,7 +50,8 @@ MAPPED: Final = (FEDERATED, CENTRAL, BOOSTING, QUADRATIC)
 """Whose errors are told cell by cell."""
 SURFACES: Final = (FEDERATED, CENTRAL, QUADRATIC)
 """Smooth ones, which are audited and have deltas of their own."""
-CONDITIONS: Final = ("calendar", "butterfly", "wings")
+CONDITIONS: Final = ("calendar", "butterfly", "wings", "wide_calendar", "wide_butterfly")
+"""Shares of an audit; the last two lie farther out than training looks."""
 COINS: Final = ("BTC", "ETH")
 GREATER_IS_BETTER: Final = frozenset({"inside_spread"})
 
@@ -90,10 +94,8 @@ class SeedScores:
     """What one seed's models did on one window."""
 
     models: Mapping[str, Scores]
-    local: tuple[Scores, ...]
-    """One per desk alone, in the order of the books."""
-    unaided: tuple[Scores, ...]
-    """Likewise, of desks that trained on their own quotes and nothing public."""
+    alone: Mapping[str, tuple[Scores, ...]]
+    """By how desks trained alone, `local` among them, one per desk in the order of the books."""
     own: Mapping[str, tuple[Floats, ...]]
     """By name, other models of each desk's own: the error on its own book, [1 + draws] each."""
     violations: Mapping[str, dict[str, Floats]]
@@ -214,7 +216,7 @@ def summarise(window: Window, seeds: Sequence[SeedScores]) -> WindowResult:
         },
         books=tuple(
             {name: Estimate.of([seed[name][:, desk] for seed in books]) for name in books[0]}
-            for desk in range(len(seeds[0].local))
+            for desk in range(len(seeds[0].alone[LOCAL]))
         ),
         worst_book={
             name: Estimate.of([seed[name].max(axis=1) for seed in books]) for name in books[0]
@@ -270,7 +272,7 @@ def _with_desks(seed: SeedScores) -> dict[str, dict[str, Floats]]:
     found = {}
     for metric in next(iter(seed.models.values())).metrics:
         found[metric] = {name: each.metrics[metric] for name, each in seed.models.items()}
-        for kind, desks in (("local", seed.local), ("unaided", seed.unaided)):
+        for kind, desks in seed.alone.items():
             each = np.stack([desk.metrics[metric] for desk in desks])
             ends = each.min(axis=0), each.max(axis=0)
             best, worst = reversed(ends) if metric in GREATER_IS_BETTER else ends
@@ -284,9 +286,9 @@ def _with_desks(seed: SeedScores) -> dict[str, dict[str, Floats]]:
 
 def _books(seed: SeedScores) -> dict[str, Floats]:
     """Errors on the books, [1 + draws, desks]."""
-    local = [each.books[:, desk] for desk, each in enumerate(seed.local)]
+    local = [each.books[:, desk] for desk, each in enumerate(seed.alone[LOCAL])]
     return {name: seed.models[name].books for name in (FEDERATED, CENTRAL)} | {
-        name: np.stack(columns, axis=1) for name, columns in {"local": local, **seed.own}.items()
+        name: np.stack(columns, axis=1) for name, columns in {LOCAL: local, **seed.own}.items()
     }
 
 

@@ -47,7 +47,7 @@ class Prior:
         """Differentiable in the points' log-moneyness and time."""
         business_days = clock.between(points.day, points.years * DAYS_PER_YEAR)
         tenors = clock.to_tenors(points.day)
-        gap, total = _interpolated(business_days, tenors, points.surface)
+        gap, total = interpolated(business_days, tenors, points.surface)
         at_expiry = torch.sqrt(total / points.years[:, None])
         z = points.log_moneyness / (at_expiry[:, AT_MONEY] * torch.sqrt(points.years))
         return cls(business_days, gap, at_expiry, z, _hyperbola(z, at_expiry))
@@ -64,8 +64,8 @@ def prior_anchors(panel: Panel) -> Samples:
     return replace(anchors, target_vol=vols, mid_vol=vols, bid_vol=vols, ask_vol=vols)
 
 
-def _interpolated(now: Tensor, tenors: Tensor, surface: Tensor) -> tuple[Tensor, Tensor]:
-    """The gap and the panel's total variances at business times.
+def interpolated(now: Tensor, tenors: Tensor, surface: Tensor) -> tuple[Tensor, Tensor]:
+    """The gap and the panel's total variances at times, on the clock of the tenors.
 
     Shape: now [n], tenors [n, 5], surface [n, 3, 5] -> [n], [n, 3]
     """

@@ -128,17 +128,12 @@ def inputs(points: Points) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         dim=1,
     )
     return (
-        _normalised(query, QUERY_NORMALISATION),
-        _normalised(tokens, TOKEN_NORMALISATION),
+        smile.normalised(query, QUERY_NORMALISATION),
+        smile.normalised(tokens, TOKEN_NORMALISATION),
         known.to(log_vols),
         smile.factors(prior),
         prior.vol,
     )
-
-
-def _normalised(raw: Tensor, rows: tuple[tuple[str, float, float], ...]) -> Tensor:
-    centre, scale = (torch.tensor([row[place] for row in rows]).to(raw) for place in (1, 2))
-    return (raw - centre) / scale
 
 
 def _z_of_tokens() -> Tensor:

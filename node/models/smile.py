@@ -48,7 +48,8 @@ marks had from January to April 2026."""
 INPUTS: Final = len(NORMALISATION)
 FACTORS: Final = 3
 
-_OTHER_TENORS: Final = [0, 1, 3, 4]
+OTHER_TENORS: Final = [0, 1, 3, 4]
+"""All but thirty days, which they are divided by."""
 
 
 class Smile(nn.Module):
@@ -56,9 +57,7 @@ class Smile(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.hidden = nn.ModuleList(
-            linear(INPUTS if layer == 0 else WIDTH, WIDTH) for layer in range(HIDDEN_LAYERS)
-        )
+        self.hidden = hidden_layers(INPUTS)
         self.out = linear(WIDTH, FACTORS)
 
     def forward(self, x: Tensor, factors: Tensor, prior: Tensor) -> Tensor:
@@ -69,6 +68,13 @@ class Smile(nn.Module):
         for layer in self.hidden:
             x = nn.functional.silu(layer(x))
         return prior * torch.exp((factors * self.out(x)).sum(-1))
+
+
+def hidden_layers(inputs: int) -> nn.ModuleList:
+    """Linear layers from so many inputs to `WIDTH`."""
+    return nn.ModuleList(
+        linear(inputs if layer == 0 else WIDTH, WIDTH) for layer in range(HIDDEN_LAYERS)
+    )
 
 
 def spec() -> ModelSpec:
@@ -112,16 +118,19 @@ def inputs(points: Points) -> tuple[Tensor, Tensor, Tensor]:
         [
             torch.stack(alone, dim=1),
             torch.log(atm_30d),
-            torch.log(atm[:, 0, _OTHER_TENORS] / atm_30d),
+            torch.log(atm[:, 0, OTHER_TENORS] / atm_30d),
             torch.log(at_expiry[:, [LOWER, UPPER]] / at_expiry[:, [AT_MONEY]]),
             torch.log(points.surface[:, [LOWER, UPPER]] / atm).flatten(1),
         ],
         dim=1,
     )
-    centre, scale = (
-        torch.tensor([row[place] for row in NORMALISATION]).to(raw) for place in (1, 2)
-    )
-    return (raw - centre) / scale, factors(prior), prior.vol
+    return normalised(raw, NORMALISATION), factors(prior), prior.vol
+
+
+def normalised(raw: Tensor, rows: tuple[tuple[str, float, float], ...]) -> Tensor:
+    """Inputs by the published centres and scales. Shape: [n, ..., rows]"""
+    centre, scale = (torch.tensor([row[place] for row in rows]).to(raw) for place in (1, 2))
+    return (raw - centre) / scale
 
 
 def factors(prior: Prior) -> Tensor:

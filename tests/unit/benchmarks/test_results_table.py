@@ -77,6 +77,13 @@ def test_each_partition_has_its_column_and_a_missing_one_dashes():
     assert cells(table, "**federated**") == ["-", "-", "2.000 (1.50-2.50)", "-"]
 
 
+def test_a_model_that_was_trained_nowhere_has_no_row():
+    without, found = evaluation("time"), evaluation("time")
+    del without["rmse_vol_points"]["set_attention"]
+    tables = [table_of_models({"time": each}, "test") for each in (without, found)]
+    assert ["set_attention" in table for table in tables] == [False, True]
+
+
 def test_a_metric_that_an_older_file_lacks_is_a_dash():
     older = evaluation("desks")
     del older["p95_mid_vol_points"]

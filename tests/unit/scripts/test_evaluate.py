@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from click.testing import CliRunner, Result
@@ -25,6 +26,7 @@ from node.models.boosting import train_boosting
 from node.models.formulas import FORMULAS
 from protocol.exit_codes import ExitCode
 from scripts import bootstrap, evaluate
+from tests.unit.node.recorded import CHAINS, needs_chains
 
 pytestmark = pytest.mark.unit
 
@@ -37,6 +39,9 @@ MODELS = {
     "unaided_mean",
     "unaided_best",
     "unaided_worst",
+    "plain_mean",
+    "plain_best",
+    "plain_worst",
     "quadratic_in_volatility",
     "hist_gradient_boosting",
     *FORMULAS,
@@ -276,8 +281,34 @@ def test_every_network_is_trained_on_the_device_that_was_asked_for(invoked_small
     monkeypatch.setattr(LocalTraining, "train", on_the_processor)
     done = invoked_small("--rounds", "1", "--desks", "2", "--seeds", "1", "--device", "cuda")
     assert done.exit_code == ExitCode.OK, done.output
-    # Two desks together, two rounds of the central model, two desks alone, two heads.
-    assert asked == ["cuda"] * 10
+    # Two desks together, two rounds of the central model, two heads; two desks alone, unaided and
+    # with the plain network.
+    assert asked == ["cuda"] * 12
+
+
+@pytest.mark.data
+@needs_chains
+def test_other_months_of_recorded_chains_and_one_coin_are_evaluated_too(invoked_small, tmp_path):
+    month = pl.read_parquet(CHAINS / "2026-03.parquet")
+    folder, plots, file = tmp_path / "chains", tmp_path / "plots", tmp_path / "numbers.json"
+    folder.mkdir()
+    month.filter(pl.col("currency") == "BTC").write_parquet(folder / "2026-03.parquet")
+    dates = {
+        "--train-end": "2026-03-12",
+        "--validate-end": "2026-03-14",
+        "--test": "2026-03-15:2026-03-17",
+        "--stress": "2026-03-05:2026-03-06",
+    }
+    options = ["--rounds", "1", "--seeds", "1", "--desks", "2", "--partition", "dirichlet"]
+    files = ["--data", str(folder), "--json", str(file), "--plots", str(plots)]
+    done = invoked_small(*options, *files, *listed(dates))
+    assert done.exit_code == ExitCode.OK, done.output
+    found = json.loads(file.read_text(encoding="utf-8"))
+    assert found["days"] == 3
+    assert found["day_pnl_deviation_bp"]["ETH"]["unhedged"]["mean"] is None
+    drawn = {path.name for path in plots.glob("*")}
+    assert "smiles-btc.svg" in drawn
+    assert not [name for name in drawn if "eth" in name]
 
 
 def test_a_gpu_that_is_not_there_is_refused_before_anything_is_read(monkeypatch):

@@ -69,8 +69,10 @@ def seed_of(window: Window, federated: float, central: float, desks: list[float]
     }
     return SeedScores(
         models={FEDERATED: scored[federated], CENTRAL: scored[central]},
-        local=tuple(scored[error] for error in desks),
-        unaided=tuple(scored[error] for error in UNAIDED),
+        alone={
+            "local": tuple(scored[error] for error in desks),
+            "unaided": tuple(scored[error] for error in UNAIDED),
+        },
         own={},
         violations={},
         along_smile_bp={},

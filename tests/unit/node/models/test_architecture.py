@@ -19,6 +19,7 @@ from tests.unit.node.small_market import samples
 pytestmark = pytest.mark.unit
 
 GENESIS_SHA256 = {
+    "plain_smile": "15ff4fd29a522ad9899b34fa90d308142e42500a4c01b5fc3146fc87797d7bad",
     "set_attention": "a43d4184213b3736323e7b38ffbe544cbe992c2a87bbaced8d3ad41b299dd805",
     "smile": "ed67f1174a178fcb4b93ec6cb552c8596421ea0adec08c1ac1195d4cba65cbdb",
 }

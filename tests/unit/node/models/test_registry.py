@@ -4,6 +4,7 @@ from importlib.metadata import EntryPoint
 import pytest
 
 from node.models import registry
+from node.models.plain_smile import PLAIN_SMILE
 from node.models.registry import GROUP, by_hash, by_name, installed
 from node.models.set_attention import SET_ATTENTION
 from node.models.smile import SMILE
@@ -26,15 +27,18 @@ def entries(monkeypatch):
     installed.cache_clear()
 
 
-def test_both_architectures_are_found_by_name_and_by_hash():
-    for architecture in (SMILE, SET_ATTENTION):
+def test_every_architecture_is_found_by_name_and_by_hash():
+    known = (SMILE, SET_ATTENTION, PLAIN_SMILE)
+    for architecture in known:
         assert by_name(architecture.name) is architecture
         assert by_hash(architecture.spec.hash) is architecture
-    assert SMILE.spec.hash != SET_ATTENTION.spec.hash
+    assert len({architecture.spec.hash for architecture in known}) == len(known)
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones():
-    with pytest.raises(ConfigError, match=r"'lstm' is not installed.*set_attention, smile"):
+    with pytest.raises(
+        ConfigError, match=r"'lstm' is not installed.*plain_smile, set_attention, smile"
+    ):
         by_name("lstm")
 
 

@@ -1,0 +1,88 @@
+"""The network that one would build first: sigma = sigma_atm(T) exp(net), no smile of its own.
+
+It is the yardstick for what `smile` gains by its prior and its clock, trained like it or by a desk
+that has nothing else. Volatility at the money is the panel's, interpolated in plain time.
+"""
+
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+from node.market.panel import AT_MONEY, LOWER, TENOR_DAYS, TENOR_YEARS, THIRTY_DAYS, UPPER
+from node.models.architecture import Architecture, linear, parameters
+from node.models.points import Points
+from node.models.prior import interpolated
+from node.models.smile import NORMALISATION, OTHER_TENORS, WIDTH, hidden_layers, normalised
+from protocol.model_spec import ModelSpec
+
+SEEN: Final = (
+    "z",
+    "sqrt_years",
+    "log_years",
+    "is_btc",
+    "log_atm_30d",
+    "log_atm_2d_over_30d",
+    "log_atm_7d_over_30d",
+    "log_atm_90d_over_30d",
+    "log_atm_180d_over_30d",
+    "log_lower_wing_over_atm",
+    "log_upper_wing_over_atm",
+)
+"""Inputs, normalised as those of the same names of `smile`."""
+_ROWS: Final = tuple(row for row in NORMALISATION if row[0] in SEEN)
+
+
+class PlainSmile(nn.Module):
+    """Three hidden layers of 64 with SiLU: 9,153 parameters, all zero until a vector is loaded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden = hidden_layers(len(SEEN))
+        self.out = linear(WIDTH, 1)
+
+    def forward(self, x: Tensor, at_money: Tensor) -> Tensor:
+        """Volatility of each quote. Shape: x [n, 11], at_money [n] -> [n]"""
+        for layer in self.hidden:
+            x = nn.functional.silu(layer(x))
+        return at_money * torch.exp(self.out(x)[:, 0])
+
+
+def spec() -> ModelSpec:
+    """What every participant must agree on about the network."""
+    settings: dict[str, float | str] = {"activation": "silu", "output": "atm(T) * exp(net)"}
+    for name, centre, scale in _ROWS:
+        settings[f"centre.{name}"], settings[f"scale.{name}"] = centre, scale
+    for row, days in enumerate(TENOR_DAYS.tolist()):
+        settings[f"tenor_days.{row}"] = days
+    return ModelSpec("plain_smile", 1, parameters(PlainSmile()), settings)
+
+
+def inputs(points: Points) -> tuple[Tensor, Tensor]:
+    """Numbers in the order of `SEEN`, and the volatility at the money. Shape: [n, 11], [n]"""
+    years = points.years
+    tenors = torch.from_numpy(TENOR_YEARS).to(years).expand(len(years), -1).contiguous()
+    _, total = interpolated(years, tenors, points.surface)
+    lower, at_money, upper = torch.sqrt(total / years[:, None])[:, [LOWER, AT_MONEY, UPPER]].T
+    atm = points.surface[:, AT_MONEY]
+    atm_30d = atm[:, [THIRTY_DAYS]]
+    alone = [
+        points.log_moneyness / (at_money * torch.sqrt(years)),
+        torch.sqrt(years),
+        torch.log(years),
+        points.is_btc,
+    ]
+    wings = [torch.log(lower / at_money), torch.log(upper / at_money)]
+    raw = torch.cat(
+        [
+            torch.stack(alone, dim=1),
+            torch.log(atm_30d),
+            torch.log(atm[:, OTHER_TENORS] / atm_30d),
+            torch.stack(wings, dim=1),
+        ],
+        dim=1,
+    )
+    return normalised(raw, _ROWS), at_money
+
+
+PLAIN_SMILE: Final = Architecture(spec(), PlainSmile, inputs)
