@@ -1,10 +1,10 @@
 """What the penalty for static arbitrage takes away and costs, and what the audit of an update sees.
 
-    python -m benchmarks.arbitrage --data DIR [--weights 0 500] [--rounds 15] [--seeds 3]
+    python -m benchmarks.arbitrage --data DIR [--weights 0 250] [--rounds 15] [--seeds 3]
         [--margin 0.1] [--central] [--held-out]
     python -m benchmarks.arbitrage --data DIR --listed [--held-out]
-    python -m benchmarks.arbitrage --data DIR --limits [--weights 0 500]
-    python -m benchmarks.arbitrage --data DIR --updates [--weights 0 500] [--rounds 15]
+    python -m benchmarks.arbitrage --data DIR --limits [--weights 0 250]
+    python -m benchmarks.arbitrage --data DIR --updates [--weights 0 250] [--rounds 15]
     python -m benchmarks.arbitrage --steps
 
 The first trains federated (five desks, mean) and, where asked, central models, and prints their

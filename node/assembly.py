@@ -13,7 +13,7 @@ from node.config import NodeConfig
 from node.evaluation.audit import LIMITS
 from node.learning.desk_trainer import DeskTrainer
 from node.learning.device import check_device
-from node.learning.training import TrainingSettings
+from node.learning.training import TrainingSettings, participant_seed
 from node.learning.update import Precision
 from node.memory import MemoryFile
 from node.models import registry
@@ -131,7 +131,7 @@ def assemble(config: NodeConfig) -> Assembled:
     state = config.state_dir
     public = DirectoryStore(state / "blobs", limit_bytes=limit_bytes)
     transactor = Transactor(chain, account, Outbox(state / "outbox.sqlite"))
-    trainer = None if config.watch else _trainer(config, params)
+    trainer = None if config.watch else _trainer(config, params, account.address)
     acceptance = None
     if trainer is not None:
         acceptance = Acceptance(trainer.architecture, trainer.samples, params, public)
@@ -171,7 +171,7 @@ def assemble(config: NodeConfig) -> Assembled:
     return Assembled(participant, public, transactor)
 
 
-def _trainer(config: NodeConfig, params: TaskParams) -> DeskTrainer:
+def _trainer(config: NodeConfig, params: TaskParams, address: str) -> DeskTrainer:
     training = TrainingSettings(rounds=params.rounds)
     if config.local_steps is not None:
         training = TrainingSettings(rounds=params.rounds, steps_per_round=config.local_steps)
@@ -183,7 +183,7 @@ def _trainer(config: NodeConfig, params: TaskParams) -> DeskTrainer:
     return DeskTrainer(
         samples,
         training,
-        seed=config.seed,
+        seed=participant_seed(config.seed, address),
         device=config.device,
         held_out=held_out,
         architecture=registry.by_hash(params.model_spec_hash),

@@ -28,7 +28,7 @@ class NodeConfig(ServiceSettings):
     desk: int = Field(default=0, ge=0)
     """Which part of the made-up market is this participant's, counted from 0."""
     seed: int = Field(default=0, ge=0)
-    """Seed of the made-up market and of local training."""
+    """Seed of the made-up market and, with the participant's address, of local training."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where local training runs; only on the CPU are its results the same bits every time."""
     local_steps: int | None = Field(default=None, ge=1)

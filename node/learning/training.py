@@ -20,7 +20,7 @@ from node.learning.echo import echo_points
 from node.market.panel import Floats
 from node.market.quotes import VOL_POINTS
 from node.market.samples import Samples
-from node.models.arbitrage import CANDIDATES, MARGIN, Watch
+from node.models.arbitrage import CANDIDATES, MARGIN, MOVED, Watch
 from node.models.architecture import Architecture
 from node.models.smile import SMILE
 from protocol.errors import ConfigError, DataError
@@ -80,11 +80,11 @@ class TrainingSettings:
     squared vol points."""
     weight_decay: float = 0.0
     """AdamW: the share of its step size by which a step shrinks every parameter."""
-    arbitrage_weight: float = 500.0
+    arbitrage_weight: float = 250.0
     """Of the penalty for static arbitrage, in squared vol points; 0 trains without."""
     arbitrage_margin: float = MARGIN
     """By which the penalty wants both conditions kept."""
-    arbitrage_points: int = 128
+    arbitrage_points: int = 256
     """Points of surfaces that the penalty looks at in a step."""
     arbitrage_every: int = 4
     """Steps from one look to the next."""
@@ -194,7 +194,7 @@ class LocalTraining:
             quotes, order = self._presented(module, round(echo_share * count), seed)
             steered = _Steered.of(architecture, module, layers, drift, settings)
             learning_rate = settings.learning_rate_at(round_number)
-            watch = self._candidates.chosen(module, seed) if settings.arbitrage_weight else None
+            watch = self._watch(module, seed) if settings.arbitrage_weight else None
             _descend(
                 module, steered, quotes, watch, settings, order=order, learning_rate=learning_rate
             )
@@ -236,14 +236,20 @@ class LocalTraining:
             vols = module(*seen)
         return _Quotes(seen, (VOL_POINTS * vols.double()).float())
 
-    @cached_property
-    def _candidates(self) -> Watch:
-        """Drawn once: where training looks for arbitrage. By the number of its samples, so that
-        desks look at different points and together at more."""
+    def _watch(self, module: nn.Module, seed: int) -> Watch:
+        """Where a round looks for arbitrage. Points are drawn anew for each round and seed, so that
+        rounds and desks see more of them together."""
         settings = self.settings
         looks = -(-settings.steps_per_round // settings.arbitrage_every)
         shape = (CANDIDATES * looks, settings.arbitrage_points)
-        return Watch.over(self.architecture, self.samples, shape, len(self.samples), self.device)
+        drawn = Watch.over(self.architecture, self.samples, shape, seed, self.device, unlike=MOVED)
+        return drawn.chosen(module, seed)
+
+
+def participant_seed(seed: int, address: str) -> int:
+    """One participant's seed: those who leave the setting as it is draw other points all the same,
+    and together look for arbitrage at more. `address` is hexadecimal."""
+    return int(np.random.SeedSequence([seed, int(address, 16)]).generate_state(1)[0])
 
 
 def round_seed(seed: int, round_number: int) -> int:

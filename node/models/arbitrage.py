@@ -25,6 +25,7 @@ from node.market.panel import AT_MONEY, TENOR_YEARS, vols_at
 from node.market.quotes import DAYS_PER_YEAR
 from node.market.samples import Samples
 from node.models.architecture import Architecture
+from node.models.moved_panels import moved
 
 REACH_Z: Final = 6.0
 """Standard deviations from the forward within which a surface is asked to be free of arbitrage."""
@@ -32,6 +33,10 @@ SHORTEST_YEARS: Final = 1.0 / DAYS_PER_YEAR
 LONGEST_YEARS: Final = 1.0
 WATCHED_Z: Final = 6.4
 """So far training looks: points drawn up to the edge itself hardly ever lie at it."""
+WATCHED_TIMES: Final = 1.15
+"""By this factor it looks at shorter and at longer times."""
+MOVED: Final = 0.5
+"""The share of the points that training looks at on panels unlike any seen."""
 CANDIDATES: Final = 4
 """Points that training chooses from, for each that it looks at in a round."""
 NEAREST: Final = 0.25
@@ -106,13 +111,17 @@ class Stencil:
         return cls(asked, *(torch.from_numpy(part.copy()) for part in (k, years, step)))
 
     @classmethod
-    def scattered(cls, samples: Samples, count: int, seed: int) -> Self:
+    def scattered(cls, samples: Samples, count: int, seed: int, unlike: float = 0.0) -> Self:
         """Random points of the surfaces of random samples: even in z and in the log of time, but
-        for a third, whose times lie about the panel's tenors."""
+        for a third, whose times lie about the panel's tenors. A share of them is `unlike` those
+        surfaces."""
         rng = np.random.default_rng(seed)
         some = samples.take(rng.integers(len(samples), size=count))
+        if unlike:
+            some = moved(some, samples, unlike, rng)
         z = rng.uniform(-WATCHED_Z, WATCHED_Z, count)
-        times = rng.uniform(np.log(SHORTEST_YEARS), np.log(LONGEST_YEARS), count)
+        shortest, longest = SHORTEST_YEARS / WATCHED_TIMES, LONGEST_YEARS * WATCHED_TIMES
+        times = rng.uniform(np.log(shortest), np.log(longest), count)
         about = rng.choice(np.log(TENOR_YEARS), count) + rng.uniform(
             -TENOR_REACH, TENOR_REACH, count
         )
@@ -130,7 +139,7 @@ class Stencil:
 
 @dataclass(frozen=True)
 class Watch:
-    """What training looks at beside its quotes: points of its own panels' surfaces, on its device.
+    """What training looks at beside its quotes: points of surfaces, on its device.
 
     Shape: seen [looks, 4 n, ...], as the module takes it; geometry [looks, 3, n] (log-moneyness,
     years, step).
@@ -147,10 +156,13 @@ class Watch:
         shape: tuple[int, int],
         seed: int,
         device: str,
+        *,
+        unlike: float = 0.0,
     ) -> Self:
-        """Random points of the surfaces that samples are priced by; `shape` is (looks, n)."""
+        """Random points of the surfaces that samples are priced by; `shape` is (looks, n). A share
+        of them is on surfaces `unlike` those."""
         looks, count = shape
-        stencil = Stencil.scattered(samples, looks * count, seed)
+        stencil = Stencil.scattered(samples, looks * count, seed, unlike)
         parts = [stencil.log_moneyness, stencil.years, stencil.step]
         geometry = torch.stack([part.view(looks, count) for part in parts], dim=1)
         seen = [

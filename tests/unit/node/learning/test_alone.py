@@ -61,7 +61,8 @@ def test_desk_alone_takes_as_many_steps_as_in_the_federation():
 
 def test_unaided_desk_hears_no_echo_and_sees_no_public_surface(monkeypatch):
     recipe = unaided_recipe(SHORT)
-    assert replace(recipe, echo_share=0.1, look_ahead=0.5, arbitrage_weight=500.0) == SHORT
+    assert min(SHORT.echo_share, SHORT.look_ahead, SHORT.arbitrage_weight) > 0
+    assert recipe == replace(SHORT, echo_share=0.0, look_ahead=0.0, arbitrage_weight=0.0)
 
     def refuse(*_args, **_kwargs):
         raise AssertionError("looked for arbitrage on public surfaces")

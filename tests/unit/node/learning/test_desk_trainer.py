@@ -6,7 +6,8 @@ import pytest
 from node.learning.contribution import contribution_scores
 from node.learning.desk_trainer import DeskTrainer
 from node.learning.look_ahead import starting_point
-from node.learning.training import TrainingSettings
+from node.learning.training import TrainingSettings, participant_seed
+from node.models.arbitrage import MOVED, Watch
 from node.models.smile import SMILE
 from protocol.numbers import quantise, to_float
 from tests.unit.node import small_market
@@ -29,6 +30,31 @@ def desk() -> DeskTrainer:
 
 def test_it_trains_the_model_that_tasks_name(desk):
     assert desk.spec_hash == SMILE.spec.hash
+
+
+def test_participants_with_the_same_setting_train_by_seeds_of_their_own():
+    first, second = (participant_seed(0, "0x" + digit * 40) for digit in "1a")
+    assert first == participant_seed(0, "0x" + "1" * 40)
+    assert len({first, second, participant_seed(1, "0x" + "1" * 40)}) == 3
+
+
+def test_training_looks_for_arbitrage_at_new_points_each_round_half_of_them_on_moved_panels(
+    monkeypatch, genesis
+):
+    drawn, over = [], Watch.over
+
+    def spied(*given, unlike=0.0):
+        watch = over(*given, unlike=unlike)
+        drawn.append((watch.geometry, unlike))
+        return watch
+
+    monkeypatch.setattr(Watch, "over", spied)
+    for seed in (5, 6):
+        trainer = DeskTrainer(small_market.samples(), SETTINGS, seed=seed)
+        for round_number in (1, 2):
+            trainer.train(genesis, round_number, genesis)
+    assert [unlike for _, unlike in drawn] == [MOVED] * 4
+    assert len({geometry.numpy().tobytes() for geometry, _ in drawn}) == 4
 
 
 def test_same_round_gives_the_same_bits_after_a_restart(desk, genesis):

@@ -23,6 +23,7 @@ from node.models.arbitrage import (
     SHORTEST_YEARS,
     TENOR_REACH,
     TOLERANCE,
+    WATCHED_TIMES,
     WATCHED_Z,
     Stencil,
     Watch,
@@ -123,13 +124,22 @@ def test_scattered_points_fill_the_range_and_repeat_for_a_seed():
     assert len(own) == 2000
     assert -WATCHED_Z < own.z.min() < -REACH_Z
     assert REACH_Z < own.z.max() < WATCHED_Z
-    assert SHORTEST_YEARS <= own.years.min() < 1.05 * SHORTEST_YEARS
-    assert 0.95 * LONGEST_YEARS < own.years.max() <= LONGEST_YEARS
+    assert SHORTEST_YEARS / WATCHED_TIMES <= own.years.min() < SHORTEST_YEARS
+    assert LONGEST_YEARS < own.years.max() <= LONGEST_YEARS * WATCHED_TIMES
     nearest = np.abs(np.log(own.years[:, None] / TENOR_YEARS)).min(axis=1)
     assert 0.45 < (nearest < TENOR_REACH).mean() < 0.65
     again, other = (Stencil.scattered(samples(), 2000, seed).samples.z for seed in (3, 4))
     np.testing.assert_array_equal(points.samples.z, again)
     assert not np.array_equal(again, other)
+
+
+def test_a_share_of_scattered_points_is_on_panels_unlike_the_samples():
+    known = {panel.tobytes() for panel in samples().surfaces}
+    points = Stencil.scattered(samples(), 2000, seed=3, unlike=0.5).samples
+    unlike = [panel.tobytes() not in known for panel in points.surfaces]
+    assert 0.3 < np.mean(unlike) <= 0.52
+    # A point and its neighbours lie on one surface.
+    assert (np.ptp(points.surface_row.reshape(-1, ROWS), axis=1) == 0).all()
 
 
 def test_neighbours_lie_on_the_same_surface_at_the_same_strike():
