@@ -8,10 +8,11 @@ import pytest
 import QuantLib as ql  # noqa: N813  # its own documentation's name
 
 from node.market.black76 import price_coin
+from node.market.quotes import DAYS_PER_YEAR
 from node.models import greeks as module
 from node.models.greeks import Greeks, LocalVol, black_greeks, model_greeks
 from node.models.smile import SMILE
-from tests.unit.node.recorded import CHAINS, needs_chains
+from tests.unit.node.recorded import CHAINS, SUMMARY_CSV, needs_chains, needs_summary
 from tests.unit.node.small_market import samples
 
 pytestmark = pytest.mark.unit
@@ -168,3 +169,45 @@ def test_recorded_chain_has_the_exchanges_delta_and_vega():
     delta, vega = (month[name].to_numpy().astype(float)[out_of_money] for name in ("delta", "vega"))
     assert np.abs(found.delta[out_of_money] - delta).mean() < 0.01
     assert np.median(np.abs(found.vega[out_of_money] / vega - 1.0)) < 0.01
+
+
+@pytest.mark.data
+@needs_summary
+def test_recorded_snapshot_has_the_exchanges_greeks_of_the_same_moment():
+    """Of 2021, taken with its prices. The exchange gives gamma with five decimals."""
+    recorded = (
+        pl.read_csv(SUMMARY_CSV)
+        .filter(pl.col("mark_iv") > 0)
+        .with_columns(pl.col("instrument_name").str.split("-").alias("parts"))
+        .with_columns(
+            pl.col("parts").list.get(1).str.to_titlecase().str.to_date("%d%b%y").alias("expiry"),
+            pl.col("parts").list.get(2).cast(pl.Float64).alias("strike"),
+            (pl.col("parts").list.get(3) == "C").alias("is_call"),
+        )
+        .with_columns(
+            (
+                (pl.col("expiry").cast(pl.Datetime("ms")).dt.epoch("ms") - pl.col("timestamp"))
+                / 86_400_000
+                + 8 / 24
+            ).alias("days")
+        )
+        .filter(
+            pl.col("days") > 1, pl.col("is_call") == (pl.col("strike") > pl.col("underlying_price"))
+        )
+    )
+    assert recorded.height > 200
+    forward, strike, days, vol = (
+        recorded[name].to_numpy() for name in ("underlying_price", "strike", "days", "mark_iv")
+    )
+    found = black_greeks(
+        forward,
+        strike,
+        days / DAYS_PER_YEAR,
+        LocalVol.sticky(vol / 100),
+        recorded["is_call"].to_numpy(),
+    ).in_usd(forward)
+    for name, most in (("delta", 2e-4), ("gamma", 6e-6), ("vega", 0.2)):
+        theirs = recorded[f"greeks.{name}"].to_numpy()
+        np.testing.assert_allclose(getattr(found, name), theirs, atol=most)
+    theta = recorded["greeks.theta"].to_numpy()
+    assert np.median(np.abs(found.theta / theta - 1.0)) < 0.002
