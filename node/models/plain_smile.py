@@ -9,11 +9,11 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from node.market.panel import AT_MONEY, LOWER, TENOR_DAYS, TENOR_YEARS, THIRTY_DAYS, UPPER
+from node.market.panel import AT_MONEY, TENOR_DAYS, TENOR_YEARS
 from node.models.architecture import Architecture, linear, parameters
 from node.models.points import Points
 from node.models.prior import interpolated
-from node.models.smile import NORMALISATION, OTHER_TENORS, WIDTH, hidden_layers, normalised
+from node.models.smile import NORMALISATION, WIDTH, hidden_layers, levels, normalised
 from protocol.model_spec import ModelSpec
 
 SEEN: Final = (
@@ -63,25 +63,15 @@ def inputs(points: Points) -> tuple[Tensor, Tensor]:
     years = points.years
     tenors = torch.from_numpy(TENOR_YEARS).to(years).expand(len(years), -1).contiguous()
     _, total = interpolated(years, tenors, points.surface)
-    lower, at_money, upper = torch.sqrt(total / years[:, None])[:, [LOWER, AT_MONEY, UPPER]].T
-    atm = points.surface[:, AT_MONEY]
-    atm_30d = atm[:, [THIRTY_DAYS]]
+    at_expiry = torch.sqrt(total / years[:, None])
+    at_money = at_expiry[:, AT_MONEY]
     alone = [
         points.log_moneyness / (at_money * torch.sqrt(years)),
         torch.sqrt(years),
         torch.log(years),
         points.is_btc,
     ]
-    wings = [torch.log(lower / at_money), torch.log(upper / at_money)]
-    raw = torch.cat(
-        [
-            torch.stack(alone, dim=1),
-            torch.log(atm_30d),
-            torch.log(atm[:, OTHER_TENORS] / atm_30d),
-            torch.stack(wings, dim=1),
-        ],
-        dim=1,
-    )
+    raw = torch.cat([torch.stack(alone, dim=1), levels(points.surface, at_expiry)], dim=1)
     return normalised(raw, _ROWS), at_money
 
 

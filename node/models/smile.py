@@ -48,8 +48,7 @@ marks had from January to April 2026."""
 INPUTS: Final = len(NORMALISATION)
 FACTORS: Final = 3
 
-OTHER_TENORS: Final = [0, 1, 3, 4]
-"""All but thirty days, which they are divided by."""
+_OTHER_TENORS: Final = [0, 1, 3, 4]
 
 
 class Smile(nn.Module):
@@ -105,8 +104,7 @@ def inputs(points: Points) -> tuple[Tensor, Tensor, Tensor]:
     """
     prior = Prior.of(points)
     years, at_expiry = points.years, prior.at_expiry
-    atm = points.surface[:, [AT_MONEY]]
-    atm_30d = atm[:, 0, [THIRTY_DAYS]]
+    wings = points.surface[:, [LOWER, UPPER]] / points.surface[:, [AT_MONEY]]
     alone = [
         prior.z,
         torch.sqrt(years),
@@ -117,14 +115,23 @@ def inputs(points: Points) -> tuple[Tensor, Tensor, Tensor]:
     raw = torch.cat(
         [
             torch.stack(alone, dim=1),
-            torch.log(atm_30d),
-            torch.log(atm[:, 0, OTHER_TENORS] / atm_30d),
-            torch.log(at_expiry[:, [LOWER, UPPER]] / at_expiry[:, [AT_MONEY]]),
-            torch.log(points.surface[:, [LOWER, UPPER]] / atm).flatten(1),
+            levels(points.surface, at_expiry),
+            torch.log(wings).flatten(1),
         ],
         dim=1,
     )
     return normalised(raw, NORMALISATION), factors(prior), prior.vol
+
+
+def levels(surface: Tensor, at_expiry: Tensor) -> Tensor:
+    """Logarithms of the level, of the other tenors over it, and of the wings at the expiry.
+
+    Shape: surface [n, 3, 5], at_expiry [n, 3] -> [n, 7]
+    """
+    atm = surface[:, AT_MONEY]
+    atm_30d = atm[:, [THIRTY_DAYS]]
+    wings = at_expiry[:, [LOWER, UPPER]] / at_expiry[:, [AT_MONEY]]
+    return torch.log(torch.cat([atm_30d, atm[:, _OTHER_TENORS] / atm_30d, wings], dim=1))
 
 
 def normalised(raw: Tensor, rows: tuple[tuple[str, float, float], ...]) -> Tensor:
