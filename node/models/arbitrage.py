@@ -177,11 +177,11 @@ class Watch:
         looks, count = len(self.geometry) // CANDIDATES, self.geometry.shape[2]
         wanted = looks * count
         with torch.no_grad():
-            found = [
-                self.conditions(module(*(part[look] for part in self.seen)), look)
-                for look in range(len(self.geometry))
+            answers = [
+                module(*(part[look] for part in self.seen)) for look in range(len(self.geometry))
             ]
-        least = torch.cat([torch.minimum(one.calendar, one.butterfly) for one in found])
+            found = _conditions(torch.cat(answers), *self.geometry.transpose(0, 1).flatten(1))
+        least = torch.minimum(found.calendar, found.butterfly)
         nearest = torch.argsort(least.cpu(), stable=True)
         near = round(NEAREST * wanted)
         generator = torch.Generator().manual_seed(seed)
