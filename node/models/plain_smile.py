@@ -13,7 +13,15 @@ from node.market.panel import AT_MONEY, TENOR_DAYS, TENOR_YEARS
 from node.models.architecture import Architecture, linear, parameters
 from node.models.points import Points
 from node.models.prior import interpolated
-from node.models.smile import NORMALISATION, WIDTH, hidden_layers, levels, normalised
+from node.models.smile import (
+    NORMALISATION,
+    WIDTH,
+    Normalisation,
+    hidden_layers,
+    levels,
+    normalised,
+    published,
+)
 from protocol.model_spec import ModelSpec
 
 SEEN: Final = (
@@ -30,7 +38,7 @@ SEEN: Final = (
     "log_upper_wing_over_atm",
 )
 """Inputs, normalised as those of the same names of `smile`."""
-_ROWS: Final = tuple(row for row in NORMALISATION if row[0] in SEEN)
+_ROWS: Final[Normalisation] = tuple(row for row in NORMALISATION if row[0] in SEEN)
 
 
 class PlainSmile(nn.Module):
@@ -51,8 +59,7 @@ class PlainSmile(nn.Module):
 def spec() -> ModelSpec:
     """What every participant must agree on about the network."""
     settings: dict[str, float | str] = {"activation": "silu", "output": "atm(T) * exp(net)"}
-    for name, centre, scale in _ROWS:
-        settings[f"centre.{name}"], settings[f"scale.{name}"] = centre, scale
+    settings |= published(_ROWS)
     for row, days in enumerate(TENOR_DAYS.tolist()):
         settings[f"tenor_days.{row}"] = days
     return ModelSpec("plain_smile", 1, parameters(PlainSmile()), settings)

@@ -27,7 +27,7 @@ WIDTH: Final = 32
 HEADS: Final = 4
 MIXED: Final = 64
 
-TOKEN_NORMALISATION: tuple[tuple[str, float, float], ...] = (
+TOKEN_NORMALISATION: Final[smile.Normalisation] = (
     ("z", 0.0, 1.0),
     ("z_squared", 0.0, 1.0),
     ("log_business_years", -2.5, 1.5),
@@ -35,7 +35,7 @@ TOKEN_NORMALISATION: tuple[tuple[str, float, float], ...] = (
     ("log_vol_over_level", 0.0, 0.1),
     ("is_btc", 0.5, 0.5),
 )
-QUERY_NORMALISATION: tuple[tuple[str, float, float], ...] = (
+QUERY_NORMALISATION: Final[smile.Normalisation] = (
     ("z", 0.0, 1.0),
     ("z_squared", 0.0, 4.0),
     ("log_business_years", -2.5, 1.5),
@@ -91,10 +91,8 @@ def spec() -> ModelSpec:
         name: value for name, value in shared.items() if not name.startswith(("centre.", "scale."))
     }
     settings["heads"] = HEADS
-    for side, rows in (("token", TOKEN_NORMALISATION), ("query", QUERY_NORMALISATION)):
-        for name, centre, scale in rows:
-            settings[f"centre.{side}.{name}"] = centre
-            settings[f"scale.{side}.{name}"] = scale
+    settings |= smile.published(TOKEN_NORMALISATION, "token.")
+    settings |= smile.published(QUERY_NORMALISATION, "query.")
     return ModelSpec("set_attention", 1, parameters(SetAttention()), settings)
 
 

@@ -27,7 +27,9 @@ HIDDEN_LAYERS: Final = 3
 AT_TENOR: Final = 0.2
 """Of the first factor at a tenor: the panel interpolates too, and errs a little."""
 
-NORMALISATION: tuple[tuple[str, float, float], ...] = (
+Normalisation = tuple[tuple[str, float, float], ...]
+"""Input, centre, scale."""
+NORMALISATION: Final[Normalisation] = (
     ("z", 0.0, 1.0),
     ("sqrt_years", 0.4, 0.3),
     ("log_years", -2.5, 1.5),
@@ -43,7 +45,7 @@ NORMALISATION: tuple[tuple[str, float, float], ...] = (
     *((f"log_lower_wing_over_atm_{days:.0f}d", 0.1, 0.05) for days in TENOR_DAYS),
     *((f"log_upper_wing_over_atm_{days:.0f}d", 0.0, 0.05) for days in TENOR_DAYS),
 )
-"""Input, centre, scale. Source: round figures near the mean and the spread that Deribit's public
+"""Source: round figures near the mean and the spread that Deribit's public
 marks had from January to April 2026."""
 INPUTS: Final = len(NORMALISATION)
 FACTORS: Final = 3
@@ -88,8 +90,7 @@ def spec() -> ModelSpec:
         "daily_expiries": clock.DAILY_EXPIRIES,
         "expiry_hour_utc": clock.EXPIRY_HOUR_UTC,
     }
-    for name, centre, scale in NORMALISATION:
-        settings[f"centre.{name}"], settings[f"scale.{name}"] = centre, scale
+    settings |= published(NORMALISATION)
     for row, days in enumerate(TENOR_DAYS.tolist()):
         settings[f"tenor_days.{row}"] = days
     for row, weight in enumerate(clock.DAY_WEIGHTS):
@@ -134,7 +135,13 @@ def levels(surface: Tensor, at_expiry: Tensor) -> Tensor:
     return torch.log(torch.cat([atm_30d, atm[:, _OTHER_TENORS] / atm_30d, wings], dim=1))
 
 
-def normalised(raw: Tensor, rows: tuple[tuple[str, float, float], ...]) -> Tensor:
+def published(rows: Normalisation, side: str = "") -> dict[str, float]:
+    """Centres and scales under the names that a spec has for them."""
+    centres = {f"centre.{side}{name}": centre for name, centre, _ in rows}
+    return centres | {f"scale.{side}{name}": scale for name, _, scale in rows}
+
+
+def normalised(raw: Tensor, rows: Normalisation) -> Tensor:
     """Inputs by the published centres and scales. Shape: [n, ..., rows]"""
     centre, scale = (torch.tensor([row[place] for row in rows]).to(raw) for place in (1, 2))
     return (raw - centre) / scale
