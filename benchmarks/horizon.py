@@ -2,10 +2,11 @@
 
     python -m benchmarks.horizon --data DIR [--partition desks] [--seeds 3] [--json FILE]
 
-Plain averaging and the recipe. A task of another length is another run: its step sizes fall from
-its own first round to its own last. The least is found by halving, so lengths beyond the one found
-are taken to do as well; all that were run are printed. Every run is appended to the JSON lines of
-`--json` and found again by the next call, which may want other errors.
+The recipe, plain averaging of the same network, and plain averaging of the plain network by desks
+that have nothing public: what one would build first. A task of another length is another run: its
+step sizes fall from its own first round to its own last. The least is found by halving, so lengths
+beyond the one found are taken to do as well; all that were run are printed. Every run is appended
+to the JSON lines of `--json` and found again by the next call, which may want other errors.
 """
 
 import argparse
@@ -29,6 +30,8 @@ from node.market.desks import Partition
 HORIZONS: Final = (2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30)
 """Rounds of a task."""
 PLAIN: Final = "fedavg"
+PLAIN_NETWORK: Final = "plain_network"
+CONTESTANTS: Final = (PLAIN_NETWORK, PLAIN, RECIPE)
 CENTRAL: Final = "central"
 DESKS: Final = 5
 
@@ -109,16 +112,19 @@ def least(runs: Runs, how: Partition, name: str, allowed: Errors) -> int | None:
 
 def table(runs: Runs, partitions: Sequence[Partition]) -> Iterator[str]:
     """Markdown: by partition the errors wanted, and what each method takes to reach them."""
-    yield "| partition | wanted: test, stress | plain | the recipe | share of plain's |"
-    yield "|---|---|---|---|---|"
+    yield "| partition | wanted: test, stress | plain network | plain | recipe | shares of both |"
+    yield "|---|---|---|---|---|---|"
     for how in partitions:
         allowed = wanted(how, errors(runs.central()))
-        found = {name: least(runs, how, name, allowed) for name in (PLAIN, RECIPE)}
+        found = {name: least(runs, how, name, allowed) for name in CONTESTANTS}
         cells = [_reached(runs, how, name, rounds) for name, rounds in found.items()]
-        plain, recipe = found[PLAIN] or HORIZONS[-1], found[RECIPE]
-        below = "" if found[PLAIN] else "below "
-        share = f"{below}{recipe / plain:.0%}" if recipe else "-"
-        yield f"| {how} | {_pair(allowed)} | {' | '.join(cells)} | {share} |"
+        shares = [_share(found[RECIPE], found[name]) for name in CONTESTANTS if name != RECIPE]
+        yield f"| {how} | {_pair(allowed)} | {' | '.join(cells)} | {', '.join(shares)} |"
+
+
+def _share(recipe: int | None, other: int | None) -> str:
+    below = "" if other else "below "
+    return f"{below}{recipe / (other or HORIZONS[-1]):.0%}" if recipe else "-"
 
 
 def _reached(runs: Runs, how: Partition, name: str, rounds: int | None) -> str:
@@ -138,7 +144,7 @@ def curves(runs: Runs, partitions: Sequence[Partition]) -> Iterator[str]:
     yield f"| rounds | {' | '.join(map(str, HORIZONS))} |"
     yield "|---" * (len(HORIZONS) + 1) + "|"
     for how in partitions:
-        for name in (PLAIN, RECIPE):
+        for name in CONTESTANTS:
             run = runs.lengths(how, name)
             cells = [_pair(errors(runs.of(how, name, n))) if n in run else "" for n in HORIZONS]
             yield f"| {how}, {name} | {' | '.join(cells)} |"

@@ -20,7 +20,7 @@ from typing import Final, get_args
 import numpy as np
 import torch
 
-from benchmarks.field import PARTITIONS, Anchors, Field, priced_by
+from benchmarks.field import PARTITIONS, Anchors, Field
 from benchmarks.methods import METHODS, Method, learn, settings_of
 from node.evaluation.books import book
 from node.evaluation.metrics import measure
@@ -32,7 +32,7 @@ from node.learning.training import TrainingSettings
 from node.market.desks import Partition
 from node.market.panel import Floats
 from node.market.samples import Samples
-from node.models.architecture import DEFAULT_SHIFT
+from node.models.architecture import DEFAULT_SHIFT, Architecture
 from node.models.formulas import FORMULAS
 from node.models.smile import SMILE
 from protocol import numbers
@@ -79,10 +79,11 @@ class Bench:
         """What each desk trains on."""
         return self.field.anchored(anchors, self.seed)
 
-    def row(self, name: str, vector: Floats, **known: object) -> Row:
+    def row(
+        self, name: str, vector: Floats, architecture: Architecture = SMILE, **known: object
+    ) -> Row:
         """A model's errors."""
-        price = priced_by(vector)
-        return self.priced(name, price, **known)
+        return self.priced(name, partial(architecture.predict, vector), **known)
 
     def priced(self, name: str, price: Callable[[Samples], Floats], **known: object) -> Row:
         """A formula's errors."""
@@ -111,23 +112,20 @@ class Bench:
         *,
         rounds: int | None = None,
         rule: Rule = Rule.MEAN,
-        anchors: Anchors = "panel",
     ) -> tuple[Row, Floats]:
         """One run of a method."""
         begun = time.process_time()
         recipe = replace(self.recipe, rounds=rounds or self.recipe.rounds)
         tolerance = 0 if rule is Rule.MEAN else 1
         curve, size, vector = [], 0, np.zeros(0)
-        held = self.some_validation()
-        for done in learn(
-            method, self.desks(anchors), recipe, rule=rule, tolerance=tolerance, seed=self.seed
-        ):
+        held, desks = self.some_validation(), self.desks(method.anchors)
+        for done in learn(method, desks, recipe, rule=rule, tolerance=tolerance, seed=self.seed):
             vector = numbers.to_float(done.model, DEFAULT_SHIFT)
-            curve.append(round(measure(SMILE.predict(vector, held), held).rmse, 4))
+            curve.append(round(measure(method.architecture.predict(vector, held), held).rmse, 4))
             size = done.updates.size * BYTES_A_VALUE
         seconds = round(time.process_time() - begun, 1)
         known = {"validation": tuple(curve), "update_bytes": size, "cpu_seconds": seconds}
-        return self.row(name, vector, **known), vector
+        return self.row(name, vector, method.architecture, **known), vector
 
     def alone(self, anchors: Anchors) -> list[Floats]:
         """Every desk's own model, by its best round on the desk's book of the validation days."""
@@ -169,8 +167,8 @@ def of_anchors(bench: Bench) -> Iterator[Row]:
     """The recipe on other public batches, and what each is worth to desks alone."""
     for anchors in get_args(Anchors):
         if anchors != "panel":
-            method = METHODS[RECIPE]
-            yield bench.federated(f"{RECIPE}, anchors {anchors}", method, anchors=anchors)[0]
+            method = replace(METHODS[RECIPE], anchors=anchors)
+            yield bench.federated(f"{RECIPE}, anchors {anchors}", method)[0]
         for number, vector in enumerate(bench.alone(anchors)):
             yield bench.row(f"alone {number}, anchors {anchors}", vector)
 

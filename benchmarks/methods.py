@@ -11,11 +11,13 @@ from typing import Any, Final
 
 import numpy as np
 
+from benchmarks.field import Anchors
 from benchmarks.server_adam import ServerAdam
 from node.learning.federation import Combine, Recall, Round, chosen_rule, rounds
 from node.learning.training import TrainingSettings
 from node.market.samples import Samples
 from node.models.architecture import Architecture
+from node.models.plain_smile import PLAIN_SMILE
 from node.models.smile import SMILE
 from protocol.numbers import Int16Array
 from protocol.rules import RULES
@@ -43,6 +45,9 @@ class Method:
     """Off chain, instead of a task's rule, which counts all desks alike."""
     server: ServerAdam | None = None
     """Off chain, after a task's rule."""
+    architecture: Architecture = SMILE
+    anchors: Anchors = "panel"
+    """What desks train on beside their quotes."""
 
 
 def by_samples(samples: Sequence[int], cap: float = SAMPLE_CAP) -> list[int]:
@@ -59,6 +64,9 @@ _RECIPE: Final = {
 METHODS: Mapping[str, Method] = MappingProxyType(
     {
         "fedavg": Method(),
+        "plain_network": Method(
+            {"arbitrage_weight": 0.0}, architecture=PLAIN_SMILE, anchors="none"
+        ),
         "look_ahead": Method({"look_ahead": 0.5}),
         "look_ahead_more": Method({"look_ahead": 0.7}),
         "echo": Method({"echo_share": 0.1}),
@@ -90,9 +98,8 @@ def learn(
     rule: Rule = Rule.TRIMMED_MEAN,
     tolerance: int = 1,
     seed: int = 0,
-    architecture: Architecture = SMILE,
 ) -> Iterator[Round]:
-    """Every round of the desks by a method.
+    """Every round of the desks, which have their anchors already, by a method.
 
     Raises: DataError, RuleError as `federate`.
     """
@@ -107,7 +114,7 @@ def learn(
         settings,
         combine,
         seed=seed,
-        architecture=architecture,
+        architecture=method.architecture,
         recall=method.recall,
         share=method.share,
     )

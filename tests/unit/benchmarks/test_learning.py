@@ -7,9 +7,11 @@ import pytest
 
 from benchmarks.learning import Bench, Row, of_weeks, reached
 from benchmarks.methods import METHODS
+from node.evaluation.metrics import measure
 from node.learning.cross_validation import cross_validated
 from node.learning.federation import federate
 from node.learning.training import TrainingSettings
+from node.models.plain_smile import PLAIN_SMILE
 from protocol.task import Rule
 from tests.unit.benchmarks import small_field
 
@@ -30,6 +32,16 @@ def test_a_run_is_priced_after_every_round_and_counts_what_was_sent(bench):
     assert row.update_bytes == 3 * 2 * vector.size
     assert min(row.own_test) <= row.test <= max(row.own_test)
     assert row.test == row.stress == bench.row("again", vector).test
+
+
+def test_the_plain_network_is_averaged_by_desks_that_have_nothing_public(bench):
+    row, vector = bench.federated("plain", METHODS["plain_network"])
+    apart = replace(bench, field=replace(bench.field, anchors=bench.field.desks[0]))
+    _, again = apart.federated("plain", METHODS["plain_network"])
+    np.testing.assert_array_equal(vector, again)
+    assert vector.size == PLAIN_SMILE.spec.dimension
+    test = bench.field.held_out["test"]
+    assert row.test == round(measure(PLAIN_SMILE.predict(vector, test), test).rmse, 4)
 
 
 def test_anchors_are_what_desks_train_on_beside_their_quotes(bench):
