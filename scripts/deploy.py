@@ -1,6 +1,7 @@
 """Deploys the contracts to a chain and, if asked, creates a task with its genesis model."""
 
 from pathlib import Path
+from typing import Final
 
 import click
 from eth_account.signers.local import LocalAccount
@@ -17,7 +18,7 @@ from protocol.commitment import task_id
 from protocol.encoding import encode_model
 from protocol.errors import ChainAnswerInvalid, ConfigError, Reverted
 from protocol.settings import naming
-from protocol.task import ZERO_ADDRESS, TaskParams
+from protocol.task import ZERO_ADDRESS, PreSteps, Rule, TaskParams
 from scripts.command import (
     OUTPUT_FILE,
     OUTPUT_FOLDER,
@@ -31,6 +32,14 @@ from scripts.command import (
 from scripts.money import in_words
 from scripts.task_config import ETH, TaskConfig
 
+UNGUARDED: Final = {
+    Rule.MEAN: "is not robust: one liar moves the model anywhere",
+    Rule.CLIPPED_MEAN: "is bounded, not robust: each liar moves the model in every round",
+    Rule.CENTERED_CLIPPING: "is bounded, not robust: each liar moves the model in every round",
+}
+HEEDS_ALIKE: Final = {Rule.KRUM, Rule.MULTI_KRUM, Rule.MINIMUM_DIAMETER, Rule.FLTRUST}
+"""Rules that cost desks who differ more than a twentieth when nobody lies, as nearest-neighbour
+mixing alone does. Source: docs/robustness.md, "When nobody lies"."""
 _DECIMALS = Interface(
     [
         {
@@ -83,6 +92,8 @@ def main(
         with naming(task_config):
             params = config.check()  # what the contract would refuse is refused before it is paid
         _say(f"results of {params.rule_in_words} will be judged by {_judges(params)}")
+        if caution := _caution(params):
+            _say(f"warning: {params.rule_in_words} {caution}")
     deployment = deployed(rpc, account, out, config.source_to_deploy if config else None)
     if config is not None and deployment.task_id is not None:
         _say(f"{out} has a task already, which stays as it is; for a new one give another --out")
@@ -106,6 +117,18 @@ def _judges(params: TaskParams) -> str:
     if not params.by_votes:
         return "the contract, by whatever proof anybody sends"
     return f"votes of {params.votes_needed} of those who reveal, for the contract cannot"
+
+
+def _caution(params: TaskParams) -> str | None:
+    """What the rule costs that a sponsor may not expect; none of it is refused."""
+    if params.rule in UNGUARDED and not params.pre_steps:
+        return f"{UNGUARDED[params.rule]}; median and trimmed_mean are (docs/robustness.md)"
+    if params.rule in HEEDS_ALIKE or params.pre_steps == PreSteps.NNM:
+        return (
+            "drops or weakens updates that stand apart: what one desk alone quotes is learned worse"
+            " even if nobody lies; median and trimmed_mean do not cost that (docs/robustness.md)"
+        )
+    return None
 
 
 def deployed(rpc: str, account: LocalAccount, out: Path, source: SeedSource | None) -> Deployment:

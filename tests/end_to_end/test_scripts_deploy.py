@@ -72,6 +72,28 @@ def test_sponsor_is_told_who_will_judge_the_results(
     assert judge in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("task", "caution"),
+    [
+        ('rule = "mean"\ntolerance = 0\n', "mean is not robust: one liar"),
+        ('rule = "clipped_mean"\nclip_norm = 1\n', "clipped_mean is bounded, not robust"),
+        ('rule = "krum"\nquorum = 5\n', "krum drops or weakens updates that stand apart"),
+        ('pre_steps = ["nnm"]\n', "nnm+trimmed_mean drops or weakens"),
+        ('pre_steps = ["arc", "nnm"]\n', None),
+        ('rule = "trimmed_mean"\n', None),
+        ('rule = "mean"\npre_steps = ["arc"]\n', None),
+    ],
+)
+def test_sponsor_is_warned_of_what_a_rule_costs(
+    deployed: Callable[..., Result], task: str, caution: str | None
+) -> None:
+    done = deployed(task)
+
+    assert done.exit_code == ExitCode.OK, done.output
+    assert ("warning" in done.stderr) == (caution is not None)
+    assert caution is None or f"warning: {caution}" in done.stderr
+
+
 def test_task_that_draws_gets_a_source_of_seeds(
     anvil: Network, deployed: Callable[..., Result], tmp_path: Path
 ) -> None:
