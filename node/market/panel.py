@@ -4,7 +4,7 @@ Every desk sees the same panel; the network learns to price every strike and exp
 read off public marks: volatility at the money and one standard deviation either side, five tenors.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -76,13 +76,25 @@ def build_panel(clean_quotes: pl.DataFrame) -> Panel:
 
     Raises: DataError on a coin other than BTC and ETH.
     """
+    panel = panel_with_holes(clean_quotes)
+    complete: Booleans = np.asarray(np.isfinite(panel.vols).all(axis=(1, 2)))
+    return replace(
+        panel.take(complete), incomplete=panel.incomplete + int(np.count_nonzero(~complete))
+    )
+
+
+def panel_with_holes(clean_quotes: pl.DataFrame) -> Panel:
+    """As `build_panel`, but a volatility whose tenor is out of reach is NaN, and only a snapshot
+    without any is left out.
+
+    Raises: DataError on a coin other than BTC and ETH.
+    """
     check_currencies(clean_quotes)
     strikes = _strikes(clean_quotes)
-    expiries = _expiries(strikes)
-    snapshot, is_btc, vols = _tenors(expiries)
-    complete = np.isfinite(vols).all(axis=(1, 2))
+    snapshot, is_btc, vols = _tenors(_expiries(strikes))
+    some = np.isfinite(vols).any(axis=(1, 2))
     listed = strikes.select("snapshot", "is_btc").n_unique()
-    return Panel(snapshot[complete], is_btc[complete], vols[complete], listed - int(complete.sum()))
+    return Panel(snapshot[some], is_btc[some], vols[some], listed - int(some.sum()))
 
 
 def vols_at(panel_vols: Floats, years: Floats) -> Floats:

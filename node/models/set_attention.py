@@ -2,7 +2,7 @@
 
 Each quote of the panel is a token. Their order means nothing, and an unknown one (NaN) is left out,
 so a panel may have holes, which the other architectures cannot price. The answer corrects the same
-prior by the same factors as `node.models.smile`; round 0 is the prior.
+prior by the same factors as `node.models.smile`; round 0 is the prior of the completed panel.
 
 Source: H. Kim et al., "Attentive neural processes", ICLR, 2019.
 """
@@ -11,10 +11,10 @@ import math
 from dataclasses import replace
 from typing import Final
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from node.market.completion import FACTORS, MEAN, NOISE, completed
 from node.market.panel import AT_MONEY, COLUMNS, TENOR_YEARS
 from node.market.quotes import DAYS_PER_YEAR
 from node.models import clock, smile
@@ -46,7 +46,7 @@ QUERY_NORMALISATION: Final[smile.Normalisation] = (
     ("is_btc", 0.5, 0.5),
 )
 """Input, centre, scale; round figures as in `node.models.smile`. A level is the mean of the
-logarithms of a panel's known volatilities."""
+logarithms of a completed panel's volatilities."""
 
 
 class SetAttention(nn.Module):
@@ -93,7 +93,11 @@ def spec() -> ModelSpec:
     settings["heads"] = HEADS
     settings |= smile.published(TOKEN_NORMALISATION, "token.")
     settings |= smile.published(QUERY_NORMALISATION, "query.")
-    return ModelSpec("set_attention", 1, parameters(SetAttention()), settings)
+    settings["completion.noise"] = NOISE
+    for name, numbers in (("mean", MEAN), ("factors", FACTORS)):
+        for row, number in enumerate(numbers.ravel().tolist()):
+            settings[f"completion.{name}.{row}"] = number
+    return ModelSpec("set_attention", 2, parameters(SetAttention()), settings)
 
 
 def inputs(points: Points) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
@@ -103,13 +107,14 @@ def inputs(points: Points) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """
     log_vols = torch.log(points.surface.flatten(1))
     known = torch.isfinite(log_vols)
-    filled, level = _filled(log_vols, known)
-    surface = torch.exp(filled).reshape(points.surface.shape)
+    surface = torch.from_numpy(completed(points.surface.cpu().numpy())).to(log_vols)
+    every = torch.log(surface.flatten(1))
+    level = every.mean(dim=1)
     prior = Prior.of(replace(points, surface=surface))
     z = _z_of_tokens().to(log_vols).expand_as(log_vols)
     tenors = torch.log(clock.to_tenors(points.day) / DAYS_PER_YEAR).repeat(1, COLUMNS)
     is_btc = points.is_btc[:, None].expand_as(log_vols)
-    tokens = torch.stack([z, z**2, tenors, tenors**2, filled - level[:, None], is_btc], dim=2)
+    tokens = torch.stack([z, z**2, tenors, tenors**2, every - level[:, None], is_btc], dim=2)
     business_years = torch.log(prior.business_days / DAYS_PER_YEAR)
     calendar = torch.log(prior.business_days / (points.years * DAYS_PER_YEAR))
     query = torch.stack(
@@ -137,21 +142,6 @@ def inputs(points: Points) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
 def _z_of_tokens() -> Tensor:
     """Shape: [15]"""
     return (torch.arange(COLUMNS) - AT_MONEY).repeat_interleave(TENOR_YEARS.size)
-
-
-def _filled(log_vols: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
-    """Unknown ones as the mean of the known, the near ones weighing most; and the level.
-
-    Shape: [n, 15] -> [n, 15], [n]
-    """
-    log_tenor = torch.from_numpy(np.log(TENOR_YEARS)).repeat(COLUMNS)
-    place = torch.stack([_z_of_tokens().to(log_tenor), log_tenor], dim=1)
-    distance = torch.cdist(place, place) ** 2
-    weights = torch.exp(-2.0 * distance).to(log_vols) * known[:, None]
-    values = torch.where(known, log_vols, 0.0)
-    near = (weights * values[:, None]).sum(-1) / weights.sum(-1)
-    level = values.sum(-1) / known.sum(-1)
-    return torch.where(known, log_vols, near), level
 
 
 SET_ATTENTION: Final = Architecture(spec(), SetAttention, inputs)

@@ -2,7 +2,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from node.market.panel import TENOR_DAYS, TENOR_YEARS, build_panel, vols_at
+from node.market.panel import TENOR_DAYS, TENOR_YEARS, build_panel, panel_with_holes, vols_at
 from node.market.quotes import DAYS_PER_YEAR
 from protocol.errors import DataError
 from tests.unit.node.small_market import frame, panel, quote, quotes
@@ -55,6 +55,17 @@ def test_a_snapshot_that_does_not_reach_a_tenor_is_dropped_and_counted():
     found = build_panel(frame(chain() + chain(days=(5.0, 60.0, 200.0), currency="ETH")))
     assert found.is_btc.tolist() == [True]
     assert found.incomplete == 1
+
+
+def test_a_tenor_out_of_reach_is_a_hole_where_holes_are_wanted():
+    far = frame(chain() + chain(days=(5.0, 60.0, 200.0), currency="ETH"))
+    found = panel_with_holes(far)
+    assert found.is_btc.tolist() == [False, True]
+    assert found.incomplete == 0
+    assert np.isnan(found.vols[0]).tolist() == [[True, False, False, False, False]] * 3
+    np.testing.assert_array_equal(found.vols[1:], build_panel(far).vols)
+    wingless = [row for row in chain(currency="ETH") if row["strike_usd"] <= 100.0]
+    assert panel_with_holes(frame(chain() + wingless)).incomplete == 1
 
 
 def test_the_order_of_quotes_does_not_matter():
