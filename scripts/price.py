@@ -15,6 +15,7 @@ from node.evaluation.audit import audit, panel_behind
 from node.evaluation.metrics import measure
 from node.market.black76 import delta
 from node.market.cleaning import DEFAULT_RULES
+from node.market.completion import WHOLE
 from node.market.layouts import read_batches
 from node.market.named_options import Market, options_named, read_options
 from node.market.panel import Booleans, Floats
@@ -131,6 +132,13 @@ def told_of_arbitrage(model: Model, samples: Samples) -> dict[str, object]:
     help="CSV or parquet file of options to price: currency, expiry, strike_usd, is_call.",
 )
 @click.option(
+    "--least-known",
+    type=click.IntRange(1, WHOLE),
+    default=WHOLE,
+    show_default=True,
+    help=f"For options: complete a panel of which so many of {WHOLE} volatilities are known.",
+)
+@click.option(
     "--out",
     type=OUTPUT_FILE,
     help="CSV file to write, one row a quote or option; needed for quotes.",
@@ -144,6 +152,7 @@ def main(
     everything: bool,
     names: tuple[str, ...],
     options_file: Path | None,
+    least_known: int,
     along_smile: bool,
     out: Path | None,
     as_json: bool,
@@ -162,9 +171,12 @@ def main(
         options = options_named(names)
         if options_file is not None:
             options = pl.concat([options, read_options(options_file)])
-        samples = Market.latest(read_batches(market)).samples(options)
+        latest = Market.latest(read_batches(market), least_known)
+        samples = latest.samples(options)
         table = priced(model, samples, options["is_call"].to_numpy(), along_smile=along_smile)
-        _tell_options(model, samples, table, out, as_json=as_json)
+        _tell_options(model, latest.known, samples, table, out, as_json=as_json)
+    elif least_known != WHOLE:
+        raise ConfigError("--least-known is for options: a folder's quotes need whole panels")
     elif data is None or out is None:
         raise ConfigError(
             "give --data DIR and --out FILE to price a folder's quotes, or --option NAME or"
@@ -180,7 +192,13 @@ def main(
 
 
 def _tell_options(
-    model: Model, samples: Samples, table: pl.DataFrame, out: Path | None, *, as_json: bool
+    model: Model,
+    known: Mapping[str, int],
+    samples: Samples,
+    table: pl.DataFrame,
+    out: Path | None,
+    *,
+    as_json: bool,
 ) -> None:
     arbitrage = told_of_arbitrage(model, samples)
     trained_on = is_trained_on(samples, table["model_vol"].to_numpy())
@@ -193,13 +211,16 @@ def _tell_options(
             row | {name: row[name].isoformat() for name in ("timestamp", "expiry")}
             for row in table.iter_rows(named=True)
         ]
-        print_json({**model.as_dict(), "options": rows, "file": file, **arbitrage})
+        told = {"options": rows, "panel_known": known, "file": file}
+        print_json({**model.as_dict(), **told, **arbitrage})
         return
     click.echo(model.in_words)
     for coin, moment in (
         table.group_by("currency", maintain_order=True).agg(pl.col("timestamp").first()).iter_rows()
     ):
-        click.echo(f"market  {coin} at {moment:%Y-%m-%d %H:%M} UTC")
+        whole = known[coin] == WHOLE
+        holes = "" if whole else f", {known[coin]} of the panel's {WHOLE} volatilities known"
+        click.echo(f"market  {coin} at {moment:%Y-%m-%d %H:%M} UTC{holes}")
     click.echo(_COLUMNS)
     for row in table.iter_rows(named=True):
         click.echo(_line(row))

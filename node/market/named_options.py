@@ -1,5 +1,8 @@
 """Options that a person names, quoted or not, and the market of one snapshot that prices them.
 
+Where few options are listed a panel may have holes; they are completed, if so many are known as the
+caller asks for.
+
 The forward of an expiry that is not listed lies between its neighbours', on a straight line of its
 logarithm against time; before the first listed expiry and after the last it stays.
 """
@@ -15,9 +18,10 @@ import polars as pl
 
 from node.market.batches import Batch, scan_table, typed
 from node.market.cleaning import clean
+from node.market.completion import WHOLE, completed
 from node.market.deribit_rest import instrument
 from node.market.moments import moment_of
-from node.market.panel import TENOR_YEARS, THIRTY_DAYS, Floats, Panel, build_panel
+from node.market.panel import TENOR_YEARS, THIRTY_DAYS, Floats, Panel, panel_with_holes
 from node.market.quotes import CURRENCIES, MICROSECONDS_PER_YEAR, QUOTES
 from node.market.samples import Samples, grid_samples
 from protocol.errors import ConfigError, DataError
@@ -91,27 +95,37 @@ class Market:
     """The latest snapshot of each coin that has a panel."""
 
     panel: Panel
-    """One row a coin."""
+    """One row a coin, without holes."""
+    known: Mapping[str, int]
+    """By coin, how many of the panel's volatilities were not filled in."""
     forwards: Mapping[str, tuple[Floats, Floats]]
     """By coin: years from the snapshot to the listed expiries, rising, and logarithms of their
     forwards."""
 
     @classmethod
-    def latest(cls, batches: Iterable[Batch]) -> Self:
+    def latest(cls, batches: Iterable[Batch], least_known: int = WHOLE) -> Self:
         """Of quotes that follow each other in time.
 
-        Raises: DataError if no snapshot at their end holds a whole chain.
+        Raises: DataError if no snapshot at their end holds a chain that gives a panel so many
+        volatilities.
         """
         last = deque((each.quotes for each in batches if each.quotes.height), _KEPT_BATCHES)
         quotes = clean(pl.concat([QUOTES.to_frame(), *last])).quotes
-        panels = build_panel(quotes)
+        holed = panel_with_holes(quotes)
+        known = np.isfinite(holed.vols).sum(axis=(1, 2))
+        enough = np.flatnonzero(known >= least_known)
+        panels, known = holed.take(enough), known[enough]
         coins = [np.flatnonzero(panels.is_btc == (coin == "BTC"))[-1:] for coin in CURRENCIES]
-        panel = panels.take(np.sort(np.concatenate(coins)))
+        rows = np.sort(np.concatenate(coins))
+        panel = panels.take(rows)
         if panel.snapshot.size == 0:
+            most = int(np.isfinite(holed.vols).sum(axis=(1, 2)).max(initial=0))
             raise DataError(
-                "a snapshot with a whole chain of one coin is wanted to price by, found none among"
-                f" the latest {quotes.height} cleaned quotes; give public ones (--reference)"
+                f"a snapshot with {_a_chain(least_known)} of one coin is wanted to price by, found"
+                f" none among the latest {quotes.height} cleaned quotes; give public ones"
+                f" (--reference){_or_fewer(most)}"
             )
+        panel = replace(panel, vols=completed(panel.vols))
         forwards = {}
         for coin, snapshot in zip(_coins(panel), panel.snapshot, strict=True):
             of_coin = quotes.filter(
@@ -120,7 +134,7 @@ class Market:
             listed = of_coin.group_by("expiry").agg(pl.col("forward_usd").median()).sort("expiry")
             years = (listed["expiry"].dt.epoch("us") - snapshot) / MICROSECONDS_PER_YEAR
             forwards[coin] = (years.to_numpy(), np.log(listed["forward_usd"].to_numpy()))
-        return cls(panel, forwards)
+        return cls(panel, dict(zip(_coins(panel), known[rows].tolist(), strict=True)), forwards)
 
     def samples(self, options: pl.DataFrame) -> Samples:
         """The options at their coin's snapshot; quoted volatilities in it mean nothing.
@@ -132,7 +146,7 @@ class Market:
         if missing:
             raise DataError(
                 f"a whole chain of {', '.join(sorted(missing))} is wanted to price by, found none;"
-                " give public ones (--reference)"
+                " give public ones (--reference), or let the panel be completed (--least-known)"
             )
         row = np.array([coins.index(coin) for coin in options["currency"]])
         left = options["expiry"].dt.epoch("us").to_numpy() - self.panel.snapshot[row]
@@ -154,6 +168,17 @@ class Market:
         points = grid_samples(self.panel, np.zeros(1), TENOR_YEARS[[THIRTY_DAYS]]).take(row)
         asked = replace(points, forward=forward).elsewhere(np.log(strike / forward), years)
         return replace(asked, strike=strike)
+
+
+def _a_chain(least_known: int) -> str:
+    if least_known == WHOLE:
+        return "a whole chain"
+    return f"{least_known} of the panel's {WHOLE} volatilities"
+
+
+def _or_fewer(most: int) -> str:
+    """What else would do, where some volatilities are known but not enough."""
+    return f", or let the panel be completed (--least-known {most})" if most else ""
 
 
 def _coins(panel: Panel) -> list[str]:

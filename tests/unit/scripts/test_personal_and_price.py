@@ -374,6 +374,24 @@ def test_people_read_the_prices_of_the_options_they_name(run, folders, shared, t
     assert pl.read_csv(csv)["strike_usd"].to_list() == [91234.0]
 
 
+def test_options_are_priced_by_a_part_of_a_chain_where_that_is_asked(
+    run, data, shared, tmp_path, quotes
+):
+    name = f"BTC-{quotes['timestamp'].max() + timedelta(days=90):%d%b%y}-91234-P".upper()
+    asked = ["--model", shared, "--data", data, "--option", name]
+    refused = run(price, *asked)
+    assert refused.exit_code == ExitCode.DATA, refused.output
+    assert "let the panel be completed (--least-known 9)" in refused.stderr
+    done = run(price, *asked, "--least-known", 9)
+    assert done.exit_code == ExitCode.OK, done.output
+    assert "UTC, 9 of the panel's 15 volatilities known" in done.stdout
+    said = json.loads(run(price, *asked, "--least-known", 9, "--json").stdout)
+    assert said["panel_known"] == {"BTC": 9}
+    assert 0.2 < said["options"][0]["model_vol"] < 1.5
+    of_quotes = run(price, *asked[:4], "--out", tmp_path / "prices.csv", "--least-known", 9)
+    assert of_quotes.exit_code == ExitCode.CONFIG, of_quotes.output
+
+
 def test_greeks_are_the_models_along_its_smile_where_that_is_asked(run, folders, shared, tmp_path):
     csv = tmp_path / "prices.csv"
     run(price, "--model", shared, *folders, "--out", csv)

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from node.market.batches import Batch
+from node.market.completion import completed
 from node.market.named_options import OPTIONS, Market, options_named, read_options
 from node.market.quotes import INSTANT
 from node.market.samples import build_samples
@@ -79,6 +80,28 @@ def test_expired_option_and_coin_without_a_chain_are_refused(latest, chain):
         one_coin.samples(options(("ETH", now + timedelta(days=3), 3000.0, True, None)))
     with pytest.raises(DataError, match="found none among the latest"):
         Market.latest([Batch.of(chain.head(3))])
+
+
+def test_panel_with_holes_is_completed_where_so_much_is_known(latest, chain):
+    left = pl.col("expiry") - pl.col("timestamp")
+    near = Batch.of(chain.filter(left <= pl.duration(days=45)))
+    with pytest.raises(DataError, match=r"a whole chain of one coin .* \(--least-known 9\)"):
+        Market.latest([near])
+    with pytest.raises(DataError, match="10 of the panel's 15 volatilities of one coin"):
+        Market.latest([near], 10)
+    found = Market.latest([near], 9)
+    assert latest.known == {"BTC": 15, "ETH": 15}
+    assert found.known == {"BTC": 9, "ETH": 9}
+    np.testing.assert_array_equal(found.panel.snapshot, latest.panel.snapshot)
+    np.testing.assert_array_equal(found.panel.vols[:, :, :3], latest.panel.vols[:, :, :3])
+    np.testing.assert_array_equal(
+        found.panel.vols[:, :, 3:], completed(holed(latest.panel.vols))[:, :, 3:]
+    )
+
+
+def holed(vols: np.ndarray) -> np.ndarray:
+    """Without what is farther than 30 days."""
+    return np.where(np.arange(5) < 3, vols, np.nan)
 
 
 def test_names_of_exchanges_are_understood():
