@@ -112,18 +112,17 @@ class Market:
         last = deque((each.quotes for each in batches if each.quotes.height), _KEPT_BATCHES)
         quotes = clean(pl.concat([QUOTES.to_frame(), *last])).quotes
         holed = panel_with_holes(quotes)
-        known = np.isfinite(holed.vols).sum(axis=(1, 2))
-        enough = np.flatnonzero(known >= least_known)
-        panels, known = holed.take(enough), known[enough]
+        counted = np.isfinite(holed.vols).sum(axis=(1, 2))
+        enough = np.flatnonzero(counted >= least_known)
+        panels, known = holed.take(enough), counted[enough]
         coins = [np.flatnonzero(panels.is_btc == (coin == "BTC"))[-1:] for coin in CURRENCIES]
         rows = np.sort(np.concatenate(coins))
         panel = panels.take(rows)
         if panel.snapshot.size == 0:
-            most = int(np.isfinite(holed.vols).sum(axis=(1, 2)).max(initial=0))
             raise DataError(
                 f"a snapshot with {_a_chain(least_known)} of one coin is wanted to price by, found"
                 f" none among the latest {quotes.height} cleaned quotes; give public ones"
-                f" (--reference){_or_fewer(most)}"
+                f" (--reference){_or_fewer(int(counted.max(initial=0)))}"
             )
         panel = replace(panel, vols=completed(panel.vols))
         forwards = {}
