@@ -18,18 +18,16 @@ import numpy as np
 import torch
 
 from benchmarks.field import Field
-from benchmarks.models import prior_vol
+from benchmarks.models import prior_vol, train_network
 from node.evaluation.metrics import measure
-from node.learning.alone import train_central, unaided_recipe
+from node.learning.alone import unaided_recipe
 from node.learning.training import TrainingSettings
 from node.market.completion import FACTORS, WHOLE, completed
 from node.market.panel import COLUMNS, TENOR_YEARS, Floats, Integers
 from node.market.samples import Samples
-from node.models.architecture import DEFAULT_SHIFT, Architecture
 from node.models.formulas import Pricer
 from node.models.set_attention import SET_ATTENTION
 from node.models.smile import SMILE
-from protocol import numbers
 
 CASES: Final = {
     "whole": (WHOLE, False),
@@ -77,23 +75,14 @@ def without_holes(samples: Samples) -> Samples:
 
 def errors(field: Field, settings: TrainingSettings, seed: int) -> Mapping[str, Errors]:
     """Every contestant's, trained and chosen on panels with holes but where it says otherwise."""
+    recipe = unaided_recipe(settings)
     trained = holed_for_training(field.pooled, seed)
     chosen = holed(field.validation, "5 of 15", seed)
-
-    def network(architecture: Architecture, samples: Samples, validation: Samples) -> Pricer:
-        vector = train_central(
-            numbers.to_float(architecture.genesis(seed), DEFAULT_SHIFT),
-            samples,
-            unaided_recipe(settings),
-            validation=validation,
-            seed=seed,
-            architecture=architecture,
-        )
-        return lambda asked: architecture.predict(vector, asked)
-
-    whole = network(SMILE, field.pooled, field.validation)
-    smile = network(SMILE, without_holes(trained), without_holes(chosen))
-    attention = network(SET_ATTENTION, trained, chosen)
+    with_holes = replace(field, pooled=trained, validation=chosen)
+    filled = replace(field, pooled=without_holes(trained), validation=without_holes(chosen))
+    whole = train_network(field, SMILE, recipe, seed)
+    smile = train_network(filled, SMILE, recipe, seed)
+    attention = train_network(with_holes, SET_ATTENTION, recipe, seed)
     contestants: dict[str, Pricer] = {
         "prior, completed": lambda asked: prior_vol(without_holes(asked)),
         "smile of whole panels, completed": lambda asked: whole(without_holes(asked)),

@@ -32,11 +32,6 @@ from scripts.command import (
 from scripts.money import in_words
 from scripts.task_config import ETH, TaskConfig
 
-UNGUARDED: Final = {
-    Rule.MEAN: "is not robust: one liar moves the model anywhere",
-    Rule.CLIPPED_MEAN: "is bounded, not robust: each liar moves the model in every round",
-    Rule.CENTERED_CLIPPING: "is bounded, not robust: each liar moves the model in every round",
-}
 HEEDS_ALIKE: Final = {Rule.KRUM, Rule.MULTI_KRUM, Rule.MINIMUM_DIAMETER, Rule.FLTRUST}
 """Rules that cost desks who differ more than a twentieth when nobody lies, as nearest-neighbour
 mixing alone does. Source: docs/robustness.md, "When nobody lies"."""
@@ -121,8 +116,11 @@ def _judges(params: TaskParams) -> str:
 
 def _caution(params: TaskParams) -> str | None:
     """What the rule costs that a sponsor may not expect; none of it is refused."""
-    if params.rule in UNGUARDED and not params.pre_steps:
-        return f"{UNGUARDED[params.rule]}; median and trimmed_mean are (docs/robustness.md)"
+    robust = "median and trimmed_mean are (docs/robustness.md)"
+    if params.rule is Rule.MEAN and not params.pre_steps:
+        return f"is not robust: one liar moves the model anywhere; {robust}"
+    if params.rule.clips and not params.pre_steps:
+        return f"is bounded, not robust: each liar moves the model in every round; {robust}"
     if params.rule in HEEDS_ALIKE or params.pre_steps == PreSteps.NNM:
         return (
             "drops or weakens updates that stand apart: what one desk alone quotes is learned worse"

@@ -105,15 +105,14 @@ def inputs(points: Points) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
 
     Shape: [n, 8], [n, 15, 6], [n, 15], [n, 3], [n]
     """
-    log_vols = torch.log(points.surface.flatten(1))
-    known = torch.isfinite(log_vols)
-    surface = torch.from_numpy(completed(points.surface.cpu().numpy())).to(log_vols)
+    known = ~torch.isnan(points.surface.flatten(1))
+    surface = torch.from_numpy(completed(points.surface.cpu().numpy())).to(points.surface)
     every = torch.log(surface.flatten(1))
     level = every.mean(dim=1)
     prior = Prior.of(replace(points, surface=surface))
-    z = _z_of_tokens().to(log_vols).expand_as(log_vols)
+    z = _z_of_tokens().to(every).expand_as(every)
     tenors = torch.log(clock.to_tenors(points.day) / DAYS_PER_YEAR).repeat(1, COLUMNS)
-    is_btc = points.is_btc[:, None].expand_as(log_vols)
+    is_btc = points.is_btc[:, None].expand_as(every)
     tokens = torch.stack([z, z**2, tenors, tenors**2, every - level[:, None], is_btc], dim=2)
     business_years = torch.log(prior.business_days / DAYS_PER_YEAR)
     calendar = torch.log(prior.business_days / (points.years * DAYS_PER_YEAR))
@@ -133,7 +132,7 @@ def inputs(points: Points) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     return (
         smile.normalised(query, QUERY_NORMALISATION),
         smile.normalised(tokens, TOKEN_NORMALISATION),
-        known.to(log_vols),
+        known.to(every),
         smile.factors(prior),
         prior.vol,
     )
